@@ -1,0 +1,157 @@
+//! The registry of ids: 16-byte newtypes, UUID version 7, made from [`Ctx`].
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::Ctx;
+
+/// Text that is not an id of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a lower-case UUID")]
+pub struct NotAnId;
+
+fn uuid_v7(ctx: &mut Ctx) -> Uuid {
+    let millis = u64::try_from(ctx.now.0.div_euclid(1000)).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &ctx.bytes()).into_uuid()
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// A new id: time-ordered, so that ids made later sort later.
+            pub fn new(ctx: &mut Ctx) -> Self {
+                Self(uuid_v7(ctx))
+            }
+
+            /// The id's bytes.
+            pub fn uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0.hyphenated())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+
+            /// Only the form that we print is read: lower case, with hyphens.
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                let uuid = Uuid::try_parse(text).map_err(|_| NotAnId)?;
+                if uuid.hyphenated().to_string() == text { Ok(Self(uuid)) } else { Err(NotAnId) }
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A customer. The commercetools `id`.
+    CustomerId,
+    /// A reset or e-mail token's id (not its value).
+    TokenId,
+    /// A log entry. A message's id at every receiver.
+    MessageId,
+    /// A subscription.
+    SubscriptionId,
+    /// A dead letter.
+    DeadLetterId,
+}
+
+/// A project (tenant): `projectKey`, 2 to 36 of `[a-z0-9_-]`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProjectKey(String);
+
+impl ProjectKey {
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for ProjectKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fits = (2..=36).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
+        if fits { Ok(Self(text.to_owned())) } else { Err(format!("{text:?} is no project key: use 2 to 36 of a-z, 0-9, _ and -")) }
+    }
+}
+
+/// A key that users give to a resource: 2 to 256 of `[A-Za-z0-9_-]` (commercetools.md 2.2).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Key(String);
+
+impl Key {
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Key {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let fits = (2..=256).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if fits { Ok(Self(text.to_owned())) } else { Err(NotAnId) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Micros;
+
+    #[test]
+    fn ids_sort_by_time_and_read_back() {
+        let early = CustomerId::new(&mut Ctx::new(Micros(1_000_000), [1; 32]));
+        let late = CustomerId::new(&mut Ctx::new(Micros(2_000_000), [0; 32]));
+        assert!(early < late);
+        assert!(early.to_string() < late.to_string());
+        assert_eq!(early.to_string().parse(), Ok(early));
+        assert_eq!(early.to_string().to_uppercase().parse::<CustomerId>(), Err(NotAnId));
+        assert_eq!("00000000".parse::<CustomerId>(), Err(NotAnId));
+    }
+
+    #[test]
+    fn keys_have_their_alphabet() {
+        assert!("c-1".parse::<Key>().is_ok());
+        assert!("c".parse::<Key>().is_err());
+        assert!("a b".parse::<Key>().is_err());
+        assert!("demo".parse::<ProjectKey>().is_ok());
+        assert!("Demo".parse::<ProjectKey>().is_err());
+    }
+}

@@ -1,0 +1,36 @@
+//! What Keyherald decides.
+//!
+//! This crate is pure: no async, no SQL, no HTTP, no clock and no randomness of its own. Time and chance come in
+//! through [`Ctx`]; everything else is an argument. A verb is one file (`change`, `reset`, ...) with a command, the
+//! state that it looks at, and `decide(state, command, ctx) -> Result<Decision, Refusal>`. Who calls it, loads the
+//! state, hashes, commits and answers lives in the other two crates.
+//!
+//! Words (ARCHITECTURE.md has them all): a *customer* has a *credential*; a *token* proves the right to reset; a
+//! *message* is a fact that others must hear, ordered per *resource* by its *sequence number*; a *subscription* says
+//! who hears what, and a *destination* where; a *lane* is one subscription's stream for one customer.
+
+pub mod activity;
+pub mod change;
+pub mod client;
+pub mod create;
+pub mod credential;
+pub mod ctx;
+pub mod customer;
+pub mod delete;
+pub mod delivery;
+pub mod filter;
+pub mod id;
+pub mod initiator;
+pub mod message;
+pub mod refusal;
+pub mod reset;
+pub mod seal;
+pub mod secret;
+pub mod session;
+pub mod sign_in;
+pub mod signature;
+pub mod subscription;
+pub mod token;
+
+pub use ctx::{Ctx, Micros};
+pub use refusal::Refusal;

@@ -1,0 +1,130 @@
+//! Sealing at rest: XChaCha20-Poly1305 under a ring of keys, each sealed value bound to the row that holds it.
+//!
+//! A sealed value is `id length (1) | key id | nonce (24) | ciphertext and tag`. The first key of the ring seals; every
+//! key opens, so a key is rotated by putting the new one first and keeping the old one until nothing uses it.
+
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
+use zeroize::Zeroizing;
+
+use crate::Ctx;
+
+/// Why a sealed value could not be opened. Says nothing about its content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// No key of the ring has the value's key id.
+    #[error("no sealing key {0:?} in the ring: keep retired keys in [secrets] sealing_keys until nothing uses them")]
+    UnknownKey(String),
+    /// The value was altered, or belongs to another row.
+    #[error("a sealed value does not open: altered, or not of this row")]
+    Broken,
+    /// The ring has no key at all.
+    #[error("the key ring is empty")]
+    EmptyRing,
+}
+
+/// One 256-bit key with its name.
+#[derive(Clone)]
+pub struct SealingKey {
+    id: String,
+    key: Zeroizing<[u8; 32]>,
+}
+
+impl SealingKey {
+    /// A key by its id (1 to 64 bytes) and its 32 bytes.
+    pub fn new(id: &str, key: [u8; 32]) -> Option<Self> {
+        (1..=64).contains(&id.len()).then(|| Self { id: id.to_owned(), key: Zeroizing::new(key) })
+    }
+
+    /// Seals `plain`; `bound_to` names the row (it is authenticated, not stored).
+    pub fn seal(&self, ctx: &mut Ctx, bound_to: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
+        let nonce: [u8; 24] = ctx.bytes();
+        let cipher = XChaCha20Poly1305::new((&*self.key).into());
+        let payload = Payload { msg: plain, aad: bound_to.as_bytes() };
+        let text = cipher.encrypt((&nonce).into(), payload).map_err(|_| SealError::Broken)?;
+        let mut sealed = Vec::with_capacity(1 + self.id.len() + nonce.len() + text.len());
+        sealed.push(u8::try_from(self.id.len()).map_err(|_| SealError::Broken)?);
+        sealed.extend_from_slice(self.id.as_bytes());
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(&text);
+        Ok(sealed)
+    }
+
+    /// Opens what [`SealingKey::seal`] made for the same row.
+    pub fn open(&self, bound_to: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let (_, rest) = split_key_id(sealed)?;
+        let (nonce, text) = rest.split_first_chunk::<24>().ok_or(SealError::Broken)?;
+        let cipher = XChaCha20Poly1305::new((&*self.key).into());
+        let payload = Payload { msg: text, aad: bound_to.as_bytes() };
+        cipher.decrypt(nonce.into(), payload).map(Zeroizing::new).map_err(|_| SealError::Broken)
+    }
+}
+
+fn split_key_id(sealed: &[u8]) -> Result<(&str, &[u8]), SealError> {
+    let (length, rest) = sealed.split_first().ok_or(SealError::Broken)?;
+    let (id, rest) = rest.split_at_checked(usize::from(*length)).ok_or(SealError::Broken)?;
+    Ok((std::str::from_utf8(id).map_err(|_| SealError::Broken)?, rest))
+}
+
+/// The keys that the server seals with. The first one seals, all of them open.
+#[derive(Clone)]
+pub struct KeyRing(Vec<SealingKey>);
+
+impl KeyRing {
+    /// A ring of at least one key.
+    pub fn new(keys: Vec<SealingKey>) -> Result<Self, SealError> {
+        if keys.is_empty() { Err(SealError::EmptyRing) } else { Ok(Self(keys)) }
+    }
+
+    /// Seals with the first key.
+    pub fn seal(&self, ctx: &mut Ctx, bound_to: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
+        self.0.first().ok_or(SealError::EmptyRing)?.seal(ctx, bound_to, plain)
+    }
+
+    /// Opens with the key that the value names.
+    pub fn open(&self, bound_to: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let (id, _) = split_key_id(sealed)?;
+        let key = self.0.iter().find(|key| key.id == id).ok_or_else(|| SealError::UnknownKey(id.to_owned()))?;
+        key.open(bound_to, sealed)
+    }
+}
+
+/// A customer's own key: everything personal that the log needs is sealed under it, so that erasing the key erases
+/// the data wherever copies of the rows may lie.
+pub fn customer_key(bytes: [u8; 32]) -> Option<SealingKey> {
+    SealingKey::new("c", bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Micros;
+
+    fn ring(keys: &[(&str, u8)]) -> KeyRing {
+        KeyRing::new(keys.iter().map(|(id, byte)| SealingKey::new(id, [*byte; 32]).unwrap()).collect()).unwrap()
+    }
+
+    #[test]
+    fn opens_only_in_its_own_row_and_unaltered() {
+        let ring = ring(&[("a", 1)]);
+        let sealed = ring.seal(&mut Ctx::new(Micros(0), [0; 32]), "row 1", b"secret").unwrap();
+        assert_eq!(ring.open("row 1", &sealed).unwrap().as_slice(), b"secret");
+        assert_eq!(ring.open("row 2", &sealed), Err(SealError::Broken));
+        for place in 0..sealed.len() {
+            let mut altered = sealed.clone();
+            altered[place] ^= 1;
+            assert!(ring.open("row 1", &altered).is_err(), "byte {place}");
+        }
+        assert!(!sealed.windows(6).any(|part| part == b"secret"));
+    }
+
+    #[test]
+    fn rotation_keeps_old_values_readable() {
+        let mut ctx = Ctx::new(Micros(0), [0; 32]);
+        let old = ring(&[("2025", 1)]).seal(&mut ctx, "r", b"x").unwrap();
+        let rotated = ring(&[("2026", 2), ("2025", 1)]);
+        assert_eq!(rotated.open("r", &old).unwrap().as_slice(), b"x");
+        let new = rotated.seal(&mut ctx, "r", b"y").unwrap();
+        assert_eq!(ring(&[("2025", 1)]).open("r", &new), Err(SealError::UnknownKey("2026".into())));
+    }
+}

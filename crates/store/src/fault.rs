@@ -1,0 +1,95 @@
+//! What can go wrong below the rules. Never shown to callers; logged with its chain.
+
+use std::error::Error;
+use std::fmt;
+use std::panic::Location;
+
+/// What the caller of the store can do about a [`Fault`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The disk is full or the database is read-only: service resumes when there is room.
+    NoRoom,
+    /// The database cannot be reached, is shutting down, or did not answer in time.
+    Unavailable,
+    /// The transaction lost against another one, more often than it was repeated.
+    Contention,
+    /// A unique index refused the row, also when the closure was run again.
+    Conflict(&'static str),
+    /// A row does not have the form that this version writes.
+    Corrupt,
+    /// The database was migrated by a newer program.
+    Newer,
+    /// Anything else: a bug, or an engine error that we know nothing about.
+    Internal,
+}
+
+/// A failure of the store: kind, place, and the chain of causes.
+pub struct Fault {
+    kind: FaultKind,
+    text: String,
+    at: &'static Location<'static>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Fault {
+    /// A fault with a text of ours. The text must not hold values from rows or requests.
+    #[track_caller]
+    pub fn new(kind: FaultKind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into(), at: Location::caller(), source: None }
+    }
+
+    /// The same with the error that caused it.
+    #[track_caller]
+    pub fn caused(kind: FaultKind, text: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
+        Self { kind, text: text.into(), at: Location::caller(), source: Some(Box::new(source)) }
+    }
+
+    /// A row that does not read.
+    #[track_caller]
+    pub fn corrupt(text: impl Into<String>) -> Self {
+        Self::new(FaultKind::Corrupt, text)
+    }
+
+    /// What kind of failure it is.
+    pub fn kind(&self) -> FaultKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {} (at {}:{})", self.kind, self.text, self.at.file(), self.at.line())?;
+        let mut cause = self.source.as_deref().map(|source| source as &dyn Error);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl Error for Fault {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<serde_json::Error> for Fault {
+    #[track_caller]
+    fn from(error: serde_json::Error) -> Self {
+        Self::caused(FaultKind::Corrupt, "a stored JSON value does not read or write", error)
+    }
+}
+
+impl From<keyherald_core::seal::SealError> for Fault {
+    #[track_caller]
+    fn from(error: keyherald_core::seal::SealError) -> Self {
+        Self::caused(FaultKind::Corrupt, "a sealed value does not open or seal", error)
+    }
+}

@@ -1,0 +1,24 @@
+//! What Keyherald remembers: the only crate with SQL.
+//!
+//! [`Store::write`] is one transaction and [`Store::read`] one consistent look. Repository functions are plain
+//! functions over `&mut dyn Tx`, one module per noun. One SQL text serves both engines wherever it can
+//! ([`sql::Sql`]); the list of engines is in [`engine`].
+//!
+//! Invariants:
+//! * nothing is answered before COMMIT returned;
+//! * a refusal is an `Ok` outcome and commits its traces, only a [`Fault`] rolls back;
+//! * closures are synchronous and may be run again, so they borrow or clone their inputs and get their own clone of
+//!   the [`Ctx`](keyherald_core::Ctx) in every run;
+//! * a log entry is appended after another write of the same transaction (on PostgreSQL its writer must have its
+//!   transaction id before it takes a position; see `log`).
+
+pub mod engine;
+pub mod fault;
+pub mod sql;
+mod store;
+pub mod tx;
+
+pub use fault::{Fault, FaultKind};
+pub use sql::Sql;
+pub use store::{Counters, Store, StoreOptions, StoreUrl};
+pub use tx::{Row, Tx, Value};
