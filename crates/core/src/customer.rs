@@ -1,1 +1,182 @@
-//! (being written)
+//! The customer: one row that serves every contract.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::credential::AuthenticationMode;
+use crate::ctx::{Ctx, Micros};
+use crate::id::{CustomerId, Key};
+use crate::initiator::Initiator;
+use crate::message::Identifiers;
+
+/// How often a resource changed, from 1. Callers name the version that they read; another one is refused.
+pub type Version = i64;
+
+/// The numeric id that Paysafe (`customer.id`) and Naviga (local registration id) know: 15 digits, random.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CustomerNumber(String);
+
+impl CustomerNumber {
+    /// A new number. Unique by chance; the store's unique index has the last word.
+    pub fn new(ctx: &mut Ctx) -> Self {
+        const LOWEST: u64 = 100_000_000_000_000;
+        Self((LOWEST + ctx.number() % (9 * LOWEST)).to_string())
+    }
+}
+
+impl fmt::Display for CustomerNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::str::FromStr for CustomerNumber {
+    type Err = crate::id::NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        if fits { Ok(Self(text.to_owned())) } else { Err(crate::id::NotAnId) }
+    }
+}
+
+/// A customer as it stands at one version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Customer {
+    /// The id that never changes.
+    pub id: CustomerId,
+    /// The numeric id for contracts that want one.
+    pub number: CustomerNumber,
+    /// Grows by one with every change.
+    pub version: Version,
+    /// Sequence number of its last message; messages have 1, 2, 3 ... without gaps.
+    pub last_sequence: i64,
+    /// When it was created.
+    pub created_at: Micros,
+    /// When it was changed last.
+    pub last_modified_at: Micros,
+    /// Who created it.
+    pub created_by: Initiator,
+    /// Who changed it last.
+    pub last_modified_by: Initiator,
+    /// As it was typed. Compared by [`fold_email`].
+    pub email: String,
+    /// The caller's own key.
+    pub key: Option<Key>,
+    /// The caller's id of it in another system; not unique.
+    pub external_id: Option<String>,
+    /// The caller's customer number; unique, never changed once set.
+    pub customer_number: Option<String>,
+    /// Who checks the password.
+    pub authentication_mode: AuthenticationMode,
+    /// Whether the e-mail address was proved.
+    pub is_email_verified: bool,
+    /// Last four characters of the stored hash, when there is one.
+    pub password_tail: Option<String>,
+    /// What is only kept and shown.
+    pub profile: Profile,
+}
+
+impl Customer {
+    /// The identifiers that messages carry, as they are at this version.
+    pub fn identifiers(&self) -> Identifiers {
+        Identifiers {
+            key: self.key.as_ref().map(Key::to_string),
+            external_id: self.external_id.clone(),
+            customer_number: self.customer_number.clone(),
+        }
+    }
+
+    /// Marks a change: next version, its time and its initiator.
+    pub fn touch(&mut self, now: Micros, by: &Initiator) {
+        self.version += 1;
+        self.last_modified_at = now;
+        self.last_modified_by = by.clone();
+    }
+
+    /// Takes the next sequence number for a message about this customer.
+    pub fn next_sequence(&mut self) -> i64 {
+        self.last_sequence += 1;
+        self.last_sequence
+    }
+}
+
+/// Descriptive fields. No rule of ours reads them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Profile {
+    /// First name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_name: Option<String>,
+    /// Last name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_name: Option<String>,
+    /// Middle name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub middle_name: Option<String>,
+    /// Title, such as `Dr.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Salutation, such as `Mr.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub salutation: Option<String>,
+    /// `YYYY-MM-DD`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub date_of_birth: Option<String>,
+    /// Company.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub company_name: Option<String>,
+    /// VAT id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vat_id: Option<String>,
+    /// IETF language tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+    /// Addresses in the order they were given. Each has its `id`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<Address>,
+    /// Id of the default shipping address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_shipping_address_id: Option<String>,
+    /// Id of the default billing address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_billing_address_id: Option<String>,
+    /// Ids of the addresses used for shipping.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shipping_address_ids: Vec<String>,
+    /// Ids of the addresses used for billing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub billing_address_ids: Vec<String>,
+}
+
+/// A postal address: the caller's fields as they were given, and an id of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// Short random id.
+    pub id: String,
+    /// ISO 3166-1 alpha-2.
+    pub country: String,
+    /// All other fields of the contract's BaseAddress that were given, by their wire names.
+    #[serde(default)]
+    pub fields: std::collections::BTreeMap<String, String>,
+}
+
+/// The form in which e-mail addresses are compared: lower case of the whole address (commercetools.md 2.4).
+pub fn fold_email(email: &str) -> String {
+    email.to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_fifteen_digits() {
+        for seed in 0..50 {
+            let number = CustomerNumber::new(&mut Ctx::new(Micros(0), [seed; 32])).to_string();
+            assert_eq!(number.len(), 15, "{number}");
+            assert!(number.parse::<CustomerNumber>().is_ok());
+        }
+    }
+}

@@ -79,6 +79,13 @@ impl TokenDigest {
     }
 }
 
+impl From<[u8; 32]> for TokenDigest {
+    /// A digest as it was stored.
+    fn from(stored: [u8; 32]) -> Self {
+        Self(stored)
+    }
+}
+
 /// A new random secret that is shown once: a reset token's value, an access token, a client secret.
 pub struct TokenValue(Zeroizing<String>);
 

@@ -1,1 +1,159 @@
-//! (being written)
+//! Reset and e-mail tokens: one-time proofs. Only the digest of a token's value is stored (commercetools.md 3.2).
+
+use crate::Refusal;
+use crate::ctx::{Ctx, Micros};
+use crate::customer::Customer;
+use crate::id::{CustomerId, TokenId};
+use crate::initiator::Initiator;
+use crate::message::{Content, Flow, NewMessage};
+use crate::secret::TokenValue;
+
+/// What a token proves. One kind never works in place of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenKind {
+    /// The right to set a new password.
+    Password,
+    /// That an e-mail address is the customer's.
+    Email,
+}
+
+impl TokenKind {
+    /// Stored form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Email => "email",
+        }
+    }
+}
+
+/// A token as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Its id: the resource of its messages.
+    pub id: TokenId,
+    /// What it proves.
+    pub kind: TokenKind,
+    /// Whose it is.
+    pub customer: CustomerId,
+    /// When it was made.
+    pub created_at: Micros,
+    /// When it ends.
+    pub expires_at: Micros,
+    /// Whether making it ended the earlier ones.
+    pub invalidate_older_tokens: bool,
+    /// Who made it.
+    pub created_by: Initiator,
+    /// False once it was used or a later event ended it.
+    pub valid: bool,
+}
+
+impl Token {
+    /// Shortest and longest life in minutes (commercetools.md 3.2).
+    pub const TTL_MINUTES: std::ops::RangeInclusive<i64> = 1..=525_600;
+    /// Life in minutes when the caller names none.
+    pub const TTL_MINUTES_DEFAULT: i64 = 1440;
+    /// Up to this life in minutes the message carries the value (commercetools.md 0.19).
+    pub const TTL_MINUTES_SHOWN: i64 = 60;
+    /// How long an expired token is told apart from an unknown one (commercetools.md 3.3).
+    pub const EXPIRED_TOLD_FOR: i64 = Micros::DAY;
+
+    /// Whether the token can be used at `now`.
+    pub fn check(&self, now: Micros) -> Result<(), Refusal> {
+        if !self.valid || now >= self.expires_at.plus(Self::EXPIRED_TOLD_FOR) {
+            Err(Refusal::TokenUnknown)
+        } else if now >= self.expires_at {
+            Err(Refusal::TokenExpired)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// What the caller asks for.
+#[derive(Clone)]
+pub struct Command {
+    /// Within [`Token::TTL_MINUTES`]; checked by the dialect.
+    pub ttl_minutes: i64,
+    /// End all earlier password tokens of this customer.
+    pub invalidate_older_tokens: bool,
+    /// Who asks.
+    pub by: Initiator,
+}
+
+/// What one transaction must write: the token (its digest), the end of older ones if asked, the message.
+pub struct TokenCreated {
+    /// The token.
+    pub token: Token,
+    /// Its value: shown once to the caller.
+    pub value: TokenValue,
+    /// The fact.
+    pub message: NewMessage,
+}
+
+/// Decides. Making a token never changes the customer's version (commercetools.md 0.17), and a customer who signs in
+/// elsewhere may have one too: only the reset is refused.
+pub fn decide(customer: &Customer, command: &Command, ctx: &mut Ctx) -> TokenCreated {
+    let token = Token {
+        id: TokenId::new(ctx),
+        kind: TokenKind::Password,
+        customer: customer.id,
+        created_at: ctx.now,
+        expires_at: ctx.now.plus(command.ttl_minutes.saturating_mul(Micros::MINUTE)),
+        invalidate_older_tokens: command.invalidate_older_tokens,
+        created_by: command.by.clone(),
+        valid: true,
+    };
+    let value = TokenValue::new(ctx);
+    let content = Content::CustomerPasswordTokenCreated {
+        customer_id: customer.id,
+        expires_at: token.expires_at,
+        invalidate_older_tokens: command.invalidate_older_tokens,
+    };
+    let mut message = NewMessage::about_token(token.id, customer.id, content, Flow::CreateToken, &command.by, ctx);
+    if command.ttl_minutes <= Token::TTL_MINUTES_SHOWN {
+        message.secret = Some((value.clone(), token.expires_at));
+    }
+    TokenCreated { token, value, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::create::tests::customer;
+
+    fn made(ttl_minutes: i64) -> TokenCreated {
+        let command = Command { ttl_minutes, invalidate_older_tokens: true, by: Initiator::default() };
+        decide(&customer(), &command, &mut Ctx::new(Micros(60_000_000), [3; 32]))
+    }
+
+    #[test]
+    fn the_message_carries_the_value_only_up_to_sixty_minutes() {
+        assert!(made(60).message.secret.is_some());
+        assert!(made(61).message.secret.is_none());
+    }
+
+    #[test]
+    fn the_token_is_the_resource() {
+        let made = made(20);
+        assert_eq!(made.message.resource_id, made.token.id.uuid());
+        assert_eq!((made.message.sequence, made.message.resource_version), (1, 1));
+        assert_eq!(made.message.customer, customer().id);
+    }
+
+    proptest! {
+        /// Valid until its end, expired for a day, unknown after that; and unknown at any time once it was ended.
+        #[test]
+        fn a_token_has_three_ages(ttl in 1_i64..525_600, after in 0_i64..2_000_000) {
+            let token = made(ttl).token;
+            let now = token.created_at.plus(after * Micros::MINUTE);
+            let expected = if after < ttl { Ok(()) }
+                else if after < ttl + 1440 { Err(Refusal::TokenExpired) }
+                else { Err(Refusal::TokenUnknown) };
+            prop_assert_eq!(token.check(now), expected);
+            prop_assert_eq!(Token { valid: false, ..token }.check(now), Err(Refusal::TokenUnknown));
+        }
+    }
+}

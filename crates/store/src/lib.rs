@@ -12,13 +12,38 @@
 //! * a log entry is appended after another write of the same transaction (on PostgreSQL its writer must have its
 //!   transaction id before it takes a position; see `log`).
 
+pub mod client;
+pub mod credential;
+pub mod customer;
+pub mod delivery;
 pub mod engine;
 pub mod fault;
+pub mod log;
+pub mod project;
+pub mod session;
 pub mod sql;
 mod store;
+pub mod subscription;
+pub mod token;
 pub mod tx;
 
 pub use fault::{Fault, FaultKind};
 pub use sql::Sql;
 pub use store::{Counters, Store, StoreOptions, StoreUrl};
 pub use tx::{Row, Tx, Value};
+
+/// Every fixed statement of every module, for the test that prepares them all on both engines.
+pub fn statements() -> impl Iterator<Item = &'static Sql> {
+    let lists: [&[&'static Sql]; 9] = [
+        client::STATEMENTS,
+        credential::STATEMENTS,
+        customer::STATEMENTS,
+        delivery::STATEMENTS,
+        log::STATEMENTS,
+        project::STATEMENTS,
+        session::STATEMENTS,
+        subscription::STATEMENTS,
+        token::STATEMENTS,
+    ];
+    lists.into_iter().flatten().copied()
+}

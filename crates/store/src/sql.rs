@@ -42,12 +42,16 @@ impl Sql {
 /// ```ignore
 /// statements! {
 ///     BY_ID = "SELECT .. WHERE project = $1 AND id = $2";
+///     ALL = (concat!("SELECT ", columns!(), " FROM ..")); // a constant put together from literals
 ///     LOCK = { sqlite: "SELECT ..", postgres: "SELECT .. FOR UPDATE" };
 /// }
 /// ```
 #[macro_export]
 macro_rules! statements {
     (@one $name:ident, $text:literal) => {
+        $crate::sql::Sql::both(concat!(module_path!(), "::", stringify!($name)), $text)
+    };
+    (@one $name:ident, ($text:expr)) => {
         $crate::sql::Sql::both(concat!(module_path!(), "::", stringify!($name)), $text)
     };
     (@one $name:ident, { sqlite: $sqlite:literal, postgres: $postgres:literal }) => {

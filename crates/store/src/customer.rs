@@ -1,0 +1,207 @@
+//! Customers. What a customer's change writes besides its row is told in [`set_password`], [`create`] and [`delete`].
+
+use keyherald_core::Ctx;
+use keyherald_core::change::PasswordSet;
+use keyherald_core::create::Created;
+use keyherald_core::customer::{Customer, Profile, fold_email};
+use keyherald_core::delete::Deleted;
+use keyherald_core::id::{CustomerId, Key, ProjectKey};
+use keyherald_core::refusal::UniqueField;
+use keyherald_core::seal::KeyRing;
+
+use crate::fault::FaultKind;
+use crate::tx::{Row, query_one};
+use crate::{Fault, Tx, Value, credential, log, session, statements, token};
+
+macro_rules! selected {
+    () => {
+        "SELECT c.id, c.number, c.version, c.last_sequence, c.created_at, c.last_modified_at, c.created_by,
+                c.last_modified_by, c.email, c.key, c.external_id, c.customer_number, c.authentication_mode,
+                c.is_email_verified, c.profile, r.tail
+         FROM customer c LEFT JOIN credential r ON r.project = c.project AND r.customer_id = c.id "
+    };
+}
+
+statements! {
+    BY_ID = (concat!(selected!(), "WHERE c.project = $1 AND c.id = $2"));
+    BY_KEY = (concat!(selected!(), "WHERE c.project = $1 AND c.key = $2"));
+    BY_EMAIL = (concat!(selected!(), "WHERE c.project = $1 AND c.email_folded = $2"));
+    // SQLite has one writer: to be in a write transaction is to hold every lock.
+    LOCK = {
+        sqlite: "SELECT 1 FROM customer WHERE project = $1 AND id = $2",
+        postgres: "SELECT 1 FROM customer WHERE project = $1 AND id = $2 FOR UPDATE"
+    };
+    INSERT = "INSERT INTO customer (project, id, number, version, last_sequence, created_at, last_modified_at, created_by,
+                  last_modified_by, email, email_folded, key, external_id, customer_number, authentication_mode,
+                  is_email_verified, first_name, last_name, profile)
+              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+    MOVE = "UPDATE customer SET version = $3, last_sequence = $4, last_modified_at = $5, last_modified_by = $6
+            WHERE project = $1 AND id = $2 AND version = $7";
+    DELETE = "DELETE FROM customer WHERE project = $1 AND id = $2 AND version = $3";
+    TAKEN_EMAIL = "SELECT 1 FROM customer WHERE project = $1 AND email_folded = $2";
+    TAKEN_KEY = "SELECT 1 FROM customer WHERE project = $1 AND key = $2";
+    TAKEN_NUMBER = "SELECT 1 FROM customer WHERE project = $1 AND customer_number = $2";
+}
+
+/// The customer with this id.
+pub fn by_id(tx: &mut dyn Tx, project: &ProjectKey, id: CustomerId) -> Result<Option<Customer>, Fault> {
+    query_one(tx, &BY_ID, &[project.into(), id.into()], read)
+}
+
+/// The customer with this key.
+pub fn by_key(tx: &mut dyn Tx, project: &ProjectKey, key: &Key) -> Result<Option<Customer>, Fault> {
+    query_one(tx, &BY_KEY, &[project.into(), key.into()], read)
+}
+
+/// The customer with this e-mail address, in whatever letter case.
+pub fn by_email(tx: &mut dyn Tx, project: &ProjectKey, email: &str) -> Result<Option<Customer>, Fault> {
+    query_one(tx, &BY_EMAIL, &[project.into(), fold_email(email).into()], read)
+}
+
+/// Takes the customer's row lock until the transaction ends and reads the customer under it. Every write that
+/// concerns a customer begins here: so its log entries have positions in the order of their commits.
+pub fn lock(tx: &mut dyn Tx, project: &ProjectKey, id: CustomerId) -> Result<Option<Customer>, Fault> {
+    match query_one(tx, &LOCK, &[project.into(), id.into()], |_| Ok(()))? {
+        Some(()) => by_id(tx, project, id),
+        None => Ok(None),
+    }
+}
+
+/// The first unique value of a draft that another customer of the project has.
+pub fn taken(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    email: &str,
+    key: Option<&Key>,
+    customer_number: Option<&str>,
+) -> Result<Option<UniqueField>, Fault> {
+    let mut exists = |sql, value: Value| query_one(tx, sql, &[project.into(), value], |_| Ok(()));
+    if exists(&TAKEN_EMAIL, fold_email(email).into())?.is_some() {
+        return Ok(Some(UniqueField::Email));
+    }
+    if let Some(key) = key
+        && exists(&TAKEN_KEY, key.into())?.is_some()
+    {
+        return Ok(Some(UniqueField::Key));
+    }
+    if let Some(number) = customer_number
+        && exists(&TAKEN_NUMBER, number.into())?.is_some()
+    {
+        return Ok(Some(UniqueField::CustomerNumber));
+    }
+    Ok(None)
+}
+
+/// Writes a new customer, its key for personal rows, its credential and its first message.
+pub fn create(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    created: &Created,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    insert_row(tx, project, &created.customer)?;
+    log::put_customer_key(tx, ring, project, created.customer.id, created.data_key, ctx)?;
+    if let Some(hash) = &created.hash {
+        credential::put(tx, project, created.customer.id, hash, ctx.now)?;
+    }
+    log::append(tx, ring, project, &created.message, ctx)
+}
+
+/// Writes a password that was set: the customer (guarded by its version), the hash, the end of all its password tokens
+/// and of all its sessions, and the message.
+pub fn set_password(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    set: &PasswordSet,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    replace(tx, project, &set.customer)?;
+    credential::put(tx, project, set.customer.id, &set.hash, ctx.now)?;
+    token::end_of_customer(tx, project, set.customer.id, keyherald_core::token::TokenKind::Password)?;
+    session::end_of_customer(tx, project, set.customer.id)?;
+    log::append(tx, ring, project, &set.message, ctx)
+}
+
+/// Removes a customer with its credential, tokens and sessions, and writes its last message.
+pub fn delete(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    deleted: &Deleted,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    let last = &deleted.last;
+    guarded(tx.execute(&DELETE, &[project.into(), last.id.into(), last.version.into()])?)?;
+    credential::delete(tx, project, last.id)?;
+    token::delete_of_customer(tx, project, last.id)?;
+    session::end_of_customer(tx, project, last.id)?;
+    log::append(tx, ring, project, &deleted.message, ctx)
+}
+
+/// Moves the customer's row to its next version. The decision was made on the locked row, so another version here
+/// means that the lock was not taken: a bug, and a fault.
+fn replace(tx: &mut dyn Tx, project: &ProjectKey, customer: &Customer) -> Result<(), Fault> {
+    let args = [
+        project.into(),
+        customer.id.into(),
+        customer.version.into(),
+        customer.last_sequence.into(),
+        customer.last_modified_at.into(),
+        Value::json(&customer.last_modified_by)?,
+        (customer.version - 1).into(),
+    ];
+    guarded(tx.execute(&MOVE, &args)?)
+}
+
+fn guarded(rows: u64) -> Result<(), Fault> {
+    if rows == 1 { Ok(()) } else { Err(Fault::new(FaultKind::Internal, "a customer moved although it was locked")) }
+}
+
+fn insert_row(tx: &mut dyn Tx, project: &ProjectKey, customer: &Customer) -> Result<(), Fault> {
+    let args = [
+        project.into(),
+        customer.id.into(),
+        customer.number.to_string().into(),
+        customer.version.into(),
+        customer.last_sequence.into(),
+        customer.created_at.into(),
+        customer.last_modified_at.into(),
+        Value::json(&customer.created_by)?,
+        Value::json(&customer.last_modified_by)?,
+        (&customer.email).into(),
+        fold_email(&customer.email).into(),
+        customer.key.as_ref().into(),
+        customer.external_id.as_ref().into(),
+        customer.customer_number.as_ref().into(),
+        customer.authentication_mode.as_str().into(),
+        customer.is_email_verified.into(),
+        customer.profile.first_name.as_ref().into(),
+        customer.profile.last_name.as_ref().into(),
+        Value::json(&customer.profile)?,
+    ];
+    tx.execute(&INSERT, &args).map(drop)
+}
+
+/// Reads a row of the columns of `selected!`.
+pub(crate) fn read(row: &dyn Row) -> Result<Customer, Fault> {
+    Ok(Customer {
+        id: row.parsed(0)?,
+        number: row.parsed(1)?,
+        version: row.int(2)?,
+        last_sequence: row.int(3)?,
+        created_at: row.micros(4)?,
+        last_modified_at: row.micros(5)?,
+        created_by: row.json(6)?,
+        last_modified_by: row.json(7)?,
+        email: row.text(8)?,
+        key: row.parsed_opt(9)?,
+        external_id: row.text_opt(10)?,
+        customer_number: row.text_opt(11)?,
+        authentication_mode: row.parsed(12)?,
+        is_email_verified: row.flag(13)?,
+        profile: row.json::<Profile>(14)?,
+        password_tail: row.text_opt(15)?,
+    })
+}

@@ -1,0 +1,289 @@
+//! The one log of messages and activity.
+//!
+//! **Order.** `position` orders the log. On SQLite there is one writer, so position order is commit order. On
+//! PostgreSQL positions come from a sequence and can become visible out of order; a reader that simply went on from the
+//! last position it saw would skip the rows of slower transactions. The rule that holds there:
+//!
+//! * a writer has its transaction id before it takes a position: every append follows another write of the same
+//!   transaction, and entries of one customer are appended under that customer's row lock;
+//! * a reader takes the sequence's last value M ([`last_position`]), *then* a transaction id X of its own
+//!   ([`horizon_bound`]); as soon as every transaction older than X has ended ([`horizon_passed`]), positions up to M
+//!   are final: whoever took one of them had an older transaction id.
+//!
+//! **Personal data** lies in side rows under a key per customer; **secrets** in a sealed column of their own.
+
+use keyherald_core::activity::Activity;
+use keyherald_core::id::{CustomerId, MessageId, ProjectKey};
+use keyherald_core::message::{Facts, Message, NewMessage, PARTITIONS, Personal, ResourceType, partition};
+use keyherald_core::seal::{KeyRing, SealingKey, customer_key};
+use keyherald_core::secret::TokenValue;
+use keyherald_core::{Ctx, Micros};
+
+use crate::tx::{Row, query_all, query_one};
+use crate::{Fault, Sql, Tx, Value, statements};
+
+macro_rules! selected {
+    () => {
+        "SELECT l.position, l.project, l.id, l.created_at, l.resource_id, l.sequence, l.resource_version, l.customer_id,
+                l.visible, l.has_personal, l.facts, p.sealed, k.sealed, s.sealed
+         FROM log l
+         LEFT JOIN log_personal p ON p.position = l.position
+         LEFT JOIN customer_key k ON p.position IS NOT NULL AND k.project = l.project AND k.customer_id = l.customer_id
+         LEFT JOIN log_secret s ON s.position = l.position AND s.expires_at > "
+    };
+}
+
+statements! {
+    APPEND = "INSERT INTO log (project, kind, id, created_at, type, resource_type, resource_id, sequence, resource_version,
+                  customer_id, partition, visible, has_personal, facts)
+              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+                  COALESCE((SELECT messages_enabled FROM project WHERE project = $1), 0), $12, $13)
+              RETURNING position";
+    APPEND_PERSONAL = "INSERT INTO log_personal (position, project, customer_id, sealed) VALUES ($1, $2, $3, $4)";
+    APPEND_SECRET = "INSERT INTO log_secret (position, project, token_id, expires_at, sealed) VALUES ($1, $2, $3, $4, $5)";
+    PUT_KEY = "INSERT INTO customer_key (project, customer_id, sealed) VALUES ($1, $2, $3)";
+    KEY = "SELECT sealed FROM customer_key WHERE project = $1 AND customer_id = $2";
+    LAST_POSITION = {
+        sqlite: "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'log'), 0)",
+        postgres: "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM log_position"
+    };
+    // A transaction id of its own: the caller commits at once.
+    HORIZON_BOUND = {
+        sqlite: "SELECT 0",
+        postgres: "SELECT pg_current_xact_id()::text::bigint"
+    };
+    HORIZON_PASSED = {
+        sqlite: "SELECT 1 WHERE $1 = 0",
+        postgres: "SELECT 1 WHERE pg_snapshot_xmin(pg_current_snapshot())::text::bigint > $1"
+    };
+    AFTER = (concat!(selected!(), "$1 WHERE l.position > $2 AND l.position <= $3 AND l.kind = 'message'
+                                   ORDER BY l.position LIMIT $4"));
+    OF_CUSTOMER = (concat!(selected!(), "$1 WHERE l.project = $2 AND l.customer_id = $3 AND l.position >= $4
+                                         AND l.position <= $5 AND l.kind = 'message' ORDER BY l.position LIMIT $6"));
+    BY_ID = (concat!(selected!(), "$1 WHERE l.project = $2 AND l.id = $3 AND l.kind = 'message'"));
+    ACTIVITY_OF_CUSTOMER = "SELECT id, created_at, facts FROM log WHERE project = $1 AND customer_id = $2
+                            AND kind = 'activity' ORDER BY position DESC LIMIT $3";
+}
+
+/// Stores a new customer's key for its personal rows, sealed under the ring.
+pub fn put_customer_key(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    customer: CustomerId,
+    key: [u8; 32],
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    let sealed = ring.seal(ctx, &key_binding(customer), &key)?;
+    tx.execute(&PUT_KEY, &[project.into(), customer.into(), sealed.into()]).map(drop)
+}
+
+/// Appends a message with its personal and secret parts. Another write of the same transaction must precede it.
+pub fn append(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    message: &NewMessage,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    let content = &message.facts.content;
+    let has_personal = !message.personal.is_empty();
+    let args = [
+        project.into(),
+        "message".into(),
+        message.id.into(),
+        message.created_at.into(),
+        content.type_name().into(),
+        content.resource_type().as_str().into(),
+        message.resource_id.hyphenated().to_string().into(),
+        message.sequence.into(),
+        message.resource_version.into(),
+        message.customer.into(),
+        i64::from(partition(message.customer)).into(),
+        has_personal.into(),
+        Value::json(&message.facts)?,
+    ];
+    let position = appended(tx, &args)?;
+    if has_personal {
+        let sealed_key = query_one(tx, &KEY, &[project.into(), message.customer.into()], |row| row.bytes(0))?
+            .ok_or_else(|| Fault::corrupt("a customer has no key for its personal rows"))?;
+        let plain = serde_json::to_vec(&message.personal)?;
+        let sealed = open_customer_key(ring, message.customer, &sealed_key)?.seal(ctx, &binding(message.id), &plain)?;
+        tx.execute(&APPEND_PERSONAL, &[position.into(), project.into(), message.customer.into(), sealed.into()])?;
+    }
+    if let Some((value, expires_at)) = &message.secret {
+        let sealed = value.reveal_with(|text| ring.seal(ctx, &binding(message.id), text.as_bytes()))?;
+        let token = message.resource_id.hyphenated().to_string();
+        tx.execute(
+            &APPEND_SECRET,
+            &[position.into(), project.into(), token.into(), (*expires_at).into(), sealed.into()],
+        )?;
+    }
+    Ok(())
+}
+
+/// Appends an activity entry.
+pub fn append_activity(tx: &mut dyn Tx, project: &ProjectKey, activity: &Activity) -> Result<(), Fault> {
+    let args = [
+        project.into(),
+        "activity".into(),
+        activity.id.into(),
+        activity.at.into(),
+        "Activity".into(),
+        Value::Null,
+        Value::Null,
+        Value::Null,
+        Value::Null,
+        activity.customer.into(),
+        // No lane without a customer: such entries are spread like any other.
+        activity.customer.map_or(i64::from(PARTITIONS) - 1, |customer| i64::from(partition(customer))).into(),
+        false.into(),
+        Value::json(&activity.facts)?,
+    ];
+    appended(tx, &args).map(drop)
+}
+
+fn appended(tx: &mut dyn Tx, args: &[Value]) -> Result<i64, Fault> {
+    query_one(tx, &APPEND, args, |row| row.int(0))?.ok_or_else(|| Fault::corrupt("an insert returned no position"))
+}
+
+/// The highest position that was ever taken; on PostgreSQL also by transactions that have not ended yet.
+pub fn last_position(tx: &mut dyn Tx) -> Result<i64, Fault> {
+    Ok(query_one(tx, &LAST_POSITION, &[], |row| row.int(0))?.unwrap_or(0))
+}
+
+/// A bound for [`horizon_passed`]: to be taken after [`last_position`], in a transaction of its own.
+pub fn horizon_bound(tx: &mut dyn Tx) -> Result<i64, Fault> {
+    Ok(query_one(tx, &HORIZON_BOUND, &[], |row| row.int(0))?.unwrap_or(0))
+}
+
+/// Whether every transaction older than `bound` has ended.
+pub fn horizon_passed(tx: &mut dyn Tx, bound: i64) -> Result<bool, Fault> {
+    Ok(query_one(tx, &HORIZON_PASSED, &[bound.into()], |_| Ok(()))?.is_some())
+}
+
+/// A message and its project: the log is read across projects.
+#[derive(Clone)]
+pub struct Entry {
+    /// Whose.
+    pub project: ProjectKey,
+    /// What.
+    pub message: Message,
+}
+
+/// Messages with `after < position <= up_to`, at most `limit`, in order. Secrets that expired by `now` are left out.
+pub fn after(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    (after, up_to): (i64, i64),
+    limit: i64,
+    now: Micros,
+) -> Result<Vec<Entry>, Fault> {
+    let args = [now.into(), after.into(), up_to.into(), limit.into()];
+    query_all(tx, &AFTER, &args, |row| read(row, ring))
+}
+
+/// One customer's messages with `from <= position <= up_to`, at most `limit`, in order.
+pub fn of_customer(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    (project, customer): (&ProjectKey, CustomerId),
+    (from, up_to): (i64, i64),
+    limit: i64,
+    now: Micros,
+) -> Result<Vec<Entry>, Fault> {
+    let args = [now.into(), project.into(), customer.into(), from.into(), up_to.into(), limit.into()];
+    query_all(tx, &OF_CUSTOMER, &args, |row| read(row, ring))
+}
+
+/// The message with this id, visible to `/messages` or not.
+pub fn by_id(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    id: MessageId,
+    now: Micros,
+) -> Result<Option<Message>, Fault> {
+    let args = [now.into(), project.into(), id.into()];
+    Ok(query_one(tx, &BY_ID, &args, |row| read(row, ring))?.map(|entry| entry.message))
+}
+
+/// A customer's latest activity entries, newest first: `(id, time, facts as JSON)`.
+pub fn activity_of_customer(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    customer: CustomerId,
+    limit: i64,
+) -> Result<Vec<(MessageId, Micros, String)>, Fault> {
+    let args = [project.into(), customer.into(), limit.into()];
+    query_all(tx, &ACTIVITY_OF_CUSTOMER, &args, |row| Ok((row.parsed(0)?, row.micros(1)?, row.text(2)?)))
+}
+
+/// Opens a row of the columns of `selected!`.
+pub(crate) fn read(row: &dyn Row, ring: &KeyRing) -> Result<Entry, Fault> {
+    let id: MessageId = row.parsed(2)?;
+    let customer: CustomerId = row.parsed(7)?;
+    let facts: Facts = row.json(10)?;
+    let personal = match (row.flag(9)?, row.bytes_opt(11)?, row.bytes_opt(12)?) {
+        (false, ..) => Some(Personal::default()),
+        (true, Some(sealed), Some(key)) => {
+            let plain = open_customer_key(ring, customer, &key)?.open(&binding(id), &sealed)?;
+            Some(serde_json::from_slice(&plain)?)
+        }
+        (true, ..) => None,
+    };
+    let secret = row.bytes_opt(13)?.map(|sealed| open_secret(ring, id, &sealed)).transpose()?;
+    let message = Message {
+        position: row.int(0)?,
+        id,
+        created_at: row.micros(3)?,
+        resource_id: row.parsed(4)?,
+        resource_version: row.int(6)?,
+        sequence: row.int(5)?,
+        customer,
+        visible: row.flag(8)?,
+        facts,
+        personal,
+        secret,
+    };
+    Ok(Entry { project: row.parsed(1)?, message })
+}
+
+fn open_secret(ring: &KeyRing, id: MessageId, sealed: &[u8]) -> Result<TokenValue, Fault> {
+    let plain = ring.open(&binding(id), sealed)?;
+    let text = std::str::from_utf8(&plain).map_err(|_| Fault::corrupt("a sealed token value is not text"))?;
+    Ok(TokenValue::from_sealed(text.to_owned()))
+}
+
+fn open_customer_key(ring: &KeyRing, customer: CustomerId, sealed: &[u8]) -> Result<SealingKey, Fault> {
+    let plain = ring.open(&key_binding(customer), sealed)?;
+    let bytes: [u8; 32] =
+        plain.as_slice().try_into().map_err(|_| Fault::corrupt("a customer's key is not 32 bytes"))?;
+    customer_key(bytes).ok_or_else(|| Fault::corrupt("a customer's key cannot be used"))
+}
+
+fn key_binding(customer: CustomerId) -> String {
+    format!("customer_key:{customer}")
+}
+
+fn binding(id: MessageId) -> String {
+    format!("log:{id}")
+}
+
+/// The columns of `/messages`, for filters and sorts, by the contract's field paths (commercetools.md 6.3).
+pub const QUERY_COLUMNS: &[(&str, &str)] = &[
+    ("createdAt", "l.created_at"),
+    ("lastModifiedAt", "l.created_at"),
+    ("id", "l.id"),
+    ("sequenceNumber", "l.sequence"),
+    ("resource.typeId", "l.resource_type"),
+    ("resource.id", "l.resource_id"),
+    ("resourceVersion", "l.resource_version"),
+    ("type", "l.type"),
+];
+
+#[expect(dead_code, reason = "used by the queries that follow")]
+fn built(text: String) -> Sql {
+    let _ = ResourceType::Customer;
+    Sql::built("log::query", text)
+}
