@@ -1,3 +1,6 @@
 //! Keyherald, the server: it talks. What is decided lives in `keyherald-core`, what is remembered in `keyherald-store`.
 
+pub mod app;
+pub mod clock;
 pub mod format;
+pub mod hash;

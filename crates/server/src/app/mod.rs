@@ -1,0 +1,95 @@
+//! The use cases: one file each, the only callers of the store. They know no dialect and no transport.
+//!
+//! The path of every change: what can be refused without hashing is refused on a first look; then the hash pool works;
+//! then one transaction locks the customer, reads again, decides and writes. A refusal commits its traces.
+
+pub mod authenticate;
+pub mod change_password;
+pub mod clients;
+pub mod create_customer;
+pub mod create_token;
+pub mod delete_customer;
+pub mod find_customer;
+pub mod messages;
+pub mod projects;
+pub mod reset_password;
+pub mod sign_in;
+pub mod subscriptions;
+pub mod sweep;
+pub mod tokens;
+
+use std::sync::Arc;
+
+use keyherald_core::activity::Activity;
+use keyherald_core::id::{CustomerId, ProjectKey};
+use keyherald_core::initiator::Initiator;
+use keyherald_core::message::Flow;
+use keyherald_core::seal::KeyRing;
+use keyherald_core::{Ctx, Refusal};
+use keyherald_store::{Fault, Store, Tx, log};
+use tokio::sync::watch;
+
+use crate::clock::Moments;
+use crate::hash::{HashPool, Overloaded};
+
+/// Everything that a use case needs. Cheap to clone; two of them can live in one process.
+#[derive(Clone)]
+pub struct App {
+    /// The open database.
+    pub store: Store,
+    /// The hashing pool.
+    pub hash: Arc<HashPool>,
+    /// Where time and chance come from.
+    pub moments: Moments,
+    /// The keys that seal what must be readable again.
+    pub ring: Arc<KeyRing>,
+    /// Moves when a subscription was made or deleted in this process.
+    pub subscriptions_changed: Arc<watch::Sender<u64>>,
+}
+
+/// Why a use case did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A rule says no. The caller is told.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Something is broken. The caller is told that much, the log has the rest.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl From<Overloaded> for Failure {
+    fn from(overloaded: Overloaded) -> Self {
+        Self::Refused(Refusal::Overloaded { retry_after_s: overloaded.retry_after_s })
+    }
+}
+
+/// What a use case answers.
+pub type Answer<T> = Result<T, Failure>;
+
+/// One call: on which project, by whom.
+#[derive(Clone)]
+pub struct Call {
+    /// The project.
+    pub project: ProjectKey,
+    /// Who calls.
+    pub by: Initiator,
+}
+
+impl App {
+    fn ctx(&self) -> Ctx {
+        self.moments.ctx()
+    }
+}
+
+/// Writes the trace of a refused call, in the transaction that refuses it.
+fn trace(
+    tx: &mut dyn Tx,
+    call: &Call,
+    flow: Flow,
+    customer: Option<CustomerId>,
+    refusal: &Refusal,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    log::append_activity(tx, &call.project, &Activity::new(flow, customer, Some(refusal), &call.by, ctx))
+}

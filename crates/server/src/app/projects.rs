@@ -1,0 +1,19 @@
+//! Projects.
+
+use keyherald_core::id::ProjectKey;
+use keyherald_store::project::{self, MessagesSetting, Project};
+
+use super::{Answer, App};
+
+impl App {
+    /// Makes sure that a configured project is there, with the messages setting that the configuration names, if any.
+    pub async fn ensure_project(&self, key: ProjectKey, name: String, messages: Option<(bool, i64)>) -> Answer<()> {
+        let messages = messages.map(|(enabled, days)| MessagesSetting { enabled, days });
+        Ok(self.store.write(&self.ctx(), move |tx, ctx| project::ensure(tx, &key, &name, messages, ctx)).await?)
+    }
+
+    /// The project with this key.
+    pub async fn project(&self, key: ProjectKey) -> Answer<Option<Project>> {
+        Ok(self.store.read(move |tx| project::by_key(tx, &key)).await?)
+    }
+}

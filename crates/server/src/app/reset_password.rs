@@ -1,0 +1,76 @@
+//! Reset a password by redeeming a token.
+
+use keyherald_core::customer::Customer;
+use keyherald_core::message::Flow;
+use keyherald_core::refusal::Lookup;
+use keyherald_core::reset::{self, Command};
+use keyherald_core::secret::{Password, TokenDigest};
+use keyherald_core::token::{Token, TokenKind};
+use keyherald_core::{Ctx, Refusal};
+use keyherald_store::{Fault, Tx, customer, token};
+
+use super::{Answer, App, Call, trace};
+use crate::hash::Lane;
+
+impl App {
+    /// Sets `new` as the password of the customer to whom the token belongs.
+    pub async fn reset_password(
+        &self,
+        call: Call,
+        token_value: &str,
+        version: Option<i64>,
+        new: Password,
+    ) -> Answer<Customer> {
+        let mut ctx = self.ctx();
+        let digest = TokenDigest::of(token_value);
+        let command = Command { version, by: call.by.clone() };
+        let look = call.clone();
+        let found = self.store.read(move |tx| by_token(tx, &look, digest)).await?;
+        let Some((found, owner)) = found else {
+            return self.refuse(call, Flow::Reset, None, Refusal::TokenUnknown, ctx).await;
+        };
+        if let Err(refusal) = reset::admit(&found, &owner, &command, ctx.now) {
+            return self.refuse(call, Flow::Reset, Some(owner.id), refusal, ctx).await;
+        }
+        let hash = self.hash.hash(Lane::Change, new, ctx.bytes()).await?;
+        let ring = self.ring.clone();
+        let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
+            // The customer first, then the token under its lock: of two calls with one token, the second sees it ended.
+            let locked = customer::lock(tx, &call.project, owner.id)?;
+            let token = token::by_digest(tx, &call.project, TokenKind::Password, digest)?;
+            let outcome = match (locked, token) {
+                (Some(locked), Some(token)) => reset::decide(&token, &locked, &command, hash.clone(), ctx),
+                _ => Err(Refusal::TokenUnknown),
+            };
+            match outcome {
+                Ok(set) => {
+                    customer::set_password(tx, &ring, &call.project, &set, ctx)?;
+                    Ok(Ok(set.customer))
+                }
+                Err(refusal) => {
+                    trace(tx, &call, Flow::Reset, Some(owner.id), &refusal, ctx)?;
+                    Ok(Err(refusal))
+                }
+            }
+        };
+        Ok(self.store.write(&ctx, work).await??)
+    }
+
+    /// The customer to whom a usable password token belongs. Consumes nothing (commercetools.md 3.4).
+    pub async fn customer_by_password_token(&self, call: Call, token_value: &str) -> Answer<Customer> {
+        let digest = TokenDigest::of(token_value);
+        let now = self.ctx().now;
+        let found = self.store.read(move |tx| by_token(tx, &call, digest)).await?;
+        let (token, owner) = found.ok_or(Refusal::CustomerNotFound(Lookup::Token))?;
+        token.check(now).map_err(|refusal| match refusal {
+            Refusal::TokenUnknown => Refusal::CustomerNotFound(Lookup::Token),
+            other => other,
+        })?;
+        Ok(owner)
+    }
+}
+
+fn by_token(tx: &mut dyn Tx, call: &Call, digest: TokenDigest) -> Result<Option<(Token, Customer)>, Fault> {
+    let Some(token) = token::by_digest(tx, &call.project, TokenKind::Password, digest)? else { return Ok(None) };
+    Ok(customer::by_id(tx, &call.project, token.customer)?.map(|owner| (token, owner)))
+}

@@ -1,0 +1,65 @@
+//! Sign in by e-mail and password.
+
+use keyherald_core::activity::Activity;
+use keyherald_core::credential::{AuthenticationMode, PasswordHash};
+use keyherald_core::customer::Customer;
+use keyherald_core::id::CustomerId;
+use keyherald_core::message::Flow;
+use keyherald_core::secret::Password;
+use keyherald_core::{Ctx, Refusal, sign_in};
+use keyherald_store::{Fault, Tx, credential, customer, log};
+
+use super::{Answer, App, Call};
+use crate::hash::Lane;
+
+/// Stands for the customer whom nobody knows, so that an unknown address runs the same statements as a known one.
+fn nobody() -> CustomerId {
+    CustomerId::from(uuid::Uuid::nil())
+}
+
+impl App {
+    /// The customer with these credentials. Unknown, wrong and external accounts cost the same: the same statements,
+    /// one hash, one commit of the trace.
+    pub async fn sign_in(&self, call: Call, email: String, password: Password) -> Answer<Customer> {
+        let mut ctx = self.ctx();
+        let project = call.project.clone();
+        let look = move |tx: &mut dyn Tx| {
+            let found = customer::by_email(tx, &project, &email)?;
+            let id = found.as_ref().map_or_else(nobody, |customer| customer.id);
+            Ok::<_, Fault>((found, credential::by_customer(tx, &project, id)?))
+        };
+        let (found, stored) = self.store.read(look).await?;
+        let stored = stored.filter(|_| {
+            found.as_ref().is_some_and(|customer| customer.authentication_mode == AuthenticationMode::Password)
+        });
+        let again = password.duplicate();
+        let verified = self.hash.verify(Lane::SignIn, password, stored.clone()).await?;
+        let id = found.as_ref().map(|customer| customer.id);
+        let outcome = sign_in::decide(found, verified.matches);
+        let upgrade = match stored {
+            // A sign-in must not fail for want of a better hash: the next one tries again.
+            Some(old) if verified.upgrade => {
+                self.hash.hash(Lane::Import, again, ctx.bytes()).await.ok().map(|new| (old, new))
+            }
+            _ => None,
+        };
+        let refusal = outcome.as_ref().err().cloned();
+        let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| finish(tx, &call, id, refusal.as_ref(), upgrade.as_ref(), ctx);
+        self.store.write(&ctx, work).await?;
+        Ok(outcome?)
+    }
+}
+
+fn finish(
+    tx: &mut dyn Tx,
+    call: &Call,
+    customer: Option<CustomerId>,
+    refusal: Option<&Refusal>,
+    upgrade: Option<&(PasswordHash, PasswordHash)>,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    if let (Some(customer), Some((old, new))) = (customer, upgrade) {
+        credential::upgrade(tx, &call.project, customer, old, new)?;
+    }
+    log::append_activity(tx, &call.project, &Activity::new(Flow::SignIn, customer, refusal, &call.by, ctx))
+}

@@ -1,0 +1,97 @@
+//! Subscriptions.
+
+use keyherald_core::customer::Version;
+use keyherald_core::id::{Key, SubscriptionId};
+use keyherald_core::refusal::Versioned;
+use keyherald_core::subscription::{self, Command, Subscription};
+use keyherald_core::{Ctx, Refusal};
+use keyherald_store::{Fault, Tx, subscription as subscriptions};
+use zeroize::Zeroizing;
+
+use super::{Answer, App, Call};
+
+/// How a subscription is named in a request path.
+#[derive(Clone)]
+pub enum SubscriptionRef {
+    /// By id.
+    Id(SubscriptionId),
+    /// By key.
+    Key(Key),
+}
+
+fn find(tx: &mut dyn Tx, call: &Call, which: &SubscriptionRef) -> Result<Option<Subscription>, Fault> {
+    match which {
+        SubscriptionRef::Id(id) => subscriptions::by_id(tx, &call.project, *id),
+        SubscriptionRef::Key(key) => subscriptions::by_key(tx, &call.project, key),
+    }
+}
+
+impl App {
+    /// Makes a subscription; `secret` is what its destination signs or signs in with.
+    pub async fn create_subscription(
+        &self,
+        call: Call,
+        command: Command,
+        secret: Option<Zeroizing<Vec<u8>>>,
+    ) -> Answer<Subscription> {
+        let ring = self.ring.clone();
+        let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
+            let existing = subscriptions::count_locked(tx, &call.project)?;
+            let key_taken = match &command.key {
+                Some(key) => subscriptions::by_key(tx, &call.project, key)?.is_some(),
+                None => false,
+            };
+            match subscription::decide(&command, existing, key_taken, ctx) {
+                Ok(subscription) => {
+                    let secret = secret.as_ref().map(|secret| secret.as_slice());
+                    subscriptions::insert(tx, &ring, &call.project, &subscription, secret, ctx)?;
+                    Ok(Ok(subscription))
+                }
+                Err(refusal) => Ok(Err(refusal)),
+            }
+        };
+        let created = self.store.write(&self.ctx(), work).await??;
+        self.tell_relay();
+        Ok(created)
+    }
+
+    /// The subscription that a path names.
+    pub async fn subscription(&self, call: Call, which: SubscriptionRef) -> Answer<Subscription> {
+        let found = self.store.read(move |tx| find(tx, &call, &which)).await?;
+        Ok(found.ok_or(Refusal::SubscriptionNotFound)?)
+    }
+
+    /// A page of subscriptions, oldest first, and how many there are.
+    pub async fn subscriptions(&self, call: Call, limit: i64, offset: i64) -> Answer<(Vec<Subscription>, u32)> {
+        let look = move |tx: &mut dyn Tx| {
+            let page = subscriptions::page(tx, &call.project, limit, offset)?;
+            Ok::<_, Fault>((page, subscriptions::count(tx, &call.project)?))
+        };
+        Ok(self.store.read(look).await?)
+    }
+
+    /// Deletes a subscription and answers it as it was last.
+    pub async fn delete_subscription(
+        &self,
+        call: Call,
+        which: SubscriptionRef,
+        version: Version,
+    ) -> Answer<Subscription> {
+        let work = move |tx: &mut dyn Tx, _: &mut Ctx| {
+            let Some(found) = find(tx, &call, &which)? else { return Ok(Err(Refusal::SubscriptionNotFound)) };
+            if subscriptions::delete(tx, &call.project, found.id, version)? {
+                Ok(Ok(found))
+            } else {
+                let of = Versioned::Subscription(found.id);
+                Ok(Err(Refusal::VersionMismatch { of, expected: version, actual: found.version }))
+            }
+        };
+        let deleted = self.store.write(&self.ctx(), work).await??;
+        self.tell_relay();
+        Ok(deleted)
+    }
+
+    fn tell_relay(&self) {
+        self.subscriptions_changed.send_modify(|generation| *generation += 1);
+    }
+}
