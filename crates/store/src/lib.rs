@@ -14,11 +14,12 @@
 
 pub mod engine;
 pub mod fault;
+pub mod migrate;
 pub mod sql;
 mod store;
 pub mod tx;
 
 pub use fault::{Fault, FaultKind};
 pub use sql::Sql;
-pub use store::{Counters, Store, StoreOptions, StoreUrl};
+pub use store::{Counters, Store, StoreOptions, StoreUrl, StoreUrlError};
 pub use tx::{Row, Tx, Value};

@@ -1,0 +1,2 @@
+-- The first form.
+CREATE TABLE keyherald_placeholder (id TEXT PRIMARY KEY);
