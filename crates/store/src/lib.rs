@@ -19,6 +19,7 @@ pub mod delivery;
 pub mod engine;
 pub mod fault;
 pub mod log;
+pub mod migrate;
 pub mod project;
 pub mod session;
 pub mod sql;
@@ -29,7 +30,7 @@ pub mod tx;
 
 pub use fault::{Fault, FaultKind};
 pub use sql::Sql;
-pub use store::{Counters, Store, StoreOptions, StoreUrl};
+pub use store::{Counters, Store, StoreOptions, StoreUrl, StoreUrlError};
 pub use tx::{Row, Tx, Value};
 
 /// Every fixed statement of every module, for the test that prepares them all on both engines.
