@@ -1,1 +1,3 @@
-//! placeholder
+//! What Keyherald says to the world: the server, as a library. `main.rs` is only its command line.
+
+pub mod config;
