@@ -1,3 +1,5 @@
 //! What Keyherald says to the world: the server, as a library. `main.rs` is only its command line.
 
+pub mod clock;
 pub mod config;
+pub mod telemetry;

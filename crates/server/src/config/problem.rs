@@ -101,7 +101,10 @@ pub(super) fn did_you_mean<'k>(typed: &str, known: &[&'k str]) -> Option<&'k str
     if distance <= 1.max(nearest.len() / 3) {
         return Some(nearest);
     }
-    known.iter().find(|name| name.len() >= 3 && typed.len() >= 3 && (name.contains(&typed) || typed.contains(**name))).copied()
+    known
+        .iter()
+        .find(|name| name.len() >= 3 && typed.len() >= 3 && (name.contains(&typed) || typed.contains(**name)))
+        .copied()
 }
 
 /// Levenshtein distance.
