@@ -14,6 +14,7 @@
 
 pub mod engine;
 pub mod fault;
+pub mod filter;
 pub mod sql;
 mod store;
 pub mod tx;
