@@ -12,7 +12,7 @@ use crate::docs::{block_of, replace_block};
 use crate::process::{Keep, Kept, commit, said};
 use crate::progress::Progress;
 use crate::services::SERVICES;
-use crate::test::{PROOF_WORD, cargo};
+use crate::test::{cargo, is_proof};
 use crate::{Result, root};
 
 /// Arguments of `cargo xtask prove`.
@@ -42,6 +42,8 @@ const ENGINES: &[(Choice, &str)] = &[(Choice::Sqlite, "sqlite"), (Choice::Postgr
 /// Runs the chore.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let progress = Progress::start();
+    // Taken once, before our own writing makes the commit look changed.
+    let origin = format!("{}, commit {}", said("date", &["-u", "+%Y-%m-%d"])?, commit());
     progress.heading("build");
     let names = proofs()?;
     for (choice, engine) in ENGINES {
@@ -51,12 +53,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         progress.heading(&format!("{} kills on {engine}", options.kills));
         let tests: Vec<&String> = names.iter().filter(|name| name.contains(engine)).collect();
         if tests.is_empty() {
-            return Err(
-                format!("no ignored test of tests/kill.rs has `{PROOF_WORD}` and `{engine}` in its name").into()
-            );
+            return Err(format!("no ignored test of tests/kill.rs is named `prove_{engine}` or alike").into());
         }
         let line = prove(engine, &tests, options)?;
-        record(engine, &line)?;
+        record(engine, &format!("- {origin}: `{line}`"))?;
     }
     progress.heading("docs/proof.md");
     println!("{}", block_of(&root().join("docs/proof.md"), "proof").trim());
@@ -75,7 +75,7 @@ fn proofs() -> Result<Vec<String>> {
         command.current_dir(root()).stdout(Stdio::piped());
     })?;
     let status = listing.lines(|line| names.extend(line.strip_suffix(": test").map(str::to_owned)))?;
-    names.retain(|name| name.contains(PROOF_WORD));
+    names.retain(|name| is_proof(name));
     if status.success() { Ok(names) } else { Err("tests/kill.rs does not build".into()) }
 }
 
@@ -83,8 +83,10 @@ fn proofs() -> Result<Vec<String>> {
 fn prove(engine: &str, tests: &[&String], options: &Options) -> Result<String> {
     // SQLite needs no service; any other engine is the service of its name.
     let service = SERVICES.iter().find(|service| service.word == engine);
-    let running = service.map(|service| Ok((service.variable, service.start(options.install)?))).transpose();
-    let running = running.map_err(|fault: crate::Fault| format!("{engine} could not be started: {fault}"))?;
+    let running = match service {
+        Some(service) => Some((service.variable, service.start(options.install)?)),
+        None => None,
+    };
 
     let keep = kill_test().args(["--nocapture", "--test-threads=1", "--exact"]).args(tests);
     let proof = Kept::start(&keep, |command| {
@@ -112,18 +114,17 @@ fn mark(engine: &str) -> String {
     format!("kill test {engine}: ")
 }
 
-/// Writes a closing line into docs/proof.md in the place of the engine's last one.
-fn record(engine: &str, line: &str) -> Result<()> {
+/// Writes an entry into docs/proof.md in the place of the engine's last one.
+fn record(engine: &str, entry: &str) -> Result<()> {
     let path = root().join("docs/proof.md");
-    let entry = format!("- {}, commit {}: `{line}`", said("date", &["-u", "+%Y-%m-%d"])?, commit());
     replace_block(&path, "proof", &with_entry(&block_of(&path, "proof"), &mark(engine), entry))
 }
 
-fn with_entry(block: &str, mark: &str, entry: String) -> String {
-    let others = block.lines().filter(|line| line.starts_with("- ") && !line.contains(mark)).map(str::to_owned);
-    let mut entries: Vec<String> = others.chain([entry]).collect();
+fn with_entry(block: &str, mark: &str, entry: &str) -> String {
+    let others = block.lines().filter(|line| line.starts_with("- ") && !line.contains(mark));
+    let mut entries: Vec<&str> = others.chain([entry]).collect();
     // By engine, whatever the order of the runs.
-    entries.sort_by_key(|entry| entry.split_once(": ").map(|(_, line)| line.to_owned()));
+    entries.sort_by_key(|entry| entry.split_once(": ").map(|(_, line)| line));
     entries.join("\n")
 }
 
@@ -141,9 +142,9 @@ mod tests {
     #[test]
     fn an_engines_entry_replaces_its_last_one() {
         let entry = |engine: &str, lost: u32| format!("- 2026-01-31, commit abc: `kill test {engine}: lost {lost}`");
-        let block = with_entry("\nno run yet\n", &mark("sqlite"), entry("sqlite", 1));
-        let block = with_entry(&block, &mark("postgres"), entry("postgres", 0));
-        let block = with_entry(&block, &mark("sqlite"), entry("sqlite", 0));
+        let block = with_entry("\nno run yet\n", &mark("sqlite"), &entry("sqlite", 1));
+        let block = with_entry(&block, &mark("postgres"), &entry("postgres", 0));
+        let block = with_entry(&block, &mark("sqlite"), &entry("sqlite", 0));
         assert_eq!(block, format!("{}\n{}", entry("postgres", 0), entry("sqlite", 0)));
     }
 }

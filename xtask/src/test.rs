@@ -11,8 +11,10 @@ use crate::progress::Progress;
 use crate::services::{SERVICES, Service};
 use crate::{Result, root};
 
-/// What the names of the long proofs contain: `cargo xtask prove` runs them.
-pub(crate) const PROOF_WORD: &str = "prove";
+/// Whether a test is a long proof, one for `cargo xtask prove`: `prove` is a word of its name.
+pub(crate) fn is_proof(name: &str) -> bool {
+    name.split(['_', ':']).any(|word| word == "prove")
+}
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -40,7 +42,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         ignored = ignored_tests(options.filter.as_deref().unwrap_or_default())?;
         println!("found: {}", ignored.len());
     }
-    let proofs = ignored.extract_if(.., |name| name.contains(PROOF_WORD)).count();
+    let proofs = ignored.extract_if(.., |name| is_proof(name)).count();
     for service in SERVICES {
         let tests: Vec<String> = ignored.extract_if(.., |name| name.contains(service.word)).collect();
         if !tests.is_empty() {
@@ -221,6 +223,12 @@ mod tests {
         };
         assert_eq!(skipped().close(false), ExitCode::SUCCESS);
         assert_eq!(skipped().close(true), ExitCode::FAILURE);
+    }
+
+    #[test]
+    fn a_proof_has_the_whole_word() {
+        assert!(is_proof("prove_postgres") && is_proof("kill::prove::on_sqlite"));
+        assert!(!is_proof("group_commit_improves_postgres"));
     }
 
     #[test]
