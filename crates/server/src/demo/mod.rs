@@ -13,12 +13,12 @@ mod story;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keyherald_core::secret::TokenDigest;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-use crate::boot::{self, BootError, Development};
+use crate::boot::{self, Development};
 use crate::clock::{ManualClock, Moments, SystemEntropy};
+use crate::complaint::Complaint;
 use crate::life::{Ending, Task};
 use receiver::Receiver;
 pub use screen::Colors;
@@ -35,29 +35,29 @@ pub struct Options {
 }
 
 /// Plays the demo. True: everything that was shown was as expected.
-pub async fn run(options: Options) -> Result<bool, BootError> {
-    let folder = tempfile::Builder::new().prefix("keyherald-demo-").tempdir().map_err(BootError::folder)?;
+pub async fn run(options: Options) -> Result<bool, Complaint> {
+    let folder = tempfile::Builder::new().prefix("keyherald-demo-").tempdir().map_err(|error| Complaint::because("no temporary folder can be made", &error))?;
     let clock = Arc::new(ManualClock::running());
     let moments = Moments::new(clock.clone(), Arc::new(SystemEntropy));
     let development = Development::in_folder(folder.path());
-    let secret = TokenDigest::of(development.client_secret());
-    let server = boot::develop(&development, secret, moments).await?;
+    let server = boot::develop(&development, moments).await?;
 
     let (arrived, receipts) = mpsc::channel(1000);
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(BootError::listen)?;
-    let receiver_url = format!("http://{}/messages", listener.local_addr().map_err(BootError::listen)?);
+    let unheard = |error: std::io::Error| Complaint::because("the receiver cannot listen", &error);
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(unheard)?;
+    let receiver_url = format!("http://{}/messages", listener.local_addr().map_err(unheard)?);
     let listener = Arc::new(listener);
     server.life.spawn(Task::DemoReceiver, move |_| receiver::serve(listener.clone(), arrived.clone()));
 
     let commits = CommitTimes::watch(server.app.store.committed());
     let screen = Screen::new(options.colors);
     screen.title(&server.url, folder.path(), &receiver_url);
-    let mut story = Story::new(&server.url, &development, Receiver::new(receiver_url, receipts), commits, clock, screen);
+    let mut story = Story::new(&server.url, Receiver::new(receiver_url, receipts), commits, clock, screen);
     let outcome = story.play().await;
     let told = story.close(outcome);
 
     if options.keep {
-        story.screen().kept(&server.url, &development);
+        story.screen().kept(&server.url);
         return Ok(server.run().await == Ending::Orderly && told);
     }
     server.life.end();

@@ -159,12 +159,12 @@ impl Screen {
     }
 
     /// The server stays: how to reach it.
-    pub fn kept(&self, url: &str, development: &Development) {
+    pub fn kept(&self, url: &str) {
         Self::line(&Self::paint(self.strong, "  The server stays until you press Ctrl-C. Its credentials are for development only:"));
         Self::line(&format!("    url            {url}"));
-        Self::line("    projectKey     demo");
-        Self::line(&format!("    clientId       {}", development.client_id()));
-        Self::line(&format!("    clientSecret   {}", development.client_secret()));
+        Self::line(&format!("    projectKey     {}", Development::PROJECT));
+        Self::line(&format!("    clientId       {}", Development::CLIENT_ID));
+        Self::line(&format!("    clientSecret   {}", Development::CLIENT_SECRET));
         Self::line("");
     }
 }

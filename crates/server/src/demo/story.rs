@@ -39,7 +39,6 @@ impl Answer {
 pub struct Story {
     http: Option<reqwest::Client>,
     url: String,
-    client: (String, String),
     access_token: String,
     receiver: Receiver,
     secret: Option<WebhookSecret>,
@@ -58,7 +57,6 @@ impl Story {
     /// A story that has not begun.
     pub fn new(
         url: &str,
-        development: &Development,
         receiver: Receiver,
         commits: CommitTimes,
         clock: Arc<ManualClock>,
@@ -68,7 +66,6 @@ impl Story {
             // The story talks to its own server on loopback only.
             http: reqwest::Client::builder().no_proxy().build().ok(),
             url: url.to_owned(),
-            client: (development.client_id().to_owned(), development.client_secret().to_owned()),
             access_token: String::new(),
             receiver,
             secret: None,
@@ -116,7 +113,7 @@ impl Story {
         let http = self.http()?;
         let request = http
             .post(format!("{}/oauth/token", self.url))
-            .basic_auth(&self.client.0, Some(&self.client.1))
+            .basic_auth(Development::CLIENT_ID, Some(Development::CLIENT_SECRET))
             .header("content-type", "application/x-www-form-urlencoded")
             .body("grant_type=client_credentials&scope=manage_project:demo");
         let answer = self.send("POST", "/oauth/token", request, "scope").await?;
