@@ -17,6 +17,8 @@ pub mod fault;
 pub mod migrate;
 pub mod sql;
 mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tx;
 
 pub use fault::{Fault, FaultKind};
