@@ -27,6 +27,8 @@ pub mod sql;
 mod store;
 pub mod subscription;
 pub mod token;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tx;
 
 pub use fault::{Fault, FaultKind};
