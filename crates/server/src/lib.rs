@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod config;
+pub mod http;
 pub mod life;
 pub mod telemetry;
