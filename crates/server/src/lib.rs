@@ -6,5 +6,6 @@ pub mod clock;
 pub mod config;
 pub mod format;
 pub mod hash;
+pub mod http;
 pub mod life;
 pub mod telemetry;

@@ -49,7 +49,7 @@ impl Section for Hashing {
         keys.within("lanes", &mut self.lanes, 1..=64);
         keys.within("workers", &mut self.workers, 1..=1024);
         keys.within("queue_max", &mut self.queue_max, 1..=100_000);
-        keys.within("deadline", &mut self.deadline, Duration::from_millis(10)..=Duration::from_secs(60));
+        keys.within("deadline", &mut self.deadline, Duration::from_millis(10)..=Duration::from_mins(1));
         keys.within("nice", &mut self.nice, 0..=19);
         if self.memory_kib < self.lanes.saturating_mul(8) {
             keys.refuse("memory_kib", "must be at least 8 for each lane", None);
