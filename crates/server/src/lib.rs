@@ -2,7 +2,10 @@
 //! `main.rs` is only its command line.
 
 pub mod app;
+pub mod check;
+pub mod cli;
 pub mod clock;
+pub mod complaint;
 pub mod config;
 pub mod format;
 pub mod hash;
