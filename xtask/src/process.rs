@@ -191,6 +191,14 @@ impl Kept {
     pub(crate) fn start(keep: &Keep, set_up: impl FnOnce(&mut Command)) -> Result<Self> {
         let mut keeper = keep.keeper()?;
         keeper.stdin(Stdio::piped()).process_group(0);
+        // What `cargo run` told us about this package is not meant for a cargo that we start: some build scripts
+        // watch these variables and would build again.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CARGO_PKG_") || name.to_string_lossy().starts_with("CARGO_MANIFEST_")
+            {
+                keeper.env_remove(name);
+            }
+        }
         set_up(&mut keeper);
         let mut child = keeper.spawn()?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
