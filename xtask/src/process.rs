@@ -130,16 +130,18 @@ impl Keep {
         });
         thread::spawn(move || events.send(Event::Exited(child.wait())));
 
-        let code = match inbox.recv()? {
-            Event::Exited(status) => code_of(status?),
-            Event::InputClosed => {
-                self.end(group, &inbox);
-                self.remove_folder();
-                ExitCode::FAILURE
-            }
-        };
+        let ended = inbox.recv()?;
+        if matches!(ended, Event::InputClosed) {
+            self.end(group, &inbox);
+        }
         signal(group, Signal::KILL); // whatever the child left behind in its group
-        Ok(code)
+        match ended {
+            Event::Exited(status) => Ok(code_of(status?)),
+            Event::InputClosed => {
+                self.remove_folder();
+                Ok(ExitCode::FAILURE)
+            }
+        }
     }
 
     /// Asks the group to stop, and kills it when it has not after the grace time.
