@@ -1,23 +1,22 @@
 //! From a configuration to a running server: the only place that wires the rooms together.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyherald_core::client::Scopes;
-use keyherald_core::id::ProjectKey;
-use keyherald_core::secret::TokenDigest;
 use keyherald_store::{Store, StoreOptions, StoreUrl};
 use tokio::sync::watch;
 
 use crate::app::App;
 use crate::clock::Moments;
 use crate::complaint::Complaint;
-use crate::config::{Config, Environment, Purpose};
+use crate::config::Config;
 use crate::hash::{HashOptions, HashPool};
 use crate::http::{self, Frame, Limits, Server};
 use crate::life::{Ending, Grace, Life, Readiness, Signals, Task};
 use crate::{deliver, destination, dialect};
+
+/// How long closing the database may take at the end.
+const CLOSE: Duration = Duration::from_secs(10);
 
 /// A server that accepts requests.
 pub struct Running {
@@ -68,7 +67,8 @@ pub fn assemble(config: &Config, store: Store, moments: Moments) -> Result<App, 
         deadline: hashing.deadline,
         ..HashOptions::default()
     };
-    let hash = HashPool::start(&options).map_err(|error| Complaint::because("the hashing pool does not start", &error))?;
+    let hash =
+        HashPool::start(&options).map_err(|error| Complaint::because("the hashing pool does not start", &error))?;
     let ring = config.secrets.key_ring().map_err(|error| Complaint::because("[secrets] sealing_keys", &error))?;
     Ok(App {
         store,
@@ -108,19 +108,11 @@ pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complai
     let frame = Frame::new(&config.server, moments, dialect::frame_reply());
     let router = http::framed(http::health(life.readiness().clone()).merge(contract), frame);
     let server = Server::bind(config.server.listen, router, Limits::from(&config.server)).await;
-    let server = server.map_err(|error| Complaint::because(&format!("cannot listen on {}", config.server.listen), &error))?;
+    let server =
+        server.map_err(|error| Complaint::because(&format!("cannot listen on {}", config.server.listen), &error))?;
     let address = server.address().map_err(|error| Complaint::because("the address is not known", &error))?;
 
-    let mut server = Some(server);
-    life.spawn(Task::Http, move |stop| {
-        let server = server.take();
-        async move {
-            match server {
-                Some(server) => server.serve(stop).await,
-                None => Ok(()), // its failure takes the process down: it is never started twice
-            }
-        }
-    });
+    life.spawn_once(Task::Http, move |stop| server.serve(stop));
     let relay = Arc::new(relay);
     life.spawn(Task::Relay, move |stop| {
         let relay = relay.clone();
@@ -129,7 +121,7 @@ pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complai
     spawn_sweep(&life, &app);
     spawn_probe(&life, &app);
     life.readiness().started();
-    let grace = Grace { unready: config.server.shutdown_delay, finish: config.server.shutdown_grace, ..Grace::default() };
+    let grace = Grace { delay: config.server.shutdown_delay, work: config.server.shutdown_grace, close: CLOSE };
     Ok(Running { app, life, url: format!("http://{address}"), grace, signals })
 }
 
@@ -162,101 +154,4 @@ fn spawn_probe(life: &Life, app: &App) {
             }
         }
     });
-}
-
-/// A server for trying out: known credentials, data in a folder, receivers on private addresses.
-#[derive(Clone, Debug)]
-pub struct Development {
-    folder: PathBuf,
-    listen: String,
-    store: Option<String>,
-}
-
-impl Development {
-    /// The API client's id.
-    pub const CLIENT_ID: &'static str = "demo-client";
-    /// The API client's secret: known to everybody, for development only.
-    pub const CLIENT_SECRET: &'static str = "demo-secret";
-    /// The project.
-    pub const PROJECT: &'static str = "demo";
-
-    /// On any free port of this machine.
-    pub fn in_folder(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), listen: "127.0.0.1:0".to_owned(), store: None }
-    }
-
-    /// On this address and with this database instead of a SQLite file in the folder.
-    #[must_use]
-    pub fn with(self, listen: std::net::SocketAddr, store: Option<String>) -> Self {
-        Self { listen: listen.to_string(), store, ..self }
-    }
-
-    /// Makes the folder and its sealing key if they are not there, and reads the configuration that they mean.
-    /// `KEYHERALD__...` variables count here too.
-    fn config(&self) -> Result<Config, Complaint> {
-        let unusable = |error: &std::io::Error| {
-            Complaint::because(&format!("the data folder {} cannot be used", self.folder.display()), error)
-        };
-        std::fs::create_dir_all(&self.folder).map_err(|error| unusable(&error))?;
-        let key_file = self.folder.join("sealing.key");
-        if !key_file.exists() {
-            write_new_key(&key_file).map_err(|error| unusable(&error))?;
-        }
-        let quoted = |text: String| toml::Value::String(text).to_string();
-        let database = format!("sqlite:{}", self.folder.join("keyherald.db").display());
-        let text = format!(
-            r#"
-            [server]
-            listen = {listen}
-            [store]
-            url = {store}
-            [secrets]
-            sealing_keys = [{{ id = "development", key_file = {key_file} }}]
-            [delivery]
-            allow_http = true
-            allow_private_networks = ["0.0.0.0/0", "::/0"]
-            # Faster than in production: whoever tries it out does not want to wait.
-            retry_schedule = ["0s", "250ms", "1s", "2s", "5s", "10s", "30s", "1m", "5m", "1h", "6h", "1d"]
-            breaker = {{ failures = 10, open = "1s", open_max = "30s" }}
-            [[projects]]
-            key = "demo"
-            name = "Demo"
-            messages = {{ enabled = true }}
-            "#,
-            listen = quoted(self.listen.clone()),
-            store = quoted(self.store.clone().unwrap_or(database)),
-            key_file = quoted(key_file.display().to_string()),
-        );
-        Ok(Config::read(&text, Some("development settings".into()), Environment::of_process(), Purpose::Develop)?)
-    }
-}
-
-/// A new sealing key that only its owner can read. Written aside and renamed: half a key would be lost data.
-fn write_new_key(path: &Path) -> std::io::Result<()> {
-    use base64::Engine;
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut key = zeroize::Zeroizing::new([0_u8; 32]);
-    getrandom::fill(key.as_mut_slice()).map_err(std::io::Error::other)?;
-    let text = zeroize::Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(*key));
-    let aside = path.with_extension("new");
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&aside, path)
-}
-
-/// Starts a development server: [`start`], and the client that everybody knows.
-pub async fn develop(development: &Development, moments: Moments) -> Result<Running, Complaint> {
-    let running = start(&development.config()?, moments).await?;
-    let project: ProjectKey =
-        Development::PROJECT.parse().map_err(|why: String| Complaint::new(why))?;
-    let scopes = Scopes::parse(&format!("manage_project:{project}"));
-    let secret = TokenDigest::of(Development::CLIENT_SECRET);
-    running
-        .app
-        .put_client(project, Development::CLIENT_ID.into(), "development client".into(), secret, scopes)
-        .await
-        .map_err(|failure| Complaint::because("the development client cannot be set up", &failure))?;
-    Ok(running)
 }

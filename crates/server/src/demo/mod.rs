@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-use crate::boot::{self, Development};
 use crate::clock::{ManualClock, Moments, SystemEntropy};
 use crate::complaint::Complaint;
+use crate::dev::{self, Development};
 use crate::life::{Ending, Task};
 use receiver::Receiver;
 pub use screen::Colors;
@@ -36,11 +36,14 @@ pub struct Options {
 
 /// Plays the demo. True: everything that was shown was as expected.
 pub async fn run(options: Options) -> Result<bool, Complaint> {
-    let folder = tempfile::Builder::new().prefix("keyherald-demo-").tempdir().map_err(|error| Complaint::because("no temporary folder can be made", &error))?;
+    let folder = tempfile::Builder::new()
+        .prefix("keyherald-demo-")
+        .tempdir()
+        .map_err(|error| Complaint::because("no temporary folder can be made", &error))?;
     let clock = Arc::new(ManualClock::running());
     let moments = Moments::new(clock.clone(), Arc::new(SystemEntropy));
     let development = Development::in_folder(folder.path());
-    let server = boot::develop(&development, moments).await?;
+    let server = dev::start(&development.config()?, moments).await?;
 
     let (arrived, receipts) = mpsc::channel(1000);
     let unheard = |error: std::io::Error| Complaint::because("the receiver cannot listen", &error);

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::CommitTimes;
 use super::receiver::Receiver;
 use super::screen::{Line, Screen};
-use crate::boot::Development;
 use crate::clock::ManualClock;
+use crate::dev::Development;
 
 /// What went wrong so badly that the story cannot go on.
 pub struct Broken(String);
@@ -55,13 +55,7 @@ const THIRD: &str = "staples are for stationery";
 
 impl Story {
     /// A story that has not begun.
-    pub fn new(
-        url: &str,
-        receiver: Receiver,
-        commits: CommitTimes,
-        clock: Arc<ManualClock>,
-        screen: Screen,
-    ) -> Self {
+    pub fn new(url: &str, receiver: Receiver, commits: CommitTimes, clock: Arc<ManualClock>, screen: Screen) -> Self {
         Self {
             // The story talks to its own server on loopback only.
             http: reqwest::Client::builder().no_proxy().build().ok(),
@@ -159,7 +153,8 @@ impl Story {
         self.screen.chapter("Somebody guesses her password");
         let change = json!({"id": id, "version": 2, "currentPassword": "letmein", "newPassword": THIRD});
         let answer = self.call("POST", "/demo/customers/password", Some(change), "errors/0/code").await?;
-        let refused = answer.status == 400 && answer.body.pointer("/errors/0/code") == Some(&"InvalidCurrentPassword".into());
+        let refused =
+            answer.status == 400 && answer.body.pointer("/errors/0/code") == Some(&"InvalidCurrentPassword".into());
         self.expect("a wrong current password is refused", refused);
         self.screen.aside("nothing changed, so nobody hears of it");
         Ok(())
@@ -176,7 +171,8 @@ impl Story {
             body["value"] == value.as_str()
         })
         .await?;
-        self.screen.aside("it lives 20 minutes, so the message carries its value: the shop's mailer can build the link");
+        self.screen
+            .aside("it lives 20 minutes, so the message carries its value: the shop's mailer can build the link");
         Ok(token)
     }
 
@@ -221,7 +217,8 @@ impl Story {
         self.screen.chapter("The log says the same");
         let path = format!("/demo/messages?sort=sequenceNumber&where=resource(id=%22{id}%22)");
         let answer = self.call("GET", &path, None, "total").await?;
-        let types: Vec<_> = answer.body["results"].as_array().into_iter().flatten().map(|message| message["type"].clone()).collect();
+        let types: Vec<_> =
+            answer.body["results"].as_array().into_iter().flatten().map(|message| message["type"].clone()).collect();
         let expected = ["CustomerCreated", "CustomerPasswordUpdated", "CustomerPasswordUpdated"];
         self.expect("the log has the customer's three messages in order", types == expected);
         let version = self.call("GET", &format!("/demo/customers/{id}"), None, "version").await?.number("/version")?;
@@ -286,7 +283,10 @@ impl Story {
         };
         self.screen.message(&line, &body);
         self.expect("the signature verifies", line.verified);
-        self.expect(&format!("{kind} #{sequence} arrives as it happened"), line.message == kind && line.sequence == sequence && fits(&body));
+        self.expect(
+            &format!("{kind} #{sequence} arrives as it happened"),
+            line.message == kind && line.sequence == sequence && fits(&body),
+        );
         self.lines.push(line);
         Ok(())
     }
