@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod complaint;
 pub mod config;
+pub mod dialect;
 pub mod format;
 pub mod hash;
 pub mod http;

@@ -1,0 +1,3 @@
+//! commercetools Composable Commerce: customers, passwords, Messages, Subscriptions.
+
+pub mod predicate;

@@ -1,0 +1,3 @@
+//! The contracts that Keyherald speaks, a folder each.
+
+pub mod commercetools;
