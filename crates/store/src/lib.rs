@@ -18,6 +18,7 @@ pub mod customer;
 pub mod delivery;
 pub mod engine;
 pub mod fault;
+pub mod filter;
 pub mod log;
 pub mod project;
 pub mod session;
