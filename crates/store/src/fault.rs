@@ -5,7 +5,7 @@ use std::fmt;
 use std::panic::Location;
 
 /// What the caller of the store can do about a [`Fault`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
     /// The disk is full or the database is read-only: service resumes when there is room.
     NoRoom,
@@ -13,8 +13,9 @@ pub enum FaultKind {
     Unavailable,
     /// The transaction lost against another one, more often than it was repeated.
     Contention,
-    /// A unique index refused the row, also when the closure was run again.
-    Conflict(&'static str),
+    /// The unique index of this name refused the row, also when the closure was run again. A primary key is called
+    /// `{table}_pkey` on both engines.
+    Conflict(String),
     /// A row does not have the form that this version writes.
     Corrupt,
     /// The database was migrated by a newer program.
@@ -52,7 +53,12 @@ impl Fault {
 
     /// What kind of failure it is.
     pub fn kind(&self) -> FaultKind {
-        self.kind
+        self.kind.clone()
+    }
+
+    /// The same fault for another caller whom it concerns as well. Its causes become text.
+    pub(crate) fn duplicate(&self) -> Self {
+        Self { kind: self.kind(), text: chain(self), at: self.at, source: None }
     }
 }
 
@@ -64,20 +70,28 @@ impl fmt::Display for Fault {
 
 impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {} (at {}:{})", self.kind, self.text, self.at.file(), self.at.line())?;
-        let mut cause = self.source.as_deref().map(|source| source as &dyn Error);
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        write!(f, "{:?}: {} (at {}:{})", self.kind, chain(self), self.at.file(), self.at.line())
     }
 }
 
 impl Error for Fault {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
+        match &self.source {
+            Some(source) => Some(source.as_ref()),
+            None => None,
+        }
     }
+}
+
+/// An error and its causes, in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 impl From<serde_json::Error> for Fault {

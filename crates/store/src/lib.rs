@@ -20,17 +20,20 @@ pub mod engine;
 pub mod fault;
 pub mod filter;
 pub mod log;
+pub mod migrate;
 pub mod project;
 pub mod session;
 pub mod sql;
 mod store;
 pub mod subscription;
 pub mod token;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tx;
 
 pub use fault::{Fault, FaultKind};
 pub use sql::Sql;
-pub use store::{Counters, Store, StoreOptions, StoreUrl};
+pub use store::{Counters, Store, StoreOptions, StoreUrl, StoreUrlError};
 pub use tx::{Row, Tx, Value};
 
 /// Every fixed statement of every module, for the test that prepares them all on both engines.

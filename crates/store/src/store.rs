@@ -1,36 +1,21 @@
-//! (being written: the `Store` handle)
+//! The handle: one closure is one transaction.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+mod lock;
+mod options;
+mod url;
 
-use keyherald_core::Ctx;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Fault, Tx};
+use keyherald_core::{Ctx, Micros};
+use tokio::sync::{oneshot, watch};
 
-/// Where the data lies: `sqlite:PATH` or `postgres://...`.
-#[derive(Clone)]
-pub enum StoreUrl {
-    /// A SQLite file.
-    Sqlite(PathBuf),
-    /// A PostgreSQL connection string.
-    Postgres(String),
-}
+use crate::engine::{self, Engine, Shared};
+use crate::migrate::{self, MigrationStatus};
+use crate::{Fault, FaultKind, Tx};
 
-/// Limits of the store, each with a default.
-#[derive(Clone, Debug)]
-pub struct StoreOptions {
-    /// Jobs that one SQLite transaction takes at most.
-    pub batch_max: usize,
-    /// Jobs that may wait for the writer before `write` says unavailable.
-    pub queue_max: usize,
-    /// SQLite reader threads.
-    pub readers: usize,
-    /// PostgreSQL connections (threads).
-    pub connections: usize,
-    /// How long a statement or a lock may take.
-    pub statement_timeout: Duration,
-}
+pub use options::StoreOptions;
+pub use url::{StoreUrl, StoreUrlError};
 
 /// What the store has done since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,28 +30,125 @@ pub struct Counters {
     pub commits: u64,
 }
 
-/// The open database. Cheap to clone.
+/// The open database. Cheap to clone; when the last clone is dropped, the engine finishes what it was given and ends.
 #[derive(Clone)]
 pub struct Store {
-    _inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    url: StoreUrl,
+    engine: Box<dyn Engine>,
+    shared: Arc<Shared>,
+    serving: Mutex<Option<lock::ServingLock>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.engine.close();
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("url", &self.inner.url).finish_non_exhaustive()
+    }
 }
 
 impl Store {
+    /// Connects, waiting for it on this thread, and starts the engine's threads. Does not migrate: see
+    /// [`Store::migrate`].
+    pub fn open(url: &StoreUrl, options: &StoreOptions) -> Result<Self, Fault> {
+        let shared = Shared::new();
+        let engine = engine::open(url, options, &shared)?;
+        Ok(Self { inner: Arc::new(Inner { url: url.clone(), engine, shared, serving: Mutex::new(None) }) })
+    }
+
     /// Runs `work` in one transaction and returns after COMMIT.
-    pub async fn write<T, F>(&self, _ctx: &Ctx, _work: F) -> Result<T, Fault>
+    ///
+    /// An `Ok` of the closure commits, whatever it means to the caller; a [`Fault`] or a panic rolls back. The closure
+    /// may be run again if its transaction was lost, each time with its own clone of `ctx`. If the future is dropped,
+    /// the job is still done.
+    ///
+    /// Faults: `Unavailable` at once when too many jobs wait or the store is closed. On PostgreSQL `Unavailable` can
+    /// also mean that the answer to COMMIT was lost: then nobody knows whether the transaction took place.
+    pub async fn write<T, F>(&self, ctx: &Ctx, mut work: F) -> Result<T, Fault>
     where
         T: Send + 'static,
         F: FnMut(&mut dyn Tx, &mut Ctx) -> Result<T, Fault> + Send + 'static,
     {
-        todo!()
+        let ctx = ctx.clone();
+        let (job, answer) = engine::job(move |tx| work(tx, &mut ctx.clone()));
+        self.inner.engine.write(job)?;
+        answered(answer).await
     }
 
-    /// Runs `work` over one consistent snapshot.
-    pub async fn read<T, F>(&self, _work: F) -> Result<T, Fault>
+    /// Runs `work` over one consistent snapshot, which it cannot change.
+    ///
+    /// The closure may be run again, and is stopped after [`StoreOptions::statement_timeout`]. If the future is
+    /// dropped, the job is still done.
+    pub async fn read<T, F>(&self, work: F) -> Result<T, Fault>
     where
         T: Send + 'static,
         F: FnMut(&mut dyn Tx) -> Result<T, Fault> + Send + 'static,
     {
-        todo!()
+        let (job, answer) = engine::job(work);
+        self.inner.engine.read(job)?;
+        answered(answer).await
     }
+
+    /// Brings the database to the form that this program knows; `now` is noted beside each migration applied.
+    /// Returns the numbers applied. Safe when several nodes do it at once.
+    pub async fn migrate(&self, now: Micros) -> Result<Vec<i64>, Fault> {
+        migrate::apply(self, migrate::MIGRATIONS, now).await
+    }
+
+    /// Which migrations are applied and which are pending. Changes nothing.
+    pub async fn migration_status(&self) -> Result<MigrationStatus, Fault> {
+        migrate::status(self, migrate::MIGRATIONS).await
+    }
+
+    /// What was done since the store was opened.
+    pub fn counters(&self) -> Counters {
+        self.inner.shared.counters()
+    }
+
+    /// A number that moves after each commit of this process and, on PostgreSQL, soon after one of another process.
+    ///
+    /// A wake-up, not a log: commits may share one, some move it for nothing, and the word of another process may get
+    /// lost with a connection, so followers look for themselves now and then as well.
+    pub fn committed(&self) -> watch::Receiver<u64> {
+        self.inner.shared.committed.subscribe()
+    }
+
+    /// `sqlite` or `postgres`.
+    pub fn engine_name(&self) -> &'static str {
+        self.inner.engine.name()
+    }
+
+    /// Makes sure that this is the only server on a SQLite file, until the store is closed or dropped. PostgreSQL
+    /// takes many servers: nothing to do.
+    pub fn lock_for_serving(&self) -> Result<(), Fault> {
+        if let StoreUrl::Sqlite(path) = &self.inner.url {
+            let mut held = self.inner.serving.lock().unwrap_or_else(PoisonError::into_inner);
+            if held.is_none() {
+                *held = Some(lock::ServingLock::take(path)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes no more jobs, waits until those taken are done and the connections closed. Later calls answer
+    /// `Unavailable`. Harmless when repeated.
+    pub async fn close(&self) {
+        self.inner.engine.close();
+        let mut threads = self.inner.shared.threads.subscribe();
+        // The sender lives as long as `self`, so this cannot fail.
+        let _ = threads.wait_for(|count| *count == 0).await;
+        self.inner.serving.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+async fn answered<T>(answer: oneshot::Receiver<Result<T, Fault>>) -> Result<T, Fault> {
+    answer.await.unwrap_or_else(|_| Err(Fault::new(FaultKind::Unavailable, "the store ended before it answered")))
 }

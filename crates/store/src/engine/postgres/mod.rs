@@ -1,0 +1,77 @@
+//! PostgreSQL: worker threads, each with a connection of its own.
+//!
+//! The client is the synchronous one and never touches the async runtime: closures are synchronous anyway, and it
+//! panics there. Writes are READ COMMITTED transactions in which the repository functions take row locks; what loses
+//! against another transaction is run again.
+//!
+//! Other processes are told of commits by NOTIFY, sent beside the transactions and not inside: a NOTIFY inside takes a
+//! lock until the commit is done, so that commits would follow one another.
+
+mod connect;
+mod error;
+mod notify;
+mod tx;
+mod worker;
+
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use super::queue::Queue;
+use super::{Engine, Job, Shared, refused, spawn};
+use crate::{Fault, FaultKind, StoreOptions};
+use connect::Connector;
+use worker::{Pool, Task, Worker};
+
+/// The queue before the worker threads.
+pub(crate) struct Postgres {
+    queue: Arc<Queue<Task>>,
+}
+
+impl Postgres {
+    pub(crate) fn open(url: &str, options: &StoreOptions, shared: &Arc<Shared>) -> Result<Self, Fault> {
+        let engine = Self { queue: Arc::new(Queue::new(options.queue_max)) };
+        let started = engine.start(&Arc::new(Connector::new(url, options)?), options, shared);
+        if started.is_err() {
+            engine.close();
+        }
+        started.map(|()| engine)
+    }
+
+    /// Starts the threads and waits until the first of them has a connection, or knows why it has none.
+    fn start(&self, connector: &Arc<Connector>, options: &StoreOptions, shared: &Arc<Shared>) -> Result<(), Fault> {
+        let committed = notify::start(connector, shared, &self.queue)?;
+        let pool = Arc::new(Pool::new(Arc::clone(&self.queue), Arc::clone(shared), options.inject.clone()));
+        let (tell_first, first) = mpsc::sync_channel(1);
+        for number in 0..options.connections.max(1) {
+            let mut worker = Worker::new(Arc::clone(&pool), Arc::clone(connector), committed.clone());
+            let tell_first = (number == 0).then(|| tell_first.clone());
+            let body = move || {
+                if let Some(tell_first) = tell_first {
+                    let _ = tell_first.send(worker.connect()); // the receiver waits
+                }
+                worker.run();
+            };
+            spawn(shared, format!("store-worker-{number}"), body)?;
+        }
+        drop(tell_first);
+        first.recv().unwrap_or_else(|_| Err(Fault::new(FaultKind::Unavailable, "the first store thread ended")))
+    }
+}
+
+impl Engine for Postgres {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn write(&self, job: Box<dyn Job>) -> Result<(), Fault> {
+        self.queue.push(Task::Write(job)).map_err(refused)
+    }
+
+    fn read(&self, job: Box<dyn Job>) -> Result<(), Fault> {
+        self.queue.push(Task::Read(job)).map_err(refused)
+    }
+
+    fn close(&self) {
+        self.queue.close();
+    }
+}

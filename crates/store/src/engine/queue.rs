@@ -1,0 +1,129 @@
+//! A bounded queue between async callers and worker threads.
+//!
+//! Pushing never waits: a full queue refuses at once, which is what keeps memory and waiting time bounded. The
+//! standard channels fit badly: one has a single consumer, the other cannot hand over a whole batch, and neither can
+//! be closed from outside while what it holds is still worked off.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Why a job was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// As many jobs wait as may wait.
+    Full,
+    /// The queue was closed.
+    Closed,
+}
+
+/// What [`Queue::take_one`] found.
+pub(crate) enum Taken<J> {
+    Job(J),
+    /// Nothing came within the time limit.
+    Nothing,
+    /// Closed, and all that was in it has been taken.
+    Closed,
+}
+
+pub(crate) struct Queue<J> {
+    state: Mutex<State<J>>,
+    /// A job came, or the queue was closed.
+    wake: Condvar,
+    /// The queue was closed: for those who must not use up a wake-up that is meant for a taker.
+    closing: Condvar,
+    waiting_max: usize,
+}
+
+struct State<J> {
+    jobs: VecDeque<J>,
+    /// Threads in `wake`: a wake-up is a system call, so none is made when nobody sleeps.
+    sleepers: usize,
+    closed: bool,
+}
+
+impl<J> Queue<J> {
+    pub(crate) fn new(waiting_max: usize) -> Self {
+        let state = State { jobs: VecDeque::new(), sleepers: 0, closed: false };
+        Self { state: Mutex::new(state), wake: Condvar::new(), closing: Condvar::new(), waiting_max }
+    }
+
+    /// Appends a job, or says at once why not.
+    pub(crate) fn push(&self, job: J) -> Result<(), Refused> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Refused::Closed);
+        }
+        if state.jobs.len() >= self.waiting_max {
+            return Err(Refused::Full);
+        }
+        state.jobs.push_back(job);
+        let wake = state.sleepers > 0;
+        drop(state);
+        if wake {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Waits for at least one job and moves up to `max` of them, in order, into `batch`. False: closed and empty.
+    pub(crate) fn take_batch(&self, max: usize, batch: &mut Vec<J>) -> bool {
+        let mut state = self.lock();
+        while state.jobs.is_empty() && !state.closed {
+            state = self.sleep(state, None);
+        }
+        let count = state.jobs.len().min(max);
+        batch.extend(state.jobs.drain(..count));
+        count > 0
+    }
+
+    /// Waits for one job, at most as long as `limit`.
+    pub(crate) fn take_one(&self, limit: Option<Duration>) -> Taken<J> {
+        let until = limit.map(|limit| Instant::now() + limit);
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                return Taken::Job(job);
+            }
+            if state.closed {
+                return Taken::Closed;
+            }
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Taken::Nothing;
+            }
+            state = self.sleep(state, left);
+        }
+    }
+
+    /// Leaves the jobs to others for `pause`; ends early when the queue closes.
+    pub(crate) fn stand_aside(&self, pause: Duration) {
+        let state = self.lock();
+        drop(self.closing.wait_timeout_while(state, pause, |state| !state.closed));
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Refuses new jobs. Those that wait can still be taken.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.wake.notify_all();
+        self.closing.notify_all();
+    }
+
+    fn sleep<'a>(&self, mut state: MutexGuard<'a, State<J>>, limit: Option<Duration>) -> MutexGuard<'a, State<J>> {
+        state.sleepers += 1;
+        let mut state = match limit {
+            None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(limit) => self.wake.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner).0,
+        };
+        state.sleepers -= 1;
+        state
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<J>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

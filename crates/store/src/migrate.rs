@@ -1,0 +1,280 @@
+//! Migrations: numbered texts that bring a database to the form this program knows.
+//!
+//! Both engines have the same numbers and names. Each migration is one transaction together with its row in
+//! `keyherald_migration`, so a process that dies leaves a whole number of them. Several nodes may start at once: SQLite's
+//! write lock or an advisory lock of PostgreSQL lets one at a time look and apply. That lock is only ever tried, in a
+//! loop with a time limit: a session that waits for it inside a transaction would hold back others.
+//!
+//! A migration that was applied is never edited; what it should have been is a new one.
+
+use std::time::{Duration, Instant};
+
+use keyherald_core::{Ctx, Micros};
+use sha2::{Digest, Sha256};
+
+use crate::tx::{query_all, query_one};
+use crate::{Fault, FaultKind, Sql, Store, Tx};
+
+/// How long a node waits for another one that migrates.
+const WAIT_MAX: Duration = Duration::from_mins(1);
+/// How often it looks.
+const WAIT_STEP: Duration = Duration::from_millis(50);
+
+macro_rules! migration {
+    ($number:literal, $name:literal) => {
+        Migration {
+            number: $number,
+            name: $name,
+            script: Sql::split(
+                $name,
+                include_str!(concat!("../migrations/sqlite/", $name, ".sql")),
+                include_str!(concat!("../migrations/postgres/", $name, ".sql")),
+            ),
+        }
+    };
+}
+
+/// Every migration, in order. To add one: a file of the same name in both folders, and a line here.
+pub static MIGRATIONS: &[Migration] = &[migration!(1, "0001_init")];
+
+/// One step of the database's form.
+#[derive(Debug, Clone)]
+pub struct Migration {
+    /// Its place, from 1, without gaps.
+    pub number: i64,
+    /// Its file name without `.sql`.
+    pub name: &'static str,
+    /// Its statements, each ended by `;`.
+    pub script: Sql,
+}
+
+/// A migration that the database has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Its place.
+    pub number: i64,
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its text, in hexadecimal.
+    pub checksum: String,
+    /// When.
+    pub applied_at: Micros,
+}
+
+/// What the database has and what it lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationStatus {
+    /// In order.
+    pub applied: Vec<Applied>,
+    /// Names, in order.
+    pub pending: Vec<&'static str>,
+}
+
+static TABLE_EXISTS: Sql = Sql::split(
+    "migrate::TABLE_EXISTS",
+    "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'keyherald_migration'",
+    "SELECT 1 FROM pg_class WHERE oid = to_regclass('keyherald_migration')",
+);
+static CREATE_TABLE: Sql = Sql::split(
+    "migrate::CREATE_TABLE",
+    "CREATE TABLE keyherald_migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
+        applied_at INTEGER NOT NULL) STRICT",
+    "CREATE TABLE keyherald_migration (number BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
+        applied_at BIGINT NOT NULL)",
+);
+static APPLIED: Sql =
+    Sql::both("migrate::APPLIED", "SELECT number, name, checksum, applied_at FROM keyherald_migration ORDER BY number");
+static NOTE: Sql = Sql::both(
+    "migrate::NOTE",
+    "INSERT INTO keyherald_migration (number, name, checksum, applied_at) VALUES ($1, $2, $3, $4)",
+);
+/// The number is arbitrary and only ours. SQLite's writer has the write lock anyway.
+static TRY_LOCK: Sql = Sql::split(
+    "migrate::TRY_LOCK",
+    "SELECT 1",
+    "SELECT CASE WHEN pg_try_advisory_xact_lock(7382119040551) THEN 1 ELSE 0 END",
+);
+/// A migration may take longer than any other statement. (SQLite has no such limit on its writer.)
+static NO_TIME_LIMIT: Sql = Sql::split("migrate::NO_TIME_LIMIT", "SELECT 1", "SET LOCAL statement_timeout = 0");
+
+/// One look under the lock.
+enum Step {
+    Applied(i64),
+    NothingPending,
+    /// Another node migrates.
+    Locked,
+}
+
+/// Applies what is pending of `list`, one transaction each; returns the numbers applied.
+pub async fn apply(store: &Store, list: &'static [Migration], now: Micros) -> Result<Vec<i64>, Fault> {
+    let ctx = Ctx::new(now, [0; 32]); // nothing random is in a migration
+    let engine = store.engine_name();
+    let mut numbers = Vec::new();
+    let mut waiting_since = Instant::now();
+    loop {
+        let step = match store.write(&ctx, move |tx, _| step(tx, engine, list, now)).await {
+            // On SQLite the other node holds the write lock itself.
+            Err(fault) if fault.kind() == FaultKind::Contention => Step::Locked,
+            step => step?,
+        };
+        match step {
+            Step::Applied(number) => {
+                tracing::info!(number, "migration {number} applied");
+                numbers.push(number);
+                waiting_since = Instant::now();
+            }
+            Step::NothingPending => return Ok(numbers),
+            Step::Locked if waiting_since.elapsed() < WAIT_MAX => tokio::time::sleep(WAIT_STEP).await,
+            Step::Locked => {
+                let text = "another node has been migrating this database for a minute: wait for it, then start again";
+                return Err(Fault::new(FaultKind::Unavailable, text));
+            }
+        }
+    }
+}
+
+/// What `list` has that the database has not.
+pub async fn status(store: &Store, list: &'static [Migration]) -> Result<MigrationStatus, Fault> {
+    let engine = store.engine_name();
+    store
+        .read(move |tx| {
+            let applied = applied(tx)?;
+            let pending = pending(&applied, engine, list)?.iter().map(|migration| migration.name).collect();
+            Ok(MigrationStatus { applied, pending })
+        })
+        .await
+}
+
+fn step(tx: &mut dyn Tx, engine: &str, list: &'static [Migration], now: Micros) -> Result<Step, Fault> {
+    if query_one(tx, &TRY_LOCK, &[], |row| row.flag(0))? != Some(true) {
+        return Ok(Step::Locked);
+    }
+    // Looked at again in every step: another node may have been here in between.
+    let exists = query_one(tx, &TABLE_EXISTS, &[], |_| Ok(()))?.is_some();
+    let applied = if exists { applied(tx)? } else { Vec::new() };
+    let Some(next) = pending(&applied, engine, list)?.first() else { return Ok(Step::NothingPending) };
+    tx.query(&NO_TIME_LIMIT, &[], &mut |_| Ok(()))?;
+    if !exists {
+        tx.execute(&CREATE_TABLE, &[])?;
+    }
+    for statement in statements(next.text(engine)) {
+        tx.execute(&Sql::built(next.name, statement), &[])?;
+    }
+    tx.execute(&NOTE, &[next.number.into(), next.name.into(), next.checksum(engine).into(), now.into()])?;
+    Ok(Step::Applied(next.number))
+}
+
+fn applied(tx: &mut dyn Tx) -> Result<Vec<Applied>, Fault> {
+    if query_one(tx, &TABLE_EXISTS, &[], |_| Ok(()))?.is_none() {
+        return Ok(Vec::new());
+    }
+    query_all(tx, &APPLIED, &[], |row| {
+        Ok(Applied { number: row.int(0)?, name: row.text(1)?, checksum: row.text(2)?, applied_at: row.micros(3)? })
+    })
+}
+
+/// Compares, and returns the rest of `list`.
+fn pending(applied: &[Applied], engine: &str, list: &'static [Migration]) -> Result<&'static [Migration], Fault> {
+    let known = list.last().map_or(0, |last| last.number);
+    if let Some(newest) = applied.iter().map(|one| one.number).max().filter(|newest| *newest > known) {
+        let text = format!(
+            "the database has migration {newest}, this program knows none after {known}: a newer Keyherald has used it. \
+             Run that version or a later one, or restore a backup from before the upgrade"
+        );
+        return Err(Fault::new(FaultKind::Newer, text));
+    }
+    for (one, migration) in applied.iter().zip(list) {
+        if one.number != migration.number || one.name != migration.name || one.checksum != migration.checksum(engine) {
+            let text = format!(
+                "migration {} was applied as {} with the checksum {}, but this program has {} with the checksum {}: \
+                 an applied migration must not be edited. Run the Keyherald that applied it, or restore a backup",
+                one.number,
+                one.name,
+                one.checksum,
+                migration.name,
+                migration.checksum(engine)
+            );
+            return Err(Fault::new(FaultKind::Corrupt, text));
+        }
+    }
+    Ok(list.get(applied.len()..).unwrap_or_default())
+}
+
+impl Migration {
+    fn text(&self, engine: &str) -> &str {
+        if engine == "sqlite" { &self.script.sqlite } else { &self.script.postgres }
+    }
+
+    /// SHA-256 in hexadecimal; the same for a checkout with other line ends.
+    fn checksum(&self, engine: &str) -> String {
+        let digest = Sha256::digest(self.text(engine).replace("\r\n", "\n"));
+        digest.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    }
+}
+
+/// The statements of a script, without comments. Knows `'..'`, `".."` and `--`, which is all that migrations use.
+fn statements(script: &str) -> Vec<String> {
+    let mut statements = Vec::new();
+    let mut current = String::new();
+    let mut quote = None;
+    let mut characters = script.chars().peekable();
+    while let Some(character) = characters.next() {
+        match (quote, character) {
+            (None, '-') if characters.peek() == Some(&'-') => {
+                while characters.next_if(|next| *next != '\n').is_some() {}
+            }
+            (None, ';') => statements.push(std::mem::take(&mut current)),
+            (None, '\'' | '"') => {
+                quote = Some(character);
+                current.push(character);
+            }
+            (Some(open), _) if open == character => {
+                quote = None;
+                current.push(character);
+            }
+            _ => current.push(character),
+        }
+    }
+    statements.push(current);
+    statements.into_iter().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn statements_are_told_apart() {
+        let script = "-- a; comment\nCREATE TABLE a (b TEXT DEFAULT 'x;--y''s'); -- after\n\n INSERT INTO \"c;d\" \n\
+                      VALUES (1 - -1);\n-- last";
+        assert_eq!(
+            statements(script),
+            ["CREATE TABLE a (b TEXT DEFAULT 'x;--y''s')", "INSERT INTO \"c;d\" \nVALUES (1 - -1)"]
+        );
+    }
+
+    #[test]
+    fn list_and_folders_agree() {
+        let listed: BTreeSet<String> = MIGRATIONS.iter().map(|migration| format!("{}.sql", migration.name)).collect();
+        for engine in ["sqlite", "postgres"] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(engine);
+            let files: BTreeSet<String> =
+                folder.read_dir().unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+            assert_eq!(files, listed, "{engine}");
+        }
+        for (place, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(usize::try_from(migration.number).unwrap(), place + 1);
+            assert!(migration.name.starts_with(&format!("{:04}_", migration.number)), "{}", migration.name);
+        }
+    }
+
+    #[test]
+    fn line_ends_do_not_change_a_checksum() {
+        let unix = Migration { number: 1, name: "a", script: Sql::both("a", "SELECT 1;\nSELECT 2;\n") };
+        let dos = Migration { script: Sql::both("a", "SELECT 1;\r\nSELECT 2;\r\n"), ..unix.clone() };
+        assert_eq!(unix.checksum("sqlite"), dos.checksum("sqlite"));
+    }
+}
