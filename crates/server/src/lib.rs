@@ -2,5 +2,10 @@
 
 pub mod app;
 pub mod clock;
+pub mod config;
+pub mod dialect;
 pub mod format;
 pub mod hash;
+pub mod http;
+pub mod life;
+pub mod telemetry;

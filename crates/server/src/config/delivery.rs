@@ -1,0 +1,112 @@
+//! `[delivery]`: how messages are sent, retried and given up.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::keys::{Keys, Section};
+
+/// `[delivery]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivery {
+    /// Waits before each attempt: the first entry is the first attempt.
+    pub retry_schedule: Vec<Duration>,
+    /// Each wait is lengthened by a random share of itself, up to this one (0 to 1).
+    pub jitter: f64,
+    /// Time for one attempt, until the answer is complete.
+    pub attempt_timeout: Duration,
+    /// Time to connect, within the attempt.
+    pub connect_timeout: Duration,
+    /// What happens to a message whose schedule has ended.
+    pub on_exhausted: OnExhausted,
+    /// Most attempts of one subscription at the same time.
+    pub in_flight_max: usize,
+    /// Private networks that receivers may be in; all others are refused after name resolution.
+    pub allow_private_networks: Vec<IpNet>,
+    /// Whether receivers may be spoken to without TLS.
+    pub allow_http: bool,
+    /// When a whole subscription pauses.
+    pub breaker: Breaker,
+}
+
+/// What happens to a message that was tried as often as the schedule says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnExhausted {
+    /// It becomes a dead letter, and the customer's next message is sent.
+    Skip,
+    /// The customer's messages wait until someone resumes them.
+    Hold,
+}
+
+/// `[delivery.breaker]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// Failures in a row, over all customers, that open it.
+    pub failures: u32,
+    /// How long it stays open the first time; doubled each time it opens again at once.
+    pub open: Duration,
+    /// The longest that it stays open.
+    pub open_max: Duration,
+}
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+impl Default for Delivery {
+    fn default() -> Self {
+        // The schedule that Standard Webhooks gives as its example: ten attempts in three days.
+        let schedule = [0, 5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR];
+        Self {
+            retry_schedule: schedule.map(Duration::from_secs).to_vec(),
+            jitter: 0.2,
+            attempt_timeout: Duration::from_secs(15),
+            connect_timeout: Duration::from_secs(5),
+            on_exhausted: OnExhausted::Skip,
+            in_flight_max: 64,
+            allow_private_networks: Vec::new(),
+            allow_http: false,
+            breaker: Breaker::default(),
+        }
+    }
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { failures: 10, open: Duration::from_secs(MINUTE), open_max: Duration::from_secs(15 * MINUTE) }
+    }
+}
+
+impl Section for Delivery {
+    fn keys(&mut self, keys: &mut Keys<'_>) {
+        let shortest = Duration::from_millis(10);
+        keys.list("retry_schedule", &mut self.retry_schedule, 1..=100);
+        keys.within("jitter", &mut self.jitter, 0.0..=1.0);
+        keys.within("attempt_timeout", &mut self.attempt_timeout, shortest..=Duration::from_secs(5 * MINUTE));
+        keys.within("connect_timeout", &mut self.connect_timeout, shortest..=Duration::from_secs(5 * MINUTE));
+        let words = [("skip", OnExhausted::Skip), ("hold", OnExhausted::Hold)];
+        keys.choice("on_exhausted", &mut self.on_exhausted, &words);
+        keys.within("in_flight_max", &mut self.in_flight_max, 1..=10_000);
+        keys.list("allow_private_networks", &mut self.allow_private_networks, 0..=100);
+        keys.value("allow_http", &mut self.allow_http);
+        keys.section("breaker", &mut self.breaker);
+        if self.retry_schedule.iter().any(|wait| *wait > Duration::from_secs(30 * DAY)) {
+            keys.refuse("retry_schedule", "no wait may be longer than 30d", None);
+        }
+        if self.connect_timeout > self.attempt_timeout {
+            keys.refuse("connect_timeout", "is longer than attempt_timeout, which includes it", None);
+        }
+    }
+}
+
+impl Section for Breaker {
+    fn keys(&mut self, keys: &mut Keys<'_>) {
+        let (second, day) = (Duration::from_secs(1), Duration::from_secs(DAY));
+        keys.within("failures", &mut self.failures, 1..=10_000);
+        keys.within("open", &mut self.open, second..=day);
+        keys.within("open_max", &mut self.open_max, second..=day);
+        if self.open > self.open_max {
+            keys.refuse("open", "is longer than open_max", None);
+        }
+    }
+}

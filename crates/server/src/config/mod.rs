@@ -1,0 +1,141 @@
+//! The configuration: a TOML file, environment variables over it, defaults below both.
+//!
+//! `KEYHERALD__SECTION__KEY` sets `section.key`; an element of a list is named by its number, as in
+//! `KEYHERALD__PROJECTS__0__KEY`. Secrets come from `*_file` or `*_env` keys. Unknown keys are errors, and all problems
+//! are reported at once. Sections are plain structs, one file each; a section lists its keys once, for reading and for
+//! the listing of `keyherald check`.
+//!
+//! Nothing here opens a database or a socket: a configuration is read anywhere. To add a section: a file, and a line in
+//! [`Config`].
+
+mod delivery;
+mod hashing;
+mod keys;
+mod log;
+mod problem;
+mod project;
+mod secret;
+mod secrets;
+mod server;
+mod setting;
+mod store;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::path::Path;
+
+pub use delivery::{Breaker, Delivery, OnExhausted};
+pub use hashing::Hashing;
+pub use log::{Format, Log};
+pub use problem::{Origin, Problem, Problems};
+pub use project::{Messages, Project};
+pub use secret::Secret;
+pub use secrets::{NamedKey, Secrets};
+pub use server::Server;
+pub use store::Store;
+pub use tree::Environment;
+
+use keys::{Keys, Reading, Section};
+use tree::{Node, Value};
+
+/// Longest configuration file.
+const FILE_BYTES_MAX: usize = 1024 * 1024;
+
+/// What the configuration is read for: how strict some checks are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve: everything must be there.
+    Serve,
+    /// To look after the data (`migrate`, `client`): sealing keys may be absent.
+    Maintain,
+    /// For `dev`, `demo` and tests: sealing keys may be absent, and hashes cheap.
+    Develop,
+}
+
+/// The whole configuration, checked.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[store]`
+    pub store: Store,
+    /// `[secrets]`
+    pub secrets: Secrets,
+    /// `[hashing]`
+    pub hashing: Hashing,
+    /// `[delivery]`
+    pub delivery: Delivery,
+    /// `[log]`
+    pub log: Log,
+    /// `[[projects]]`
+    pub projects: Vec<Project>,
+}
+
+impl Config {
+    /// Reads the file, if one is given, and the environment over it.
+    pub fn load(file: Option<&Path>, environment: Environment, purpose: Purpose) -> Result<Self, Problems> {
+        let Some(path) = file else { return Self::read("", None, environment, purpose) };
+        let name = path.display().to_string();
+        match read_file(path) {
+            Ok(text) => Self::read(&text, Some(name), environment, purpose),
+            Err(what) => {
+                let mut problems = Problems::of(Some(name));
+                problems.add(Origin::Nowhere, "", what, None);
+                problems.or(Self::default())
+            }
+        }
+    }
+
+    /// Reads TOML text, and the environment over it. `name` is the file's name in problems.
+    pub fn read(
+        text: &str,
+        name: Option<String>,
+        environment: Environment,
+        purpose: Purpose,
+    ) -> Result<Self, Problems> {
+        let mut problems = Problems::of(name);
+        let mut table = tree::of_file(text, &mut problems);
+        if !problems.is_empty() {
+            // What a broken file says cannot be judged key by key.
+            return problems.or(Self::default());
+        }
+        tree::overlay(&mut table, &environment, &mut problems);
+        let mut reading = Reading { problems, environment, purpose };
+        let mut config = Self::default();
+        reading.section(&mut config, String::new(), Node { value: Value::Table(table), origin: Origin::Nowhere });
+        reading.problems.or(config)
+    }
+
+    /// The effective configuration as TOML, defaults included, secrets masked.
+    pub fn listing(&self) -> String {
+        keys::write(&mut self.clone()).to_string()
+    }
+}
+
+impl Section for Config {
+    fn keys(&mut self, keys: &mut Keys<'_>) {
+        keys.section("server", &mut self.server);
+        keys.section("store", &mut self.store);
+        keys.section("secrets", &mut self.secrets);
+        keys.section("hashing", &mut self.hashing);
+        keys.section("delivery", &mut self.delivery);
+        keys.section("log", &mut self.log);
+        let mut drafts: Vec<project::Draft> = self.projects.iter().map(project::Draft::of).collect();
+        keys.sections("projects", &mut drafts);
+        self.projects = drafts.into_iter().filter_map(project::Draft::done).collect();
+        for (number, project) in self.projects.iter().enumerate() {
+            if self.projects.iter().take(number).any(|earlier| earlier.key == project.key) {
+                keys.refuse("projects", format!("the key {:?} is given twice", project.key.as_str()), None);
+            }
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(format!("is larger than {FILE_BYTES_MAX} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())
+}

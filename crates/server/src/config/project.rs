@@ -1,0 +1,66 @@
+//! `[[projects]]`: the tenants.
+
+use keyherald_core::id::ProjectKey;
+
+use super::keys::{Keys, Section};
+
+/// One of `[[projects]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Project {
+    /// The project's key in URLs.
+    pub key: ProjectKey,
+    /// A name for people.
+    pub name: Option<String>,
+    /// Whether and how long messages can be queried. Absent: what the API set last.
+    pub messages: Option<Messages>,
+}
+
+/// `projects[].messages`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Messages {
+    /// Whether the project's messages can be queried. Subscriptions get them regardless.
+    pub enabled: bool,
+    /// Days until a message is no longer shown, 1 to 90.
+    pub delete_days_after_creation: u16,
+}
+
+impl Default for Messages {
+    fn default() -> Self {
+        Self { enabled: true, delete_days_after_creation: 15 }
+    }
+}
+
+impl Section for Messages {
+    fn keys(&mut self, keys: &mut Keys<'_>) {
+        keys.value("enabled", &mut self.enabled);
+        keys.within("delete_days_after_creation", &mut self.delete_days_after_creation, 1..=90);
+    }
+}
+
+/// A project while it is read: its key may be missing.
+#[derive(Default)]
+pub(super) struct Draft {
+    key: Option<ProjectKey>,
+    name: Option<String>,
+    messages: Option<Messages>,
+}
+
+impl Draft {
+    pub fn of(project: &Project) -> Self {
+        Self { key: Some(project.key.clone()), name: project.name.clone(), messages: project.messages.clone() }
+    }
+
+    /// The project; `None` when its key has a problem, which is reported.
+    pub fn done(self) -> Option<Project> {
+        Some(Project { key: self.key?, name: self.name, messages: self.messages })
+    }
+}
+
+impl Section for Draft {
+    fn keys(&mut self, keys: &mut Keys<'_>) {
+        keys.optional("key", &mut self.key);
+        keys.require("key", Some("the project's key in URLs, such as key = \"my-shop\"".into()));
+        keys.optional("name", &mut self.name);
+        keys.optional_section("messages", &mut self.messages);
+    }
+}

@@ -1,0 +1,235 @@
+//! The configuration as a whole: layers, problems, the listing, the example file.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::*;
+
+const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+const EXAMPLE: &str = include_str!("../../../../keyherald.example.toml");
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    Environment::of(variables.iter().map(|(name, value)| ((*name).into(), (*value).into())))
+}
+
+fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, Problems> {
+    Config::read(text, Some("keyherald.toml".into()), environment(variables), Purpose::Maintain)
+}
+
+fn problems(text: &str, variables: &[(&str, &str)]) -> String {
+    read(text, variables).unwrap_err().to_string()
+}
+
+#[test]
+fn nothing_at_all_gives_the_defaults() {
+    let config = read("", &[]).unwrap();
+    assert_eq!(config.server, Server::default());
+    assert_eq!(config.store.url.reveal(), "sqlite:keyherald.db");
+    assert_eq!(config.delivery.retry_schedule.len(), 10);
+}
+
+#[test]
+fn variables_win_over_the_file() {
+    let text =
+        "[server]\nlisten = \"127.0.0.1:1\"\nrequest_timeout = 20\n[[projects]]\nkey = \"one\"\nname = \"One\"\n";
+    let variables = [
+        ("KEYHERALD__SERVER__LISTEN", "0.0.0.0:2"),
+        ("KEYHERALD__DELIVERY__RETRY_SCHEDULE", "0s, 1s,2"),
+        ("KEYHERALD__DELIVERY__ALLOW_HTTP", "true"),
+        ("KEYHERALD__DELIVERY__BREAKER__FAILURES", "3"),
+        ("KEYHERALD__PROJECTS__0__KEY", "uno"),
+        ("KEYHERALD__PROJECTS__1__KEY", "two"),
+        ("KEYHERALD__PROJECTS__1__MESSAGES__DELETE_DAYS_AFTER_CREATION", "30"),
+        ("KEYHERALD_CONFIG", "not a key: one underscore"),
+    ];
+    let config = read(text, &variables).unwrap();
+    assert_eq!(config.server.listen.to_string(), "0.0.0.0:2");
+    assert_eq!(config.server.request_timeout, Duration::from_secs(20));
+    assert_eq!(config.delivery.retry_schedule, [0, 1, 2].map(Duration::from_secs));
+    assert!(config.delivery.allow_http);
+    assert_eq!(config.delivery.breaker.failures, 3);
+    let [one, two] = config.projects.as_slice() else { panic!("two projects") };
+    assert_eq!((one.key.as_str(), one.name.as_deref()), ("uno", Some("One")));
+    assert_eq!(two.messages, Some(Messages { enabled: true, delete_days_after_creation: 30 }));
+}
+
+#[test]
+fn elements_are_set_in_the_order_of_their_numbers() {
+    let variables: Vec<(String, String)> =
+        (0..12).map(|n| (format!("KEYHERALD__PROJECTS__{n}__KEY"), format!("p-{n}"))).collect();
+    let borrowed: Vec<(&str, &str)> = variables.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    assert_eq!(read("", &borrowed).unwrap().projects[11].key.as_str(), "p-11");
+    assert_eq!(
+        problems("", &[("KEYHERALD__PROJECTS__2__KEY", "late")]),
+        "KEYHERALD__PROJECTS__2__KEY: projects.2.key: there is no element 1: elements are numbered from 0 without gaps"
+    );
+}
+
+#[test]
+fn all_problems_are_told_at_once_with_their_places() {
+    let text = r#"
+[server]
+lisen = "127.0.0.1:8080"
+body_bytes_max = 5
+public_url = "https://user:hunter2@example.com"
+
+[hashing]
+passes = "two"
+memory_kib = 64
+
+[delivery]
+retry_schedule = ["0s", "soon"]
+on_exhausted = "hodl"
+allow_private_networks = ["10.0.0.0"]
+
+[colours]
+
+[[projects]]
+name = "No key"
+
+[[projects]]
+key = "NO"
+messages = { enabled = true, delete_days_after_creation = 91 }
+"#;
+    let told = problems(text, &[("KEYHERALD__LOG__LEVEL", "loud,,=")]);
+    let expected = r#"keyherald.toml:3: server.lisen: unknown key
+  hint: did you mean "listen"?
+keyherald.toml:4: server.body_bytes_max: must be from 1024 to 67108864, not 5
+keyherald.toml:5: server.public_url: must be an http or https URL without user, query and fragment, such as "https://keyherald.example.com", not this text
+keyherald.toml:8: hashing.passes: must be a whole number, not "two"
+keyherald.toml:9: hashing.memory_kib: with these passes, hashes are too cheap to guess
+  hint: OWASP's choices for memory_kib and passes: 47104 and 1, 19456 and 2, 12288 and 3, 9216 and 4, 7168 and 5
+keyherald.toml:12: delivery.retry_schedule[1]: must be a duration such as "500ms", "5s", "30m", "2h", "1d", or a whole number of seconds, not "soon"
+keyherald.toml:13: delivery.on_exhausted: must be one of ["skip", "hold"], not "hodl"
+keyherald.toml:14: delivery.allow_private_networks[0]: must be a network in CIDR form, such as "10.0.0.0/8" or "fd00::/8", not "10.0.0.0"
+keyherald.toml:16: colours: unknown key
+  hint: known here: server, store, secrets, hashing, delivery, log, projects
+keyherald.toml:18: projects[0].key: is missing
+  hint: the project's key in URLs, such as key = "my-shop"
+keyherald.toml:22: projects[1].key: must be 2 to 36 of a-z, 0-9, _ and -, not "NO"
+keyherald.toml:23: projects[1].messages.delete_days_after_creation: must be from 1 to 90, not 91
+KEYHERALD__LOG__LEVEL: log.level: is not a log level
+  hint: use error, warn, info, debug or trace, or directives such as "info,keyherald::deliver=debug""#;
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn syntax_errors_have_a_line_and_no_content() {
+    let told = problems("[store]\nurl = \"postgres://kh:hunter2@db/kh\n[server]\nlisten 5\n", &[]);
+    assert!(told.contains("keyherald.toml:2: not TOML") && told.contains("keyherald.toml:4: not TOML"), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn a_duplicate_key_and_a_wrong_shape_are_problems() {
+    assert!(problems("[server]\n[server]\n", &[]).contains("keyherald.toml:2: not TOML"));
+    assert_eq!(problems("server = 5", &[]), "keyherald.toml:1: server: must be a table, not an integer");
+    assert_eq!(
+        problems("[server]\nlisten = \"127.0.0.1:1\"", &[("KEYHERALD__SERVER__LISTEN__PORT", "5")]),
+        "KEYHERALD__SERVER__LISTEN__PORT: server.listen.port: reaches into a key that holds text"
+    );
+}
+
+#[test]
+fn sealing_keys_come_from_files_and_variables() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sealing.key");
+    std::fs::write(&file, format!("{}\n", "5f".repeat(31) + "00")).unwrap();
+    let text = format!(
+        "[secrets]\nsealing_keys = [{{ id = \"new\", key_file = {:?} }}, {{ id = \"old\", key_env = \"OLD\" }}]",
+        file.display().to_string()
+    );
+    let config = read(&text, &[("OLD", KEY)]).unwrap();
+    assert!(config.secrets.key_ring().is_ok());
+    let shown = format!("{config:?}{}", config.listing());
+    assert!(!shown.contains(KEY) && !shown.contains("5f5f"), "{shown}");
+    assert!(shown.contains("key_env = \"OLD\""));
+}
+
+#[test]
+fn problems_of_secrets_never_show_them() {
+    let text = "[store]\nurl = \"postgres://kh:hunter2@db/kh\"\nurl_env = \"U\"\n[secrets]\nsealing_keys = [\n\
+        { id = \"a\", key = \"hunter2\" },\n{ id = \"a\", key_env = \"SHORT\" },\n{ id = \"b\", key_env = \"ABSENT\" },\n\
+        { id = \"c\", key_file = \"/nonexistent/k\" },\n{ id = \"d\" },\n{ key_env = \"ZEROS\" }]\n";
+    let zeros = "00".repeat(32);
+    let told = problems(text, &[("SHORT", "hunter2"), ("U", "x"), ("ZEROS", &zeros)]);
+    let expected = [
+        "keyherald.toml:3: store.url_env: give only one of url, url_file, url_env",
+        "keyherald.toml:5: secrets.sealing_keys: the id \"a\" is given twice",
+        "keyherald.toml:6: secrets.sealing_keys[0].key: a secret does not stand in the configuration",
+        "keyherald.toml:7: secrets.sealing_keys[1].key_env: must hold 32 bytes as base64 or hex",
+        "keyherald.toml:8: secrets.sealing_keys[2].key_env: the environment variable \"ABSENT\" is not set",
+        "keyherald.toml:9: secrets.sealing_keys[3].key_file: cannot read /nonexistent/k: No such file or directory (os error 2)",
+        "keyherald.toml:10: secrets.sealing_keys[4].key_file: is missing",
+        "keyherald.toml:11: secrets.sealing_keys[5].id: is missing",
+        "keyherald.toml:11: secrets.sealing_keys[5].key_env: must be random, not one byte repeated",
+    ];
+    let lines: Vec<&str> = told.lines().filter(|line| !line.starts_with("  hint")).collect();
+    assert_eq!(lines, expected);
+    assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn a_variable_may_replace_a_secret_of_the_file() {
+    let config =
+        read("[store]\nurl = \"sqlite:a.db\"", &[("KEYHERALD__STORE__URL_ENV", "U"), ("U", "sqlite:b.db")]).unwrap();
+    assert_eq!(config.store.url.reveal(), "sqlite:b.db");
+    let told = problems("", &[("KEYHERALD__STORE__URL_ENV", "U"), ("U", "mysql://h/d")]);
+    assert!(told.starts_with("KEYHERALD__STORE__URL_ENV: store.url_env: must begin with sqlite:"), "{told}");
+}
+
+#[test]
+fn to_serve_a_sealing_key_is_needed() {
+    let told = Config::read("", None, Environment::default(), Purpose::Serve).unwrap_err();
+    assert_eq!(told.list().len(), 1);
+    assert!(told.to_string().contains("openssl rand -base64 32"), "{told}");
+}
+
+#[test]
+fn the_listing_reads_back_as_itself() {
+    let text = "[server]\npublic_url = \"https://kh.example.com/\"\n[delivery]\njitter = 1\nallow_private_networks = [\"10.0.0.0/8\"]\n\
+        [secrets]\nsealing_keys = [{ id = \"a\", key_env = \"K\" }]\n[[projects]]\nkey = \"one\"\nmessages = {}\n[[projects]]\nkey = \"two\"\n";
+    let listing = read(text, &[("K", KEY)]).unwrap().listing();
+    assert_eq!(read(&listing, &[("K", KEY)]).unwrap().listing(), listing);
+    assert!(listing.contains("10.0.0.0/8") && listing.contains("[[projects]]"), "{listing}");
+}
+
+#[test]
+fn a_password_in_the_store_url_is_not_listed() {
+    let config = read("[store]\nurl = \"postgres://kh:hunter2@db/kh\"", &[]).unwrap();
+    let shown = format!("{config:?}{}", config.listing());
+    assert!(!shown.contains("hunter2") && shown.contains("kh:***@db"), "{shown}");
+    assert_eq!(config.store.url.reveal(), "postgres://kh:hunter2@db/kh");
+}
+
+#[test]
+fn the_example_is_valid_as_it_is_and_with_every_comment_taken_away() {
+    let variables = [("KEYHERALD_SEALING_KEY", KEY), ("DATABASE_URL", "sqlite:other.db")];
+    let load = |text: &str| Config::read(text, None, environment(&variables), Purpose::Serve);
+    let config = load(EXAMPLE).unwrap();
+    assert_eq!(config.projects.len(), 1);
+    // Lines such as `# key = value`; alternatives that exclude each other or name files stay comments.
+    let is_key = |line: &str| {
+        let key = line.split(" = ").next().unwrap_or_default();
+        line.contains(" = ") && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && !key.starts_with("url_")
+    };
+    let uncommented: Vec<&str> =
+        EXAMPLE.lines().map(|line| line.strip_prefix("# ").filter(|rest| is_key(rest)).unwrap_or(line)).collect();
+    let full = load(&uncommented.join("\n")).unwrap();
+    // Every key of the listing is in the file; these stand in inline tables there.
+    let inline = ["id", "key_env", "enabled", "delete_days_after_creation"];
+    let keys = |text: &str| -> BTreeSet<String> {
+        text.lines().filter_map(|line| Some(line.split_once(" = ")?.0.into())).collect()
+    };
+    let mut missing = keys(&full.listing());
+    missing.retain(|key| !inline.contains(&key.as_str()) && !keys(&uncommented.join("\n")).contains(key));
+    assert!(missing.is_empty(), "not in the example: {missing:?}");
+    // What the comments call the default is the default.
+    let (mut full, default) = (full, Config::default());
+    full.server.public_url = None;
+    full.hashing.workers = default.hashing.workers;
+    assert_eq!((full.server, full.hashing), (default.server, default.hashing));
+    assert_eq!((full.delivery, full.log), (default.delivery, default.log));
+    assert_eq!((full.store.connections, full.store.readers), (default.store.connections, default.store.readers));
+    assert_eq!(full.projects[0].messages, Some(Messages::default()));
+}

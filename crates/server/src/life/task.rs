@@ -1,0 +1,65 @@
+//! The closed list of background work, each with its manners.
+
+use super::Phase;
+
+/// Every kind of background work. To add one: a line here, and its manners.
+///
+/// A task that has many workers (connections, lanes) keeps them in a `JoinSet` of its own, so that they end with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// Accepts connections and serves requests.
+    Http,
+    /// Reads the log and sends messages.
+    Relay,
+    /// Asks the store now and then whether it answers, for readiness.
+    StoreProbe,
+    /// Deletes what has had its time: old messages, expired tokens.
+    Retention,
+    /// The demo's own receiver of messages.
+    DemoReceiver,
+}
+
+/// How a task behaves at its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manners {
+    /// The phase of the shutdown at which it is asked to stop.
+    pub stops_at: Phase,
+    /// What is done then.
+    pub on_stop: OnStop,
+    /// What is done when it returns an error or panics.
+    pub on_error: OnError,
+}
+
+/// How a task is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStop {
+    /// It watches its `Stop` and returns when it has come to a good place.
+    Drains,
+    /// It is dropped where it waits: it holds nothing that must be finished.
+    Drops,
+}
+
+/// What follows an error or a panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// It is started again, after a wait that grows.
+    Restart,
+    /// The process cannot do its work without it: an orderly shutdown, exit code 1.
+    TakeDown,
+    /// It is logged, nothing else.
+    Ignore,
+}
+
+impl Task {
+    /// How it behaves.
+    pub fn manners(self) -> Manners {
+        let (stops_at, on_stop, on_error) = match self {
+            Self::Http => (Phase::Requests, OnStop::Drains, OnError::TakeDown),
+            // A relay that is started again reads its cursors: nothing is lost, something may be sent twice.
+            Self::Relay | Self::Retention => (Phase::Lanes, OnStop::Drains, OnError::Restart),
+            Self::StoreProbe => (Phase::Requests, OnStop::Drops, OnError::Restart),
+            Self::DemoReceiver => (Phase::Closed, OnStop::Drops, OnError::TakeDown),
+        };
+        Manners { stops_at, on_stop, on_error }
+    }
+}
