@@ -8,6 +8,7 @@
 //!   takes NULL for false as it should. The result may be joined by AND and OR, but must not be put under a NOT.
 //! * Texts are compared by bytes. SQLite does so by itself; on PostgreSQL text columns that are named here must be
 //!   declared `COLLATE "C"`, which is also what lets their indexes serve `<`, `>` and ORDER BY.
+//! * PostgreSQL connections run with `jit = off`: it would compile a long filter for seconds to run it for a moment.
 //! * Long AND and OR lists are written as balanced trees: SQLite refuses expressions deeper than 1000.
 //!
 //! A list that lies in rows of its own, or in a view over a JSON column (the view hides how each engine takes JSON
