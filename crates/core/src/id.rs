@@ -98,7 +98,11 @@ impl FromStr for ProjectKey {
     fn from_str(text: &str) -> Result<Self, String> {
         let fits = (2..=36).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
-        if fits { Ok(Self(text.to_owned())) } else { Err(format!("{text:?} is no project key: use 2 to 36 of a-z, 0-9, _ and -")) }
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(format!("{text:?} is no project key: use 2 to 36 of a-z, 0-9, _ and -"))
+        }
     }
 }
 

@@ -10,10 +10,10 @@ use crate::app::App;
 use crate::clock::Moments;
 use crate::complaint::Complaint;
 use crate::config::Config;
+use crate::dialect;
 use crate::hash::{HashOptions, HashPool};
 use crate::http::{self, Frame, Limits, Server};
 use crate::life::{Ending, Grace, Life, Readiness, Signals, Task};
-use crate::dialect;
 
 /// How long closing the database may take at the end.
 const CLOSE: Duration = Duration::from_secs(10);
@@ -124,7 +124,7 @@ fn spawn_sweep(life: &Life, app: &App) {
         let app = app.clone();
         async move {
             loop {
-                tokio::time::sleep(Duration::from_secs(60)).await;
+                tokio::time::sleep(Duration::from_mins(1)).await;
                 while app.sweep_once().await? {}
             }
         }

@@ -13,8 +13,8 @@
 //! **Personal data** lies in side rows under a key per customer; **secrets** in a sealed column of their own.
 
 use keyherald_core::activity::Activity;
-use keyherald_core::id::{CustomerId, MessageId, ProjectKey};
 use keyherald_core::filter::Kind;
+use keyherald_core::id::{CustomerId, MessageId, ProjectKey};
 use keyherald_core::message::{Facts, Message, NewMessage, PARTITIONS, Personal, partition};
 use keyherald_core::seal::{KeyRing, SealingKey, customer_key};
 use keyherald_core::secret::TokenValue;
@@ -321,13 +321,8 @@ pub const QUERY_COLUMNS: &[Column] = &[
 ];
 
 /// What `/messages` shows.
-static SHOWN: Source = Source {
-    name: "log::SHOWN",
-    selected: columns!(),
-    from: shown!(),
-    columns: QUERY_COLUMNS,
-    creation: "l.position",
-};
+static SHOWN: Source =
+    Source { name: "log::SHOWN", selected: columns!(), from: shown!(), columns: QUERY_COLUMNS, creation: "l.position" };
 
 /// A page of the messages of a project that may be shown: visible ones that happened at `oldest` or later.
 pub fn shown(

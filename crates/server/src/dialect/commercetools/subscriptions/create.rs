@@ -24,16 +24,8 @@ pub const ROUTE: Route = Route {
 };
 
 /// The contract's own destinations.
-const CONTRACT_KINDS: [&str; 8] = [
-    "SQS",
-    "SNS",
-    "EventBridge",
-    "AzureServiceBus",
-    "EventGrid",
-    "GoogleCloudPubSub",
-    "ConfluentCloud",
-    "IronMQ",
-];
+const CONTRACT_KINDS: [&str; 8] =
+    ["SQS", "SNS", "EventBridge", "AzureServiceBus", "EventGrid", "GoogleCloudPubSub", "ConfluentCloud", "IronMQ"];
 
 async fn handle(request: Request, call: Call) -> Answer {
     let app = request.app.clone();
@@ -57,12 +49,16 @@ fn refused_destination(kind: &str, refused: DestinationRefused) -> Problem {
     match refused {
         DestinationRefused::UnknownKind { known } if CONTRACT_KINDS.contains(&kind) => {
             let known = known.join(", ");
-            Problem::invalid_input(format!("Destinations of type {kind} are not available on this server; use one of: {known}."))
+            Problem::invalid_input(format!(
+                "Destinations of type {kind} are not available on this server; use one of: {known}."
+            ))
         }
         DestinationRefused::UnknownKind { known } => {
             let known: Vec<String> = known.iter().map(|known| format!("'{known}'")).collect();
             let known = known.join(",");
-            Problem::invalid_json(format!("destination -> type: Invalid enum value: '{kind}'. Expected one of: {known}"))
+            Problem::invalid_json(format!(
+                "destination -> type: Invalid enum value: '{kind}'. Expected one of: {known}"
+            ))
         }
         DestinationRefused::Settings(text) => Problem::invalid_input(text),
     }
