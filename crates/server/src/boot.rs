@@ -117,16 +117,22 @@ pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complai
     Ok(Running { app, life, url: format!("http://{address}"), grace, signals })
 }
 
-/// Removes what has expired, every minute.
+/// Removes what has expired, every minute; ends between two rounds.
 fn spawn_sweep(life: &Life, app: &App) {
     let app = app.clone();
-    life.spawn(Task::Retention, move |_| {
+    life.spawn(Task::Retention, move |stop| {
         let app = app.clone();
         async move {
-            loop {
-                tokio::time::sleep(Duration::from_mins(1)).await;
-                while app.sweep_once().await? {}
+            while !stop.is_requested() {
+                let more = app.sweep_once().await?;
+                if !more {
+                    tokio::select! {
+                        () = stop.requested() => {}
+                        () = tokio::time::sleep(Duration::from_mins(1)) => {}
+                    }
+                }
             }
+            Ok(())
         }
     });
 }
