@@ -158,9 +158,9 @@ impl Test {
             Self::Compare(comparison, scalar) => {
                 any_value(value, |value| scalar.order_of(value).is_some_and(|order| comparison.holds(order)))
             }
-            Self::In(scalars) => {
-                any_value(value, |value| scalars.iter().any(|scalar| scalar.order_of(value).is_some_and(Ordering::is_eq)))
-            }
+            Self::In(scalars) => any_value(value, |value| {
+                scalars.iter().any(|scalar| scalar.order_of(value).is_some_and(Ordering::is_eq))
+            }),
             Self::EqualIgnoringCase(own) => {
                 any_value(value, |value| value.as_str().is_some_and(|text| text.eq_ignore_ascii_case(own)))
             }

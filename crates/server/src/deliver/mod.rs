@@ -1,0 +1,4 @@
+//! The relay: how committed messages reach their subscribers.
+
+mod lanes;
+mod progress;
