@@ -5,6 +5,7 @@ pub mod app;
 pub mod clock;
 pub mod config;
 pub mod deliver;
+pub mod destination;
 pub mod format;
 pub mod hash;
 pub mod life;

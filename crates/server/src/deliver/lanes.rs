@@ -88,7 +88,7 @@ pub(super) struct Letter<T> {
 }
 
 /// What is to be written, in one transaction, before [`Lanes::saved`] is called.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Changes<T> {
     /// Rows of lanes that are parked or have moved.
     pub(super) parked: Vec<ParkedLane>,
@@ -157,7 +157,7 @@ pub(super) struct Lanes<T> {
     progress: Progress,
     /// Positions above the cursors that have a dead letter: done, whatever the cursors say.
     dead: BTreeSet<i64>,
-    lanes: HashMap<CustomerId, Lane<T>>,
+    by_customer: HashMap<CustomerId, Lane<T>>,
     ready: VecDeque<CustomerId>,
     retries: VecDeque<CustomerId>,
     loaded: VecDeque<CustomerId>,
@@ -195,7 +195,7 @@ impl<T: Clone> Lanes<T> {
             policy,
             progress: Progress::new(cursors),
             dead: dead.into_iter().collect(),
-            lanes: HashMap::new(),
+            by_customer: HashMap::new(),
             ready: VecDeque::new(),
             retries: VecDeque::new(),
             loaded: VecDeque::new(),
@@ -235,7 +235,7 @@ impl<T: Clone> Lanes<T> {
             error: row.last_error,
             row: Some(Row { from: row.from_position, since: row.parked_at, passed, read_to: row.from_position - 1 }),
         };
-        self.lanes.insert(row.customer, lane);
+        self.by_customer.insert(row.customer, lane);
     }
 
     /// Everything up to here was offered: the next entry to offer is the one after.
@@ -256,17 +256,16 @@ impl<T: Clone> Lanes<T> {
             return;
         }
         let ready = &mut self.ready;
-        let lane = self.lanes.entry(customer).or_insert_with(|| {
+        let lane = self.by_customer.entry(customer).or_insert_with(|| {
             ready.push_back(customer);
             Lane::live()
         });
-        match &mut lane.row {
-            Some(row) => row.passed = row.passed.max(position),
-            None => {
-                lane.queue.push_back(item);
-                self.progress.take_on(part, position);
-                self.buffered += 1;
-            }
+        if let Some(row) = &mut lane.row {
+            row.passed = row.passed.max(position);
+        } else {
+            lane.queue.push_back(item);
+            self.progress.take_on(part, position);
+            self.buffered += 1;
         }
     }
 
@@ -302,7 +301,7 @@ impl<T: Clone> Lanes<T> {
 
     /// A message was sent, with this outcome.
     pub(super) fn sent(&mut self, customer: CustomerId, outcome: Outcome, ctx: &mut Ctx) {
-        if !self.lanes.get(&customer).is_some_and(|lane| lane.step == Step::Sending) {
+        if !self.by_customer.get(&customer).is_some_and(|lane| lane.step == Step::Sending) {
             return;
         }
         self.sending -= 1;
@@ -334,7 +333,7 @@ impl<T: Clone> Lanes<T> {
 
     /// A page of a parked lane: what the subscription wants of it, complete up to `read_to`.
     pub(super) fn page(&mut self, customer: CustomerId, items: Vec<Item<T>>, read_to: i64) {
-        let Some(lane) = self.lanes.get_mut(&customer).filter(|lane| lane.step == Step::Reading) else { return };
+        let Some(lane) = self.by_customer.get_mut(&customer).filter(|lane| lane.step == Step::Reading) else { return };
         let Some(row) = &mut lane.row else { return };
         row.read_to = read_to;
         if items.first().is_none_or(|head| head.position != row.from) {
@@ -346,7 +345,7 @@ impl<T: Clone> Lanes<T> {
 
     /// A page could not be read: later.
     pub(super) fn page_failed(&mut self, customer: CustomerId, now: Micros) {
-        let Some(lane) = self.lanes.get_mut(&customer).filter(|lane| lane.step == Step::Reading) else { return };
+        let Some(lane) = self.by_customer.get_mut(&customer).filter(|lane| lane.step == Step::Reading) else { return };
         lane.step = Step::Waiting;
         self.due.insert((now.plus(Micros::SECOND), customer));
         self.leave_slot(true);
@@ -411,9 +410,9 @@ impl<T: Clone> Lanes<T> {
     /// What was taken last is written.
     pub(super) fn saved(&mut self) {
         for customer in std::mem::take(&mut self.saving) {
-            let Some(lane) = self.lanes.get_mut(&customer) else { continue };
+            let Some(lane) = self.by_customer.get_mut(&customer) else { continue };
             if lane.row.is_none() && lane.queue.is_empty() {
-                self.lanes.remove(&customer);
+                self.by_customer.remove(&customer);
             } else {
                 self.enqueue(customer);
             }
@@ -455,7 +454,7 @@ impl<T: Clone> Lanes<T> {
     }
 
     fn enqueue(&mut self, customer: CustomerId) {
-        let Some(lane) = self.lanes.get_mut(&customer) else { return };
+        let Some(lane) = self.by_customer.get_mut(&customer) else { return };
         lane.step = Step::Queued;
         let queue = if lane.row.is_some() { &mut self.retries } else { &mut self.ready };
         queue.push_back(customer);
@@ -491,7 +490,7 @@ impl<T: Clone> Lanes<T> {
 
     fn read(&mut self, customer: CustomerId) -> Option<Action<T>> {
         let known = self.progress.known(partition(customer));
-        let lane = self.lanes.get_mut(&customer)?;
+        let lane = self.by_customer.get_mut(&customer)?;
         let row = lane.row.as_ref()?;
         lane.step = Step::Reading;
         self.slots += 1;
@@ -500,7 +499,7 @@ impl<T: Clone> Lanes<T> {
     }
 
     fn send(&mut self, customer: CustomerId, now: Micros) -> Option<Action<T>> {
-        let lane = self.lanes.get_mut(&customer)?;
+        let lane = self.by_customer.get_mut(&customer)?;
         let item = lane.queue.front()?.clone();
         lane.step = Step::Sending;
         self.breaker.admit(now);
@@ -510,18 +509,15 @@ impl<T: Clone> Lanes<T> {
 
     /// The head is done: delivered, or put aside. Gives it back with its failed attempts.
     fn finish_head(&mut self, customer: CustomerId) -> Option<(Item<T>, u32)> {
-        let lane = self.lanes.get_mut(&customer)?;
+        let lane = self.by_customer.get_mut(&customer)?;
         let item = lane.queue.pop_front()?;
         let failed = std::mem::take(&mut lane.failed);
-        match &mut lane.row {
-            Some(row) => {
-                row.from = item.position + 1;
-                self.rows.insert(customer);
-            }
-            None => {
-                self.progress.finish(partition(customer), item.position);
-                self.buffered -= 1;
-            }
+        if let Some(row) = &mut lane.row {
+            row.from = item.position + 1;
+            self.rows.insert(customer);
+        } else {
+            self.progress.finish(partition(customer), item.position);
+            self.buffered -= 1;
         }
         self.finished += 1;
         Some((item, failed))
@@ -529,7 +525,7 @@ impl<T: Clone> Lanes<T> {
 
     /// What a lane with a slot does when its head is done or its page has come.
     fn go_on(&mut self, customer: CustomerId) {
-        let Some(lane) = self.lanes.get_mut(&customer) else { return };
+        let Some(lane) = self.by_customer.get_mut(&customer) else { return };
         let is_parked = lane.row.is_some();
         match &mut lane.row {
             Some(_) if !lane.queue.is_empty() => {
@@ -544,12 +540,12 @@ impl<T: Clone> Lanes<T> {
             }
             // Nothing was passed over behind the page: the next entry that is offered is the next in order.
             Some(_) => {
-                self.lanes.remove(&customer);
+                self.by_customer.remove(&customer);
                 self.rows.insert(customer);
                 self.parked -= 1;
             }
             None if lane.queue.is_empty() => {
-                self.lanes.remove(&customer);
+                self.by_customer.remove(&customer);
             }
             None => self.enqueue(customer),
         }
@@ -575,7 +571,7 @@ impl<T: Clone> Lanes<T> {
             Cause::Refused => SubscriptionStatus::ConfigurationError,
             Cause::Temporary | Cause::Throttled => SubscriptionStatus::TemporaryError,
         });
-        let Some(lane) = self.lanes.get_mut(&customer) else { return };
+        let Some(lane) = self.by_customer.get_mut(&customer) else { return };
         let is_parked = lane.row.is_some();
         lane.failed = lane.failed.saturating_add(1);
         lane.error = reason;
@@ -595,7 +591,7 @@ impl<T: Clone> Lanes<T> {
     /// The lane waits until `next_at`, or for an operator: parked if that may be.
     fn wait(&mut self, customer: CustomerId, next_at: Option<Micros>, now: Micros) {
         let may_park = self.may_park() || next_at.is_none();
-        let Some(lane) = self.lanes.get_mut(&customer) else { return };
+        let Some(lane) = self.by_customer.get_mut(&customer) else { return };
         lane.next_at = next_at;
         lane.step = if next_at.is_some() { Step::Waiting } else { Step::Held };
         if let Some(at) = next_at {
@@ -630,7 +626,7 @@ impl<T: Clone> Lanes<T> {
 
     /// Turns a live lane that waits into a parked one.
     fn park(&mut self, customer: CustomerId, now: Micros) {
-        let Some(lane) = self.lanes.get_mut(&customer) else { return };
+        let Some(lane) = self.by_customer.get_mut(&customer) else { return };
         let (Some(head), Some(last)) = (lane.queue.front(), lane.queue.back()) else { return };
         let from = head.position;
         lane.row = Some(Row { from, since: now, passed: last.position, read_to: from - 1 });
@@ -645,7 +641,7 @@ impl<T: Clone> Lanes<T> {
     /// Puts the head aside. The lane goes on when that is written.
     fn give_up(&mut self, customer: CustomerId) {
         let Some((item, attempts)) = self.finish_head(customer) else { return };
-        let Some(lane) = self.lanes.get_mut(&customer) else { return };
+        let Some(lane) = self.by_customer.get_mut(&customer) else { return };
         lane.step = Step::Settling;
         if let Some(row) = &mut lane.row {
             row.read_to = item.position;
@@ -662,7 +658,7 @@ impl<T: Clone> Lanes<T> {
     }
 
     fn parked_lane(&self, customer: CustomerId) -> Option<ParkedLane> {
-        let lane = self.lanes.get(&customer)?;
+        let lane = self.by_customer.get(&customer)?;
         let row = lane.row.as_ref()?;
         Some(ParkedLane {
             customer,

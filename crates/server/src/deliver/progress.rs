@@ -132,7 +132,9 @@ mod tests {
 
     fn of(partitions: &[u16]) -> PartitionSet {
         let mut set = PartitionSet::default();
-        partitions.iter().for_each(|number| set.add(*number));
+        for number in partitions {
+            set.add(*number);
+        }
         set
     }
 

@@ -333,7 +333,7 @@ impl World {
         let cursors: BTreeMap<u16, i64> = (0..PARTITIONS).map(|number| (number, 0)).collect();
         let lanes = start(policy.clone());
         Self {
-            chance: chance,
+            chance,
             policy,
             customers,
             log: Vec::new(),
