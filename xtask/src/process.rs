@@ -130,16 +130,18 @@ impl Keep {
         });
         thread::spawn(move || events.send(Event::Exited(child.wait())));
 
-        let code = match inbox.recv()? {
-            Event::Exited(status) => code_of(status?),
-            Event::InputClosed => {
-                self.end(group, &inbox);
-                self.remove_folder();
-                ExitCode::FAILURE
-            }
-        };
+        let ended = inbox.recv()?;
+        if matches!(ended, Event::InputClosed) {
+            self.end(group, &inbox);
+        }
         signal(group, Signal::KILL); // whatever the child left behind in its group
-        Ok(code)
+        match ended {
+            Event::Exited(status) => Ok(code_of(status?)),
+            Event::InputClosed => {
+                self.remove_folder();
+                Ok(ExitCode::FAILURE)
+            }
+        }
     }
 
     /// Asks the group to stop, and kills it when it has not after the grace time.
@@ -191,6 +193,14 @@ impl Kept {
     pub(crate) fn start(keep: &Keep, set_up: impl FnOnce(&mut Command)) -> Result<Self> {
         let mut keeper = keep.keeper()?;
         keeper.stdin(Stdio::piped()).process_group(0);
+        // What `cargo run` told us about this package is not meant for a cargo that we start: some build scripts
+        // watch these variables and would build again.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CARGO_PKG_") || name.to_string_lossy().starts_with("CARGO_MANIFEST_")
+            {
+                keeper.env_remove(name);
+            }
+        }
         set_up(&mut keeper);
         let mut child = keeper.spawn()?;
         let (input, output) = (child.stdin.take(), child.stdout.take());

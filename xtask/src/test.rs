@@ -75,7 +75,7 @@ fn with_service(service: &Service, install: bool, tests: &[String], tally: &mut 
     let ran = tally.passed + tally.failed;
     let args = cargo_test(&["--tests"], &[&["--ignored".into(), "--exact".into()], tests].concat());
     tally.run(&format!("the tests that need {}", service.name), &args, Some((service.variable, &running.address)))?;
-    // A test binary that dies half way, or a name that is not unique, must not pass as silence.
+    // A listed test that did not run must not pass as silence.
     if tally.passed + tally.failed < ran + tests.len() {
         tally.fail(&format!("fewer than the {} listed tests that need {} were run", tests.len(), service.name));
     }

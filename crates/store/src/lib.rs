@@ -19,6 +19,7 @@ pub mod delivery;
 pub mod engine;
 pub mod fault;
 pub mod filter;
+pub mod listing;
 pub mod log;
 pub mod migrate;
 pub mod project;
@@ -26,10 +27,13 @@ pub mod session;
 pub mod sql;
 mod store;
 pub mod subscription;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod token;
 pub mod tx;
 
 pub use fault::{Fault, FaultKind};
+pub use listing::{Listing, Page};
 pub use sql::Sql;
 pub use store::{Counters, Store, StoreOptions, StoreUrl, StoreUrlError};
 pub use tx::{Row, Tx, Value};

@@ -100,7 +100,8 @@ mod tests {
     #[test]
     fn keys_are_base64_or_hex() {
         let bytes: [u8; 32] = std::array::from_fn(|place| u8::try_from(place * 7 + 3).unwrap_or(255));
-        let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex.concat();
         let padded = format!("{}=", STANDARD_NO_PAD.encode(bytes));
         for text in
             [hex.clone(), hex.to_uppercase(), padded, STANDARD_NO_PAD.encode(bytes), URL_SAFE_NO_PAD.encode(bytes)]

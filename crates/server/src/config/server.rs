@@ -59,7 +59,7 @@ impl Default for Server {
 
 impl Section for Server {
     fn keys(&mut self, keys: &mut Keys<'_>) {
-        let (shortest, hour) = (Duration::from_millis(10), Duration::from_secs(3600));
+        let (shortest, hour) = (Duration::from_millis(10), Duration::from_hours(1));
         keys.value("listen", &mut self.listen);
         keys.optional("public_url", &mut self.public_url);
         keys.within("body_bytes_max", &mut self.body_bytes_max, 1024..=64 * 1024 * 1024);

@@ -10,15 +10,16 @@ mod receiver;
 mod screen;
 mod story;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use keyherald_core::secret::TokenDigest;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
-use crate::boot::{self, BootError, Development};
 use crate::clock::{ManualClock, Moments, SystemEntropy};
+use crate::complaint::Complaint;
+use crate::dev::{self, Development};
 use crate::life::{Ending, Task};
 use receiver::Receiver;
 pub use screen::Colors;
@@ -35,29 +36,32 @@ pub struct Options {
 }
 
 /// Plays the demo. True: everything that was shown was as expected.
-pub async fn run(options: Options) -> Result<bool, BootError> {
-    let folder = tempfile::Builder::new().prefix("keyherald-demo-").tempdir().map_err(BootError::folder)?;
+pub async fn run(options: Options) -> Result<bool, Complaint> {
+    let folder = tempfile::Builder::new()
+        .prefix("keyherald-demo-")
+        .tempdir()
+        .map_err(|error| Complaint::because("no temporary folder can be made", &error))?;
     let clock = Arc::new(ManualClock::running());
     let moments = Moments::new(clock.clone(), Arc::new(SystemEntropy));
     let development = Development::in_folder(folder.path());
-    let secret = TokenDigest::of(development.client_secret());
-    let server = boot::develop(&development, secret, moments).await?;
+    let server = dev::start(&development.config()?, moments).await?;
 
     let (arrived, receipts) = mpsc::channel(1000);
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(BootError::listen)?;
-    let receiver_url = format!("http://{}/messages", listener.local_addr().map_err(BootError::listen)?);
+    let unheard = |error: std::io::Error| Complaint::because("the receiver cannot listen", &error);
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(unheard)?;
+    let receiver_url = format!("http://{}/messages", listener.local_addr().map_err(unheard)?);
     let listener = Arc::new(listener);
     server.life.spawn(Task::DemoReceiver, move |_| receiver::serve(listener.clone(), arrived.clone()));
 
     let commits = CommitTimes::watch(server.app.store.committed());
     let screen = Screen::new(options.colors);
     screen.title(&server.url, folder.path(), &receiver_url);
-    let mut story = Story::new(&server.url, &development, Receiver::new(receiver_url, receipts), commits, clock, screen);
+    let mut story = Story::new(&server.url, Receiver::new(receiver_url, receipts), commits, clock, screen);
     let outcome = story.play().await;
     let told = story.close(outcome);
 
     if options.keep {
-        story.screen().kept(&server.url, &development);
+        story.screen().kept(&server.url);
         return Ok(server.run().await == Ending::Orderly && told);
     }
     server.life.end();
@@ -65,13 +69,17 @@ pub async fn run(options: Options) -> Result<bool, BootError> {
 }
 
 /// When the store committed: the moments from which the way of a message is timed.
-struct CommitTimes(Arc<std::sync::Mutex<Vec<Instant>>>, tokio::task::JoinSet<()>);
+struct CommitTimes {
+    times: Arc<Mutex<Vec<Instant>>>,
+    // Its drop ends the watching.
+    _watching: JoinSet<()>,
+}
 
 impl CommitTimes {
     fn watch(mut commits: watch::Receiver<u64>) -> Self {
-        let times = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let times = Arc::new(Mutex::new(Vec::new()));
         let kept = times.clone();
-        let mut task = tokio::task::JoinSet::new();
+        let mut task = JoinSet::new();
         task.spawn(async move {
             while commits.changed().await.is_ok() {
                 if let Ok(mut times) = kept.lock() {
@@ -79,12 +87,12 @@ impl CommitTimes {
                 }
             }
         });
-        Self(times, task)
+        Self { times, _watching: task }
     }
 
     /// The last commit before `answered`: an answer follows its commit at once, and the story makes one call at a time.
     fn before(&self, answered: Instant) -> Option<Instant> {
-        let times = self.0.lock().ok()?;
+        let times = self.times.lock().ok()?;
         times.iter().rev().find(|at| **at <= answered).copied()
     }
 }

@@ -13,6 +13,8 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use crate::life::TaskResult;
+
 /// A delivery, as it came in.
 pub struct Receipt {
     /// When.
@@ -40,7 +42,7 @@ impl Receipt {
 }
 
 /// Serves the receiver until it is dropped.
-pub async fn serve(listener: Arc<TcpListener>, arrived: mpsc::Sender<Receipt>) -> Result<(), io::Error> {
+pub async fn serve(listener: Arc<TcpListener>, arrived: mpsc::Sender<Receipt>) -> TaskResult {
     let take = move |headers: HeaderMap, body: Bytes| {
         let arrived = arrived.clone();
         async move {
@@ -56,7 +58,7 @@ pub async fn serve(listener: Arc<TcpListener>, arrived: mpsc::Sender<Receipt>) -
         }
     };
     let router = Router::new().route("/messages", post(take));
-    axum::serve(Shared(listener), router).await
+    Ok(axum::serve(Shared(listener), router).await?)
 }
 
 /// A listener that a restarted task can take up again.

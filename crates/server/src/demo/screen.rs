@@ -6,7 +6,7 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
-use crate::boot::Development;
+use crate::dev::Development;
 
 /// Whether to write in colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -107,7 +107,8 @@ impl Screen {
 
     /// A message as the receiver got it.
     pub fn message(&self, line: &Line, body: &Value) {
-        let signature = if line.verified { Self::paint(self.good, "✓ signed") } else { Self::paint(self.bad, "✗ NOT SIGNED") };
+        let signature =
+            if line.verified { Self::paint(self.good, "✓ signed") } else { Self::paint(self.bad, "✗ NOT SIGNED") };
         Self::line(&format!(
             "  ← {:<28} #{}  {signature}  {}",
             Self::paint(self.name, &line.message),
@@ -132,7 +133,8 @@ impl Screen {
     /// The closing table.
     pub fn table(&self, lines: &[Line], wrong: &[String]) {
         Self::line("");
-        let head = format!("  {:<28} {:<30} {:>3}  {:<10} {:>16}", "flow", "message", "seq", "signature", "commit → receipt");
+        let head =
+            format!("  {:<28} {:<30} {:>3}  {:<10} {:>16}", "flow", "message", "seq", "signature", "commit → receipt");
         Self::line(&Self::paint(self.strong, &head));
         for line in lines {
             let (style, word) = if line.verified { (self.good, "verified") } else { (self.bad, "WRONG") };
@@ -147,10 +149,16 @@ impl Screen {
         }
         Self::line("");
         if wrong.is_empty() {
-            let text = format!("✓ {} messages, each once, in order, every signature verified; all answers as documented", lines.len());
+            let text = format!(
+                "✓ {} messages, each once, in order, every signature verified; all answers as documented",
+                lines.len()
+            );
             Self::line(&format!("  {}", Self::paint(self.good, &text)));
         } else {
-            Self::line(&format!("  {}", Self::paint(self.bad, &format!("✗ {} things were not as expected:", wrong.len()))));
+            Self::line(&format!(
+                "  {}",
+                Self::paint(self.bad, &format!("✗ {} things were not as expected:", wrong.len()))
+            ));
             for text in wrong {
                 Self::line(&format!("    - {text}"));
             }
@@ -159,12 +167,15 @@ impl Screen {
     }
 
     /// The server stays: how to reach it.
-    pub fn kept(&self, url: &str, development: &Development) {
-        Self::line(&Self::paint(self.strong, "  The server stays until you press Ctrl-C. Its credentials are for development only:"));
+    pub fn kept(&self, url: &str) {
+        Self::line(&Self::paint(
+            self.strong,
+            "  The server stays until you press Ctrl-C. Its credentials are for development only:",
+        ));
         Self::line(&format!("    url            {url}"));
-        Self::line("    projectKey     demo");
-        Self::line(&format!("    clientId       {}", development.client_id()));
-        Self::line(&format!("    clientSecret   {}", development.client_secret()));
+        Self::line(&format!("    projectKey     {}", Development::PROJECT));
+        Self::line(&format!("    clientId       {}", Development::CLIENT_ID));
+        Self::line(&format!("    clientSecret   {}", Development::CLIENT_SECRET));
         Self::line("");
     }
 }

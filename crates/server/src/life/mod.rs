@@ -107,7 +107,7 @@ const RESTART_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait before a failed task is started again.
 const RESTART_MAX: Duration = Duration::from_secs(30);
 /// A task that has run this long has recovered: its next wait is the first again.
-const RECOVERED_AFTER: Duration = Duration::from_secs(60);
+const RECOVERED_AFTER: Duration = Duration::from_mins(1);
 
 /// The process's background work and its end. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -154,6 +154,24 @@ impl Life {
         let stop = Stop { phase: self.0.phase.subscribe(), at: task.manners().stops_at };
         let handle = tokio::spawn(supervise(Arc::clone(&self.0), task, stop, work));
         self.tasks().push((task, handle));
+    }
+
+    /// Starts work that owns what cannot be made twice, such as a bound socket. It is never started again.
+    pub fn spawn_once<W, F>(&self, task: Task, work: W)
+    where
+        W: FnOnce(Stop) -> F + Send + 'static,
+        F: Future<Output = TaskResult> + Send + 'static,
+    {
+        let mut work = Some(work);
+        self.spawn(task, move |stop| {
+            let work = work.take();
+            async move {
+                match work {
+                    Some(work) => work(stop).await,
+                    None => Ok(()),
+                }
+            }
+        });
     }
 
     /// Lives until a signal, a failed task or [`Life::end`], then shuts down in order; `close` closes the store.

@@ -55,10 +55,9 @@ impl Task {
     pub fn manners(self) -> Manners {
         let (stops_at, on_stop, on_error) = match self {
             Self::Http => (Phase::Requests, OnStop::Drains, OnError::TakeDown),
-            // A restart reads its cursors again: nothing is lost, something may be sent twice.
-            Self::Relay => (Phase::Lanes, OnStop::Drains, OnError::Restart),
+            // A relay that is started again reads its cursors: nothing is lost, something may be sent twice.
+            Self::Relay | Self::Retention => (Phase::Lanes, OnStop::Drains, OnError::Restart),
             Self::StoreProbe => (Phase::Requests, OnStop::Drops, OnError::Restart),
-            Self::Retention => (Phase::Lanes, OnStop::Drains, OnError::Restart),
             Self::DemoReceiver => (Phase::Closed, OnStop::Drops, OnError::TakeDown),
         };
         Manners { stops_at, on_stop, on_error }

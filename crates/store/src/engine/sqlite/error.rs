@@ -81,6 +81,7 @@ fn find_index(connection: &Connection, table: &str, columns: &[&str]) -> rusqlit
     Ok(None)
 }
 
+/// An expression in an index has no name.
 fn column_names(statement: &mut rusqlite::Statement<'_>, of: &str) -> rusqlite::Result<Vec<String>> {
-    statement.query_map([of], |row| row.get(0))?.collect()
+    statement.query_map([of], |row| Ok(row.get::<_, Option<String>>(0)?.unwrap_or_default()))?.collect()
 }

@@ -1,0 +1,207 @@
+//! What surrounds every request: ids, a span, one log line, the head's limits, the time limit, the panic guard.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use futures_util::FutureExt;
+use tracing::{Instrument, Span, field};
+
+use super::body::{BodyDeadline, Watch, Watched};
+use super::correlation::{CORRELATION_ID, RequestIds};
+use crate::clock::Moments;
+use crate::config;
+
+/// Why the frame itself must answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The handler panicked: 500.
+    Panic,
+    /// The handler took too long; whether it has changed something is not known: 503.
+    Timeout,
+    /// The request's head is over the limit: 431.
+    HeadTooLarge,
+}
+
+impl Failure {
+    /// The status that goes with it.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Panic => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        }
+    }
+}
+
+/// Makes the frame's own answers, in the form of the dialect that the path belongs to.
+pub type Reply = dyn Fn(Failure, &str) -> Response + Send + Sync;
+
+/// The shape of a request's path for the log, where axum's route does not say enough: a dialect that takes paths apart
+/// itself puts this into the response's extensions. Never with values in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route(pub Cow<'static, str>);
+
+/// What the frame needs to know.
+#[derive(Clone)]
+pub struct Frame {
+    /// Chance for ids.
+    pub moments: Moments,
+    /// Longest request head: method, path, query, headers.
+    pub header_bytes_max: usize,
+    /// Time until the answer begins.
+    pub request_timeout: Duration,
+    /// Time for the body, within `request_timeout`.
+    pub body_timeout: Duration,
+    /// The frame's own answers.
+    pub reply: Arc<Reply>,
+}
+
+impl Frame {
+    /// With the limits of the configuration.
+    pub fn new(server: &config::Server, moments: Moments, reply: Arc<Reply>) -> Self {
+        let config::Server { header_bytes_max, request_timeout, body_timeout, .. } = *server;
+        Self { moments, header_bytes_max, request_timeout, body_timeout, reply }
+    }
+}
+
+/// Puts the frame around all routes of `router`, its fallback included. Comes last: routes added later have none.
+pub fn framed(router: Router, frame: Frame) -> Router {
+    router.layer(from_fn_with_state(Arc::new(frame), around))
+}
+
+async fn around(State(frame): State<Arc<Frame>>, mut request: Request, next: Next) -> Response {
+    let ids = RequestIds::of(request.headers(), request.uri().path(), &mut frame.moments.ctx());
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!(
+        "request",
+        request_id = %ids.request,
+        correlation_id = ids.for_log(),
+        method = method(&request),
+        route,
+        // For dialects and use cases to fill in.
+        dialect = field::Empty,
+        use_case = field::Empty,
+        project = field::Empty,
+        customer_id = field::Empty,
+    );
+    let mut line = LogLine::new(span.clone(), &request, route);
+    let path = request.uri().path().to_owned();
+    let head_fits = head_bytes(&request) <= frame.header_bytes_max;
+    request.extensions_mut().insert(BodyDeadline(tokio::time::Instant::now() + frame.body_timeout));
+    request.extensions_mut().insert(ids.clone());
+    let guarded = async {
+        if !head_fits {
+            return Err(Failure::HeadTooLarge);
+        }
+        let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+        match tokio::time::timeout(frame.request_timeout, answer).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(panic)) => {
+                drop_quietly(panic);
+                Err(Failure::Panic)
+            }
+            Err(_late) => {
+                tracing::warn!("the request took too long and was given up");
+                Err(Failure::Timeout)
+            }
+        }
+    };
+    let answer = guarded.instrument(span).await;
+    let mut response = answer.unwrap_or_else(|failure| (frame.reply)(failure, &path));
+    response.headers_mut().insert(CORRELATION_ID, ids.correlation);
+    line.answered(&response);
+    response.map(|body| Body::new(Watched { body, until_sent: line }))
+}
+
+/// The method; others than the registered ones may be any text, so they are not logged.
+fn method(request: &Request) -> &'static str {
+    match request.method().as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+fn head_bytes(request: &Request) -> usize {
+    let uri = request.uri();
+    let query = uri.query().map_or(0, str::len);
+    // Four bytes for colon, space and line end of each line.
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    request.method().as_str().len() + uri.path().len() + query + headers.sum::<usize>()
+}
+
+/// A panic's payload may itself panic when it is dropped.
+fn drop_quietly(payload: Box<dyn Any + Send>) {
+    let _again = std::panic::catch_unwind(AssertUnwindSafe(|| drop(payload))).map_err(std::mem::forget);
+}
+
+/// The access log's line: written once, when the last byte was handed over or the request was given up.
+struct LogLine {
+    span: Span,
+    started: Instant,
+    method: &'static str,
+    route: Cow<'static, str>,
+    status: Option<StatusCode>,
+    bytes: usize,
+    complete: bool,
+}
+
+impl LogLine {
+    fn new(span: Span, request: &Request, route: String) -> Self {
+        let (started, method) = (Instant::now(), method(request));
+        Self { span, started, method, route: route.into(), status: None, bytes: 0, complete: false }
+    }
+
+    fn answered(&mut self, response: &Response) {
+        self.status = Some(response.status());
+        if let Some(Route(route)) = response.extensions().get::<Route>() {
+            self.span.record("route", field::display(route));
+            self.route.clone_from(route);
+        }
+        // A body that has nothing to send is not asked for anything.
+        self.complete = hyper::body::Body::is_end_stream(response.body());
+    }
+}
+
+impl Watch for LogLine {
+    fn sent(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
+    fn finished(&mut self) {
+        self.complete = true;
+    }
+}
+
+impl Drop for LogLine {
+    fn drop(&mut self) {
+        let Self { method, route, bytes, .. } = &*self;
+        let duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let _in_span = self.span.enter();
+        let status = self.status.map_or(0, |status| status.as_u16());
+        match self.status {
+            None => tracing::info!(duration_ms, "{method} {route}: the client went away before the answer"),
+            Some(StatusCode::OK) if route.starts_with("/health/") => {
+                tracing::debug!(status, duration_ms, bytes, "{method} {route}: {status}");
+            }
+            Some(_) => {
+                let complete = self.complete;
+                tracing::info!(status, duration_ms, bytes, complete, "{method} {route}: {status} in {duration_ms} ms");
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `/health/live` and `/health/ready`, for whoever runs the server.
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use serde_json::json;
+
+use crate::life::Readiness;
+
+/// Live: the process answers. Ready: it wants requests; otherwise 503 with its reasons.
+pub fn health(readiness: Readiness) -> Router {
+    Router::new()
+        .route("/health/live", get(|| async { answer(StatusCode::OK, &json!({ "status": "live" })) }))
+        .route("/health/ready", get(|| async move { ready(&readiness) }))
+}
+
+fn ready(readiness: &Readiness) -> impl IntoResponse + use<> {
+    let reasons = readiness.reasons();
+    if reasons.is_empty() {
+        return answer(StatusCode::OK, &json!({ "status": "ready" }));
+    }
+    let reasons: Vec<_> = reasons.into_iter().map(|(name, text)| json!({ "name": name, "text": text })).collect();
+    answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not_ready", "reasons": reasons }))
+}
+
+fn answer(status: StatusCode, body: &serde_json::Value) -> impl IntoResponse + use<> {
+    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
+    (status, headers, body.to_string())
+}
