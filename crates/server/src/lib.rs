@@ -1,7 +1,11 @@
-//! Keyherald, the server: it talks. What is decided lives in `keyherald-core`, what is remembered in `keyherald-store`.
+//! Keyherald, the server: it talks. What is decided lives in `keyherald-core`, what is remembered in `keyherald-store`;
+//! `main.rs` is only its command line.
 
 pub mod app;
+pub mod check;
+pub mod cli;
 pub mod clock;
+pub mod complaint;
 pub mod config;
 pub mod dialect;
 pub mod format;

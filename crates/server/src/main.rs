@@ -1,1 +1,2 @@
+//! The command line of Keyherald (being put together).
 fn main() {}

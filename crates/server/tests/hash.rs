@@ -86,7 +86,7 @@ async fn overload_is_refused_and_no_arena_is_made_for_it() {
     for refused in answers.iter().filter_map(|answer| answer.as_ref().err()) {
         assert_eq!((refused.reason, refused.retry_after_s), (OverloadReason::QueueFull, 1));
     }
-    assert!(done >= 8);
+    assert!(done >= 7, "8 places, and the first change took two of them");
     pool.idle().await;
     let counters = pool.counters();
     assert_eq!(counters.refused, 500 - u64::try_from(done).unwrap());

@@ -1,5 +1,5 @@
 //! The listening server and the frame, over real sockets.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may end here")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may end here")]
 
 use std::io;
 use std::net::SocketAddr;
@@ -47,6 +47,10 @@ async fn echo(request: Request) -> Response {
     }
 }
 
+async fn panics() -> &'static str {
+    panic!("with jane@example.com in it")
+}
+
 async fn running(change: impl FnOnce(&mut config::Server)) -> Running {
     let mut settings = config::Server { listen: ([127, 0, 0, 1], 0).into(), ..config::Server::default() };
     change(&mut settings);
@@ -65,7 +69,7 @@ async fn running(change: impl FnOnce(&mut config::Server)) -> Running {
         .route("/{project}/customers/{id}", get(|| async { "a customer" }))
         .route("/{project}/echo", post(echo))
         .route("/held", get(held))
-        .route("/panics", get(|| async { panic!("with jane@example.com in it") as &str }))
+        .route("/panics", get(panics))
         .route(
             "/shaped/{*rest}",
             get(|| async { ([("x-a", "b")], axum::Extension(Route("/shaped/key={key}".into())), "") }),
@@ -303,7 +307,7 @@ async fn a_second_signal_does_not_wait_for_requests() {
 
 #[tokio::test]
 async fn health_tells_reasons() {
-    let server = running(|settings| settings.shutdown_delay = Duration::from_secs(3600)).await;
+    let server = running(|settings| settings.shutdown_delay = Duration::from_hours(1)).await;
     let ready = || async { server.exchange(&request("GET /health/ready", "")).await };
     assert!(ready().await.ends_with(r#"{"status":"ready"}"#));
     server.life.readiness().fail("store", "the database cannot be reached");

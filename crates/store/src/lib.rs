@@ -27,9 +27,9 @@ pub mod session;
 pub mod sql;
 mod store;
 pub mod subscription;
-pub mod token;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod token;
 pub mod tx;
 
 pub use fault::{Fault, FaultKind};

@@ -17,6 +17,7 @@ pub mod reset_password;
 pub mod sign_in;
 pub mod subscriptions;
 pub mod sweep;
+pub mod tail;
 pub mod tokens;
 
 use std::sync::Arc;

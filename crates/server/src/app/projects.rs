@@ -17,3 +17,10 @@ impl App {
         Ok(self.store.read(move |tx| project::by_key(tx, &key)).await?)
     }
 }
+
+impl App {
+    /// Whether the database answers a read: for readiness.
+    pub async fn store_answers(&self) -> Answer<()> {
+        Ok(self.store.read(|tx| keyherald_store::log::last_position(tx).map(drop)).await?)
+    }
+}

@@ -57,7 +57,7 @@ impl Section for Hashing {
         let work = u64::from(self.memory_kib) * u64::from(self.passes);
         if keys.purpose() != Some(Purpose::Develop) && (work < WORK_MIN || self.memory_kib < 7168) {
             let hint = "OWASP's choices for memory_kib and passes: 47104 and 1, 19456 and 2, 12288 and 3, 9216 and 4, 7168 and 5";
-            keys.refuse("memory_kib", "with these passes, hashes are too cheap to guess", Some(hint.into()));
+            keys.refuse("memory_kib", "with these passes, guessing passwords would be too cheap", Some(hint.into()));
         }
     }
 }

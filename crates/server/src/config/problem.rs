@@ -66,25 +66,28 @@ impl Problems {
     pub fn list(&self) -> &[Problem] {
         &self.list
     }
+
+    /// Each problem as one line, place first, with its hint.
+    pub fn told(&self) -> impl Iterator<Item = (String, Option<&str>)> {
+        let file = self.file.as_deref().unwrap_or("configuration");
+        self.list.iter().map(move |problem| {
+            let place = match &problem.origin {
+                Origin::Line(line) => format!("{file}:{line}"),
+                Origin::Variable(name) => name.clone(),
+                Origin::Nowhere => file.to_owned(),
+            };
+            let key = if problem.key.is_empty() { String::new() } else { format!("{}: ", problem.key) };
+            (format!("{place}: {key}{}", problem.what), problem.hint.as_deref())
+        })
+    }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, problem) in self.list.iter().enumerate() {
-            if number > 0 {
-                writeln!(f)?;
-            }
-            let file = self.file.as_deref().unwrap_or("configuration");
-            match &problem.origin {
-                Origin::Line(line) => write!(f, "{file}:{line}: ")?,
-                Origin::Variable(name) => write!(f, "{name}: ")?,
-                Origin::Nowhere => write!(f, "{file}: ")?,
-            }
-            if !problem.key.is_empty() {
-                write!(f, "{}: ", problem.key)?;
-            }
-            write!(f, "{}", problem.what)?;
-            if let Some(hint) = &problem.hint {
+        for (number, (text, hint)) in self.told().enumerate() {
+            let between = if number > 0 { "\n" } else { "" };
+            write!(f, "{between}{text}")?;
+            if let Some(hint) = hint {
                 write!(f, "\n  hint: {hint}")?;
             }
         }

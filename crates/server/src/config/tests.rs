@@ -97,7 +97,7 @@ messages = { enabled = true, delete_days_after_creation = 91 }
 keyherald.toml:4: server.body_bytes_max: must be from 1024 to 67108864, not 5
 keyherald.toml:5: server.public_url: must be an http or https URL without user, query and fragment, such as "https://keyherald.example.com", not this text
 keyherald.toml:8: hashing.passes: must be a whole number, not "two"
-keyherald.toml:9: hashing.memory_kib: with these passes, hashes are too cheap to guess
+keyherald.toml:9: hashing.memory_kib: with these passes, guessing passwords would be too cheap
   hint: OWASP's choices for memory_kib and passes: 47104 and 1, 19456 and 2, 12288 and 3, 9216 and 4, 7168 and 5
 keyherald.toml:12: delivery.retry_schedule[1]: must be a duration such as "500ms", "5s", "30m", "2h", "1d", or a whole number of seconds, not "soon"
 keyherald.toml:13: delivery.on_exhausted: must be one of ["skip", "hold"], not "hodl"

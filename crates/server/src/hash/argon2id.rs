@@ -139,7 +139,8 @@ impl Argon2id {
     }
 }
 
-/// Makes room for `count` blocks, never holding two arenas; a failed allocation is an error, not the end of the process.
+/// Makes room for `count` blocks, never holding two arenas; a failed allocation is an error, not the end of the
+/// process.
 fn grow(blocks: &mut Vec<argon2::Block>, count: usize) -> Result<(), HashFault> {
     if blocks.len() >= count {
         return Ok(());

@@ -1,14 +1,15 @@
 //! The bounded hashing pool: the only place where a password meets Argon2id.
 //!
-//! A hash is 99 % of the work of a password change: about 10 ms of one core and 19 MiB. So hashing has its own threads,
-//! as many as there are cores, each with one arena that is allocated once: memory is workers x m, whatever the load. They run at
-//! nice 10 or more, so that commits and requests go first. Before them is a queue with three lanes by weight, a bound for
-//! each, and a deadline. Who cannot be served in time is told so at the door, with the seconds to wait, and costs nothing.
+//! A hash is 99 % of the work of a password change: about 10 ms of one core and 19 MiB. So hashing has its own
+//! threads, as many as there are cores, each with one arena that is allocated once: memory is workers x m, whatever
+//! the load. They run at nice 10 or more, so that commits and requests go first. Before them is a queue with three
+//! lanes by weight, a bound for each, and a deadline. Who cannot be served in time is told so at the door, with the
+//! seconds to wait, and costs nothing.
 //!
 //! Unknown customers, and hashes that cannot be read, are verified against nothing at the same cost.
 //!
-//! What it does not do: it draws no salt (chance is an argument), knows no customer, and limits nobody in particular: that
-//! is for rate limits, which look at the identifier before anything is looked up.
+//! What it does not do: it draws no salt (chance is an argument), knows no customer, and limits nobody in particular:
+//! that is for rate limits, which look at the identifier before anything is looked up.
 
 mod argon2id;
 mod options;
@@ -58,7 +59,7 @@ pub enum OverloadReason {
     /// Every place of the lane is taken.
     #[error("too many are waiting")]
     QueueFull,
-    /// By the measured cost of a hash, its turn would come after the deadline.
+    /// By the measured cost of a hash, its turn would come after three quarters of the deadline.
     #[error("the wait would be too long")]
     WaitTooLong,
     /// The deadline passed while it waited: hashing became slower than predicted.
@@ -192,8 +193,8 @@ impl HashPool {
         }
     }
 
-    /// Compares a password with the stored hash. `None`, for a customer who is not there or has no password here, and a hash
-    /// that cannot be read cost the same and never match.
+    /// Compares a password with the stored hash. `None`, for a customer who is not there or has no password here, and
+    /// a hash that cannot be read cost the same and never match.
     ///
     /// A future that is dropped while its job waits takes it out of the queue; so do the others below.
     pub async fn verify(
@@ -214,8 +215,8 @@ impl HashPool {
         done.hash.ok_or(Overloaded::FAILED)
     }
 
-    /// Both hashes of a change: compares the current password with the stored hash and, if it matches, gives the hash of the new
-    /// one. On an idle machine both are computed at the same time.
+    /// Both hashes of a change: compares the current password with the stored hash and, if it matches, gives the hash
+    /// of the new one. On an idle machine both are computed at the same time.
     pub async fn change(
         &self,
         current: Password,

@@ -13,7 +13,7 @@ pub struct HashOptions {
     pub memory_kib: u32,
     /// Argon2's t: passes over the memory. 1 to 100.
     pub passes: u32,
-    /// Argon2's p. A worker computes them one after the other: more of them only make foreign hardware no faster. 1 to 64.
+    /// Argon2's p, 1 to 64. A worker computes its lanes one after the other, so that more of them gain nothing here.
     pub lanes: u32,
     /// Threads that hash, 1 to 1024. `None`: one per core that the process may use.
     pub workers: Option<usize>,
@@ -21,7 +21,8 @@ pub struct HashOptions {
     pub queue_max: usize,
     /// Nice value of the workers, 10 to 19: a commit or a request never waits for a hash.
     pub nice: i32,
-    /// Longest time that a job may wait before it is begun, 1 ms to 10 minutes.
+    /// Longest time that a job may wait before it is begun, 1 ms to 10 minutes. A job is let in if its predicted wait
+    /// is at most three quarters of it.
     pub deadline: Duration,
     /// Leaves the fast Argon2id alone and uses RustCrypto's, at half the speed.
     pub force_reference: bool,

@@ -1,9 +1,9 @@
 //! The waiting room of the pool: one bounded queue per lane, served by weight.
 //!
 //! Start-time fair queueing: each lane has a tag that moves on by the cost of what it was served, divided by its
-//! weight, and the lane with the lowest tag is served next. A lane that had nothing to do starts level with the others: it can
-//! neither save up its share nor be starved by somebody else's flood. The bound is per lane for the same reason: a flood of
-//! sign-ins must not take the places of the changes.
+//! weight, and the lane with the lowest tag is served next. A lane that had nothing to do starts level with the
+//! others: it can neither save up its share nor be starved by somebody else's flood. The bound is per lane for the
+//! same reason: a flood of sign-ins must not take the places of the changes.
 
 use std::collections::VecDeque;
 
@@ -93,8 +93,8 @@ impl<T> FairQueue<T> {
         self.waiting(lane).entries.len() >= self.lane_max
     }
 
-    /// Hashes that will be computed before a job that joins the lane now: all that wait, or, if that is less, the lane's own
-    /// with what the other lanes' weights add to them.
+    /// Hashes that will be computed before a job that joins the lane now: all that wait, or, if that is less, the
+    /// lane's own with what the other lanes' weights add to them.
     pub(super) fn hashes_ahead(&self, lane: Lane) -> u64 {
         let everybody = self.lanes.iter().map(|waiting| waiting.hashes).sum();
         let busy = self.lanes.iter().filter(|waiting| waiting.lane == lane || !waiting.entries.is_empty());

@@ -77,8 +77,8 @@ impl Work {
             done.hashes += 1;
             done.dummy = dummy;
             done.verified = Some(verified);
-            // The answer to a wrong current password comes one hash earlier than that to a right one. Nothing is told by
-            // that which the answer itself does not tell, and an unknown customer takes the same way.
+            // The answer to a wrong current password comes one hash earlier than that to a right one. Nothing is told
+            // by that which the answer itself does not tell, and an unknown customer takes the same way.
             if !verified.matches {
                 return Ok(done);
             }

@@ -6,8 +6,9 @@ use super::argon2id::{self, Argon2id, HashFault, Implementation, TAG_BYTES};
 use super::worker::lower_priority;
 use super::{HashOptions, HashStartError};
 
-/// Password changes per second of `threads` threads that do nothing but compute two hashes per change for `duration`: the same
-/// implementation, cost and nice value as the pool, one kept arena per thread; no queue, no strings, no answers.
+/// Password changes per second of `threads` threads that do nothing but compute two hashes per change for `duration`:
+/// the same implementation, cost and nice value as the pool, one kept arena per thread; no queue, no strings, no
+/// answers.
 ///
 /// Blocks for `duration`. To be compared only with figures of the same run on the same machine.
 pub fn bare_two_hash_loop(options: &HashOptions, threads: usize, duration: Duration) -> Result<f64, HashStartError> {

@@ -1,0 +1,263 @@
+//! The command line: what can be said, and its help. Only parsing; what the commands do is elsewhere.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use keyherald_core::id::{CustomerId, ProjectKey};
+
+/// Changes, resets and recovers a customer's password, and heralds the fact.
+///
+/// One server: it speaks commercetools' HTTP API for customers and passwords, and delivers every change as a message,
+/// signed, in order per customer, to everybody who subscribed.
+#[derive(Debug, Parser)]
+#[command(name = "keyherald", version, max_term_width = 100, arg_required_else_help = true, after_help = FIRST_STEPS)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const FIRST_STEPS: &str = "\
+First steps:
+  keyherald demo                              see it work, nothing to set up
+  keyherald dev                               a server to try out, with credentials printed
+  keyherald check --config keyherald.toml     what is wrong with a configuration, or what it means
+  keyherald serve --config keyherald.toml     the real thing
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n ended by signal n.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole story on an embedded store, in under 20 seconds.
+    ///
+    /// Starts a server in a temporary folder and a small receiver, changes and resets passwords over real HTTP, and
+    /// shows each request, each answer and each message as the receiver got it.
+    Demo(Demo),
+    /// Run a server for trying out, with known credentials.
+    ///
+    /// Project `demo`, API client `demo-client` with the secret `demo-secret`: for development only. Receivers on
+    /// private addresses and without TLS are allowed. When the server is ready, one line of JSON on stdout says where it
+    /// is; everything else goes to stderr.
+    #[command(after_help = "\
+Examples:
+  keyherald dev
+  keyherald dev --listen 127.0.0.1:0 --data /tmp/kh     on any free port
+  keyherald dev --store postgres://postgres@localhost/keyherald")]
+    Dev(Dev),
+    /// Run the server.
+    ///
+    /// SIGTERM and SIGINT end it in order: not ready, requests finished, deliveries stopped between messages, store
+    /// closed. A second signal ends it at once.
+    #[command(after_help = "\
+Examples:
+  keyherald serve --config /etc/keyherald.toml
+  KEYHERALD__SERVER__LISTEN=0.0.0.0:8080 keyherald serve --config keyherald.toml")]
+    Serve(ConfigFile),
+    /// Check a configuration: all its problems at once, or what is in effect.
+    ///
+    /// Reads the file, the environment and the secrets that they name, as `serve` would; opens no database and no
+    /// socket. Prints the effective configuration with its defaults, secrets masked. Exit code 1 if there is a problem.
+    Check(ConfigFile),
+    /// Bring the database's schema to this version.
+    ///
+    /// Safe to run from several nodes at once. `serve` refuses a database that is not at its version.
+    Migrate(Migrate),
+    /// API clients: who may call the server, and for what.
+    #[command(subcommand)]
+    Client(Client),
+    /// Messages, as subscribers get them.
+    #[command(subcommand)]
+    Messages(Messages),
+}
+
+/// `--config`
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// The configuration file. Each key can also be set by KEYHERALD__SECTION__KEY.
+    #[arg(long, value_name = "FILE", env = "KEYHERALD_CONFIG", hide_env_values = true)]
+    pub config: PathBuf,
+}
+
+/// `keyherald demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Leave the server running at the end, and print its URL and credentials.
+    #[arg(long)]
+    pub keep: bool,
+    /// Use colours.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: Color,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// `keyherald dev`
+#[derive(Debug, Args)]
+pub struct Dev {
+    /// The address to listen on; port 0 takes any free one.
+    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))]
+    pub listen: SocketAddr,
+    /// The folder that keeps the data over restarts.
+    #[arg(long, value_name = "DIR", default_value = "./keyherald-data")]
+    pub data: PathBuf,
+    /// Another database than the SQLite file in the data folder: `sqlite:PATH` or `postgres://...`.
+    #[arg(long, value_name = "URL", env = "KEYHERALD_DEV_STORE", hide_env_values = true)]
+    pub store: Option<String>,
+}
+
+/// `keyherald migrate`
+#[derive(Debug, Args)]
+pub struct Migrate {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Only say which migrations are done and which are not.
+    #[arg(long)]
+    pub status: bool,
+}
+
+/// `keyherald client`
+#[derive(Debug, Subcommand)]
+pub enum Client {
+    /// Make a client. Its secret is printed once, and stored only as a digest.
+    #[command(after_help = "\
+Examples:
+  keyherald client create --config keyherald.toml --project my-shop --name storefront \\
+      --scope manage_customers:my-shop --scope view_messages:my-shop")]
+    Create(ClientCreate),
+    /// List a project's clients, without their secrets.
+    List(ClientList),
+    /// Revoke a client: it gets no more tokens, and those that it has end.
+    Revoke(ClientRevoke),
+}
+
+/// `keyherald client create`
+#[derive(Debug, Args)]
+pub struct ClientCreate {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The project that the client belongs to.
+    #[arg(long, value_name = "KEY")]
+    pub project: ProjectKey,
+    /// A name for people, to know the client by.
+    #[arg(long)]
+    pub name: String,
+    /// What the client may do, as `manage_customers:my-shop`. Repeat it for more.
+    #[arg(long = "scope", value_name = "SCOPE", required = true)]
+    pub scopes: Vec<String>,
+}
+
+/// `keyherald client list`
+#[derive(Debug, Args)]
+pub struct ClientList {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Only this project's clients.
+    #[arg(long, value_name = "KEY")]
+    pub project: Option<ProjectKey>,
+}
+
+/// `keyherald client revoke`
+#[derive(Debug, Args)]
+pub struct ClientRevoke {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The project that the client belongs to.
+    #[arg(long, value_name = "KEY")]
+    pub project: ProjectKey,
+    /// The client's id, as `client list` shows it.
+    #[arg(value_name = "CLIENT-ID")]
+    pub id: String,
+}
+
+/// `keyherald messages`
+#[derive(Debug, Subcommand)]
+pub enum Messages {
+    /// Print messages as they are committed, oldest first; goes on until Ctrl-C.
+    #[command(after_help = "\
+Examples:
+  keyherald messages tail --config keyherald.toml
+  keyherald messages tail --config keyherald.toml --from 0 --json | jq .type")]
+    Tail(MessagesTail),
+}
+
+/// `keyherald messages tail`
+#[derive(Debug, Args)]
+pub struct MessagesTail {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Only this project's messages.
+    #[arg(long, value_name = "KEY")]
+    pub project: Option<ProjectKey>,
+    /// Only messages about this customer.
+    #[arg(long, value_name = "ID")]
+    pub customer: Option<CustomerId>,
+    /// Begin after this position of the log; 0 is its beginning. Default: only what is new.
+    #[arg(long, value_name = "POSITION", value_parser = clap::value_parser!(i64).range(0..))]
+    pub from: Option<i64>,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(line.split(' ')).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn the_tree_is_sound_and_every_part_has_a_help_text() {
+        fn every(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            }
+            command.get_subcommands().for_each(every);
+        }
+        Cli::command().debug_assert();
+        every(&Cli::command());
+    }
+
+    #[test]
+    fn defaults_make_sense() {
+        let Command::Dev(dev) = parse("keyherald dev").unwrap() else { panic!("dev") };
+        assert_eq!((dev.listen.to_string(), dev.data.to_str()), ("127.0.0.1:8080".into(), Some("./keyherald-data")));
+        let Command::Demo(demo) = parse("keyherald demo").unwrap() else { panic!("demo") };
+        assert_eq!((demo.keep, demo.color), (false, Color::Auto));
+    }
+
+    #[test]
+    fn values_are_checked_as_they_are_read() {
+        let create = "keyherald client create --config k.toml --name n --project";
+        let Command::Client(Client::Create(made)) = parse(&format!("{create} shop --scope a --scope b")).unwrap()
+        else {
+            panic!("client create")
+        };
+        assert_eq!((made.project.as_str(), made.scopes.as_slice()), ("shop", ["a".into(), "b".into()].as_slice()));
+        for wrong in [
+            format!("{create} Not-A-Key --scope a"),
+            format!("{create} shop"),
+            "keyherald messages tail --config k.toml --customer jane".into(),
+            "keyherald messages tail --config k.toml --from -1".into(),
+            "keyherald dev --listen localhost".into(),
+        ] {
+            assert!(parse(&wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What the commands do. `main.rs` parses and calls; what takes more than a few lines has a file here.
+
+mod client;
+mod migrate;
+mod tail;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::boot;
+use crate::check::check;
+use crate::cli::{Cli, Color, Command, ConfigFile, Dev, Messages};
+use crate::clock::Moments;
+use crate::complaint::Complaint;
+use crate::config::{Config, Environment, Log, Purpose};
+use crate::demo::{self, Colors};
+use crate::dev::{self, Development};
+use crate::telemetry;
+
+/// Runs a command to its end.
+pub fn run(cli: Cli) -> Result<ExitCode, Complaint> {
+    match cli.command {
+        Command::Check(file) => {
+            check(&file.config, Environment::of_process(), &mut std::io::stdout().lock())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Demo(options) => {
+            // The story is what is to be read: of the server, only what is wrong.
+            telemetry::init(&Log { level: "warn".into(), ..Log::default() });
+            let colors = match options.color {
+                Color::Auto => Colors::Auto,
+                Color::Always => Colors::Always,
+                Color::Never => Colors::Never,
+            };
+            let told = on_runtime(demo::run(demo::Options { keep: options.keep, colors }))?;
+            Ok(if told { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Dev(options) => on_runtime(run_dev(options)),
+        Command::Serve(file) => {
+            let config = load(&file, Purpose::Serve)?;
+            telemetry::init(&config.log);
+            on_runtime(serve(config))
+        }
+        Command::Migrate(options) => on_runtime(migrate::run(load(&options.file, Purpose::Maintain)?, options.status)),
+        Command::Client(command) => on_runtime(client::run(command)),
+        Command::Messages(Messages::Tail(options)) => on_runtime(tail::run(options)),
+    }
+}
+
+fn load(file: &ConfigFile, purpose: Purpose) -> Result<Config, Complaint> {
+    Ok(Config::load(Some(&file.config), Environment::of_process(), purpose)?)
+}
+
+/// Runs on a runtime of few threads: the work is in the hashing pool and in the store's threads, and every wake-up of
+/// an idle thread costs more than the requests.
+fn on_runtime<T>(work: impl Future<Output = Result<T, Complaint>>) -> Result<T, Complaint> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Complaint::because("no threads can be started", &error))?;
+    let outcome = runtime.block_on(work);
+    // After a second signal nothing is waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(config: Config) -> Result<ExitCode, Complaint> {
+    let running = boot::start(&config, Moments::of_system()).await?;
+    tracing::info!(url = running.url, "ready on {}", running.url);
+    Ok(ExitCode::from(running.run().await.exit_code()))
+}
+
+async fn run_dev(options: Dev) -> Result<ExitCode, Complaint> {
+    let development = Development::in_folder(&options.data).with(options.listen, options.store);
+    let config = development.config()?;
+    telemetry::init(&config.log);
+    let running = dev::start(&config, Moments::of_system()).await?;
+    let (id, secret) = (Development::CLIENT_ID, Development::CLIENT_SECRET);
+    tracing::warn!("for development only: everybody knows the credentials {id} / {secret}");
+    let ready = serde_json::json!({
+        "url": running.url,
+        "projectKey": Development::PROJECT,
+        "clientId": id,
+        "clientSecret": secret,
+    });
+    // Whoever started it may have closed its end: that is no reason not to serve.
+    let mut stdout = std::io::stdout().lock();
+    let _closed = writeln!(stdout, "{ready}").and_then(|()| stdout.flush());
+    drop(stdout);
+    tracing::info!(url = running.url, data = %options.data.display(), "ready on {}, Ctrl-C ends it", running.url);
+    Ok(ExitCode::from(running.run().await.exit_code()))
+}
+
+/// Prints a line; a closed pipe (`| head`) ends the command quietly: `false`.
+fn print(line: &str) -> bool {
+    writeln!(std::io::stdout(), "{line}").is_ok()
+}

@@ -1,0 +1,96 @@
+//! `keyherald demo`: the main job, on real input, with nothing to set up.
+//!
+//! It starts the server on an embedded store in a temporary folder, and a small receiver; then it plays a story over
+//! real HTTP, shows each call in short and each message as the receiver got it, and checks all that it shows. The
+//! server's clock runs ahead when the story needs a token to expire, and the story says so.
+//!
+//! Nothing here is a shortcut: the story uses the HTTP contract only.
+
+mod receiver;
+mod screen;
+mod story;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::{ManualClock, Moments, SystemEntropy};
+use crate::complaint::Complaint;
+use crate::dev::{self, Development};
+use crate::life::{Ending, Task};
+use receiver::Receiver;
+pub use screen::Colors;
+use screen::Screen;
+use story::Story;
+
+/// What the command line asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Leave the server running at the end.
+    pub keep: bool,
+    /// Whether to write in colours.
+    pub colors: Colors,
+}
+
+/// Plays the demo. True: everything that was shown was as expected.
+pub async fn run(options: Options) -> Result<bool, Complaint> {
+    let folder = tempfile::Builder::new()
+        .prefix("keyherald-demo-")
+        .tempdir()
+        .map_err(|error| Complaint::because("no temporary folder can be made", &error))?;
+    let clock = Arc::new(ManualClock::running());
+    let moments = Moments::new(clock.clone(), Arc::new(SystemEntropy));
+    let development = Development::in_folder(folder.path());
+    let server = dev::start(&development.config()?, moments).await?;
+
+    let (arrived, receipts) = mpsc::channel(1000);
+    let unheard = |error: std::io::Error| Complaint::because("the receiver cannot listen", &error);
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(unheard)?;
+    let receiver_url = format!("http://{}/messages", listener.local_addr().map_err(unheard)?);
+    let listener = Arc::new(listener);
+    server.life.spawn(Task::DemoReceiver, move |_| receiver::serve(listener.clone(), arrived.clone()));
+
+    let commits = CommitTimes::watch(server.app.store.committed());
+    let screen = Screen::new(options.colors);
+    screen.title(&server.url, folder.path(), &receiver_url);
+    let mut story = Story::new(&server.url, Receiver::new(receiver_url, receipts), commits, clock, screen);
+    let outcome = story.play().await;
+    let told = story.close(outcome);
+
+    if options.keep {
+        story.screen().kept(&server.url);
+        return Ok(server.run().await == Ending::Orderly && told);
+    }
+    server.life.end();
+    Ok(server.run().await == Ending::Orderly && told)
+}
+
+/// When the store committed: the moments from which the way of a message is timed.
+struct CommitTimes(Arc<std::sync::Mutex<Vec<Instant>>>, tokio::task::JoinSet<()>);
+
+impl CommitTimes {
+    fn watch(mut commits: watch::Receiver<u64>) -> Self {
+        let times = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let kept = times.clone();
+        let mut task = tokio::task::JoinSet::new();
+        task.spawn(async move {
+            while commits.changed().await.is_ok() {
+                if let Ok(mut times) = kept.lock() {
+                    times.push(Instant::now());
+                }
+            }
+        });
+        Self(times, task)
+    }
+
+    /// The last commit before `answered`: an answer follows its commit at once, and the story makes one call at a time.
+    fn before(&self, answered: Instant) -> Option<Instant> {
+        let times = self.0.lock().ok()?;
+        times.iter().rev().find(|at| **at <= answered).copied()
+    }
+}
+
+/// How long the story waits for a message before it says that it did not come.
+const PATIENCE: Duration = Duration::from_secs(10);

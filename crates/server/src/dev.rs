@@ -1,0 +1,109 @@
+//! A server for trying out and for tests: known credentials, data in a folder, receivers on private addresses.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use keyherald_core::client::Scopes;
+use keyherald_core::id::ProjectKey;
+use keyherald_core::secret::TokenDigest;
+
+use crate::boot::{self, Running};
+use crate::clock::Moments;
+use crate::complaint::Complaint;
+use crate::config::{Config, Environment, Purpose};
+
+/// A server for trying out: known credentials, data in a folder, receivers on private addresses.
+#[derive(Clone, Debug)]
+pub struct Development {
+    folder: PathBuf,
+    listen: String,
+    store: Option<String>,
+}
+
+impl Development {
+    /// The API client's id.
+    pub const CLIENT_ID: &'static str = "demo-client";
+    /// The API client's secret: known to everybody, for development only.
+    pub const CLIENT_SECRET: &'static str = "demo-secret";
+    /// The project.
+    pub const PROJECT: &'static str = "demo";
+
+    /// On any free port of this machine.
+    pub fn in_folder(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), listen: "127.0.0.1:0".to_owned(), store: None }
+    }
+
+    /// On this address and with this database instead of a SQLite file in the folder.
+    #[must_use]
+    pub fn with(self, listen: SocketAddr, store: Option<String>) -> Self {
+        Self { listen: listen.to_string(), store, ..self }
+    }
+
+    /// Makes the folder and its sealing key if they are not there, and reads the configuration that they mean.
+    /// `KEYHERALD__...` variables count here too.
+    pub fn config(&self) -> Result<Config, Complaint> {
+        let unusable = |error: &std::io::Error| {
+            Complaint::because(&format!("the data folder {} cannot be used", self.folder.display()), error)
+        };
+        std::fs::create_dir_all(&self.folder).map_err(|error| unusable(&error))?;
+        let key_file = self.folder.join("sealing.key");
+        if !key_file.exists() {
+            write_new_key(&key_file).map_err(|error| unusable(&error))?;
+        }
+        let quoted = |text: String| toml::Value::String(text).to_string();
+        let database = format!("sqlite:{}", self.folder.join("keyherald.db").display());
+        let text = format!(
+            r#"
+            [server]
+            listen = {listen}
+            [store]
+            url = {store}
+            [secrets]
+            sealing_keys = [{{ id = "development", key_file = {key_file} }}]
+            [delivery]
+            allow_http = true
+            allow_private_networks = ["0.0.0.0/0", "::/0"]
+            # Faster than in production: whoever tries it out does not want to wait.
+            retry_schedule = ["0s", "250ms", "1s", "2s", "5s", "10s", "30s", "1m", "5m", "1h", "6h", "1d"]
+            breaker = {{ failures = 10, open = "1s", open_max = "30s" }}
+            [[projects]]
+            key = "demo"
+            name = "Demo"
+            messages = {{ enabled = true }}
+            "#,
+            listen = quoted(self.listen.clone()),
+            store = quoted(self.store.clone().unwrap_or(database)),
+            key_file = quoted(key_file.display().to_string()),
+        );
+        Ok(Config::read(&text, Some("development settings".into()), Environment::of_process(), Purpose::Develop)?)
+    }
+}
+
+/// A new sealing key that only its owner can read. Written aside and renamed: half a key would be lost data.
+fn write_new_key(path: &Path) -> std::io::Result<()> {
+    use base64::Engine;
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut key = zeroize::Zeroizing::new([0_u8; 32]);
+    getrandom::fill(key.as_mut_slice()).map_err(std::io::Error::other)?;
+    let text = zeroize::Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(*key));
+    let aside = path.with_extension("new");
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&aside, path)
+}
+
+/// Starts a development server: [`boot::start`], and the client that everybody knows.
+pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complaint> {
+    let running = boot::start(config, moments).await?;
+    let project: ProjectKey = Development::PROJECT.parse().map_err(|why: String| Complaint::new(why))?;
+    let scopes = Scopes::parse(&format!("manage_project:{project}"));
+    let secret = TokenDigest::of(Development::CLIENT_SECRET);
+    running
+        .app
+        .put_client(project, Development::CLIENT_ID.into(), "development client".into(), secret, scopes)
+        .await
+        .map_err(|failure| Complaint::because("the development client cannot be set up", &failure))?;
+    Ok(running)
+}

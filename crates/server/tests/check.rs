@@ -1,0 +1,60 @@
+//! `keyherald check` as a person runs it.
+#![expect(clippy::unwrap_used, reason = "a test may end here")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+fn keyherald(arguments: &[&str], config: Option<&Path>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keyherald"));
+    command.args(arguments).env_clear().env("KEYHERALD_SEALING_KEY", KEY);
+    if let Some(config) = config {
+        command.env("KEYHERALD_CONFIG", config);
+    }
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn the_example_file_is_ok_and_its_listing_too() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../keyherald.example.toml");
+    let first = keyherald(&["check"], Some(&example));
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    assert!(text(&first.stdout).ends_with("# ok\n") && !text(&first.stdout).contains(KEY));
+    let folder = tempfile::tempdir().unwrap();
+    let listing = folder.path().join("listing.toml");
+    std::fs::write(&listing, &first.stdout).unwrap();
+    let second = keyherald(&["check", "--config", listing.to_str().unwrap()], None);
+    assert_eq!((second.status.code(), text(&second.stdout)), (Some(0), text(&first.stdout)));
+}
+
+#[test]
+fn all_problems_are_printed_and_the_exit_code_is_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("k.toml");
+    std::fs::write(&file, "[server]\nlisen = 5\n[log]\nformat = \"xml\"\n").unwrap();
+    let output = keyherald(&["check"], Some(&file));
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
+    let lines: Vec<&str> = text(&output.stderr).lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(text(&output.stderr).contains("  hint: did you mean \"listen\"?"));
+}
+
+#[test]
+fn usage_errors_have_exit_code_2_and_help_has_examples() {
+    assert_eq!(keyherald(&["check"], None).status.code(), Some(2));
+    assert_eq!(keyherald(&["chek"], None).status.code(), Some(2));
+    assert!(text(&keyherald(&["--help"], None).stdout).contains("First steps:"));
+    assert!(text(&keyherald(&["client", "create", "--help"], None).stdout).contains("Examples:"));
+    let missing = keyherald(&["check", "--config", "/nonexistent.toml"], None);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(
+        text(&missing.stderr).starts_with("error: /nonexistent.toml: cannot be read: "),
+        "{}",
+        text(&missing.stderr)
+    );
+}
