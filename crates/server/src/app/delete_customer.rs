@@ -31,13 +31,7 @@ impl CustomerRef {
 
 impl App {
     /// Deletes a customer and answers it as it was last. With `erase`, what is personal in its messages goes too.
-    pub async fn delete_customer(
-        &self,
-        call: Call,
-        which: CustomerRef,
-        version: i64,
-        erase: bool,
-    ) -> Answer<Customer> {
+    pub async fn delete_customer(&self, call: Call, which: CustomerRef, version: i64, erase: bool) -> Answer<Customer> {
         let ring = self.ring.clone();
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             let id = match &which {

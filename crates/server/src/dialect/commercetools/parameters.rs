@@ -49,7 +49,8 @@ impl Parameters {
 
     /// `version`, which a `DELETE` must have (commercetools.md 2.6).
     pub fn version(&self) -> Result<i64, Problem> {
-        let text = self.first("version").ok_or_else(|| Problem::invalid_input("Missing required parameter: version."))?;
+        let text =
+            self.first("version").ok_or_else(|| Problem::invalid_input("Missing required parameter: version."))?;
         text.parse().map_err(|_| Problem::malformed_parameter("version", "Expected an integer."))
     }
 

@@ -246,10 +246,8 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let error = Object::default()
-            .with("code", self.code)
-            .with("message", self.message.as_str())
-            .with_all(self.extra);
+        let error =
+            Object::default().with("code", self.code).with("message", self.message.as_str()).with_all(self.extra);
         let described = (self.form == Form::Auth).then_some(self.message.as_str());
         let body = Object::default()
             .with("statusCode", self.status.as_u16())

@@ -26,9 +26,28 @@ const MODES: [(&str, AuthenticationMode); 2] =
 
 /// The texts of a BaseAddress besides `country`.
 const ADDRESS_TEXTS: [&str; 22] = [
-    "title", "salutation", "firstName", "lastName", "streetName", "streetNumber", "additionalStreetInfo", "postalCode",
-    "city", "region", "state", "company", "department", "building", "apartment", "pOBox", "phone", "mobile", "email",
-    "fax", "additionalAddressInfo", "externalId",
+    "title",
+    "salutation",
+    "firstName",
+    "lastName",
+    "streetName",
+    "streetNumber",
+    "additionalStreetInfo",
+    "postalCode",
+    "city",
+    "region",
+    "state",
+    "company",
+    "department",
+    "building",
+    "apartment",
+    "pOBox",
+    "phone",
+    "mobile",
+    "email",
+    "fax",
+    "additionalAddressInfo",
+    "externalId",
 ];
 
 /// Reads a draft. The password is there in Password mode only.
@@ -90,7 +109,10 @@ fn checked(body: &mut Fields, name: &str, fits: fn(&str) -> bool) -> Result<Opti
 /// `YYYY-MM-DD`, a day that there is.
 fn is_date(text: &str) -> bool {
     let shaped = text.len() == 10
-        && text.bytes().enumerate().all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() });
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() });
     shaped && Micros::parse_iso(&format!("{text}T00:00:00Z")).is_some()
 }
 
@@ -99,7 +121,9 @@ fn is_language_tag(text: &str) -> bool {
     let mut parts = text.split('-');
     let language = parts.next().unwrap_or_default();
     let is_part = |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    text.len() <= 35 && (2..=8).contains(&language.len()) && language.bytes().all(|byte| byte.is_ascii_alphabetic())
+    text.len() <= 35
+        && (2..=8).contains(&language.len())
+        && language.bytes().all(|byte| byte.is_ascii_alphabetic())
         && parts.all(is_part)
 }
 
@@ -180,8 +204,14 @@ mod tests {
     #[test]
     fn dates_are_days_that_there_are() {
         for (text, fits) in [
-            ("1975-02-28", true), ("2024-02-29", true), ("2023-02-29", false), ("1975-2-28", false), ("1975-13-01", false),
-            ("1975-02-28T", false), ("+975-02-28", false), ("", false),
+            ("1975-02-28", true),
+            ("2024-02-29", true),
+            ("2023-02-29", false),
+            ("1975-2-28", false),
+            ("1975-13-01", false),
+            ("1975-02-28T", false),
+            ("+975-02-28", false),
+            ("", false),
         ] {
             assert_eq!(is_date(text), fits, "{text}");
         }
@@ -189,7 +219,9 @@ mod tests {
 
     #[test]
     fn language_tags() {
-        for (text, fits) in [("de", true), ("de-AT", true), ("zh-Hant-TW", true), ("d", false), ("de_AT", false), ("", false)] {
+        for (text, fits) in
+            [("de", true), ("de-AT", true), ("zh-Hant-TW", true), ("d", false), ("de_AT", false), ("", false)]
+        {
             assert_eq!(is_language_tag(text), fits, "{text}");
         }
     }

@@ -17,7 +17,8 @@ fn expands_resource(query: &Parameters) -> bool {
 /// A message, with the customer it is about as `resource.obj` if that was asked for and is still there.
 fn shown(shown: &Shown) -> Value {
     let mut message = commercetools::message(&shown.message);
-    if let (Some(customer), Some(resource)) = (&shown.customer, message.get_mut("resource").and_then(Value::as_object_mut))
+    if let (Some(customer), Some(resource)) =
+        (&shown.customer, message.get_mut("resource").and_then(Value::as_object_mut))
     {
         resource.insert("obj".to_owned(), commercetools::customer(customer));
     }

@@ -24,22 +24,14 @@ pub const ROUTE: Route = Route {
 };
 
 /// The contract's own destinations.
-const CONTRACT_KINDS: [&str; 8] = [
-    "SQS",
-    "SNS",
-    "EventBridge",
-    "AzureServiceBus",
-    "EventGrid",
-    "GoogleCloudPubSub",
-    "ConfluentCloud",
-    "IronMQ",
-];
+const CONTRACT_KINDS: [&str; 8] =
+    ["SQS", "SNS", "EventBridge", "AzureServiceBus", "EventGrid", "GoogleCloudPubSub", "ConfluentCloud", "IronMQ"];
 
 async fn handle(request: Request, call: Call) -> Answer {
     let app = request.app.clone();
     let Draft { key, kind, destination, messages, format } = draft::read(request.json().await?)?;
     let Accepted { settings, secret, shown_once } =
-        app.accept_destination(&kind, destination).map_err(|refused| refused_destination(&kind, refused))?;
+        app.accept_destination(&kind, &destination).map_err(|refused| refused_destination(&kind, refused))?;
 
     let named = Named::key(key.as_ref().map(Key::to_string).unwrap_or_default());
     let command = Command { key, destination: settings, messages, format, by: call.by.clone() };
@@ -57,13 +49,17 @@ fn refused_destination(kind: &str, refused: DestinationRefused) -> Problem {
     match refused {
         DestinationRefused::UnknownKind { known } if CONTRACT_KINDS.contains(&kind) => {
             let known = known.join(", ");
-            Problem::invalid_input(format!("Destinations of type {kind} are not available on this server; use one of: {known}."))
+            Problem::invalid_input(format!(
+                "Destinations of type {kind} are not available on this server; use one of: {known}."
+            ))
         }
         DestinationRefused::UnknownKind { known } => {
             let known: Vec<String> = known.iter().map(|known| format!("'{known}'")).collect();
             let known = known.join(",");
-            Problem::invalid_json(format!("destination -> type: Invalid enum value: '{kind}'. Expected one of: {known}"))
+            Problem::invalid_json(format!(
+                "destination -> type: Invalid enum value: '{kind}'. Expected one of: {known}"
+            ))
         }
-        DestinationRefused::Settings(text) => Problem::invalid_input(text),
+        DestinationRefused::Setting { field, text } => Problem::invalid_input(format!("destination.{field} {text}.")),
     }
 }

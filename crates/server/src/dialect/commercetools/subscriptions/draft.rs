@@ -15,13 +15,31 @@ const TYPES_MAX: usize = 200;
 /// The resource types of the contract's messages. Those that this server never writes messages about are accepted: they
 /// never match.
 const RESOURCE_TYPES: [&str; 22] = [
-    "approval-flow", "approval-rule", "associate-role", "business-unit", "category", "customer", "customer-email-token",
-    "customer-group", "customer-password-token", "inventory-entry", "order", "payment", "product", "product-selection",
-    "product-tailoring", "quote", "quote-request", "review", "shopping-list", "staged-quote", "standalone-price", "store",
+    "approval-flow",
+    "approval-rule",
+    "associate-role",
+    "business-unit",
+    "category",
+    "customer",
+    "customer-email-token",
+    "customer-group",
+    "customer-password-token",
+    "inventory-entry",
+    "order",
+    "payment",
+    "product",
+    "product-selection",
+    "product-tailoring",
+    "quote",
+    "quote-request",
+    "review",
+    "shopping-list",
+    "staged-quote",
+    "standalone-price",
+    "store",
 ];
 
-const FORMATS: [(&str, FormatKind); 2] =
-    [("Platform", FormatKind::Platform), ("CloudEvents", FormatKind::CloudEvents)];
+const FORMATS: [(&str, FormatKind); 2] = [("Platform", FormatKind::Platform), ("CloudEvents", FormatKind::CloudEvents)];
 
 /// A draft whose form is right.
 pub struct Draft {
@@ -39,7 +57,8 @@ pub fn read(mut body: Fields) -> Result<Draft, Problem> {
     let key = body.key("key")?;
     let Some(mut destination) = body.object("destination")? else { return Err(body.missing("destination")) };
     let kind = destination.required_text("type", INDEXED_CHARS_MAX)?;
-    let messages = body.objects("messages", SELECTIONS_MAX)?.into_iter().map(selection).collect::<Result<Vec<_>, _>>()?;
+    let messages =
+        body.objects("messages", SELECTIONS_MAX)?.into_iter().map(selection).collect::<Result<Vec<_>, _>>()?;
     let unsupported = body.objects("changes", SELECTIONS_MAX)?.len() + body.objects("events", SELECTIONS_MAX)?.len();
     if unsupported > 0 {
         return Err(Problem::not_available("Change and event notifications are"));
