@@ -88,6 +88,7 @@ impl TestServer {
             hash: Arc::new(HashPool::start(&options).unwrap()),
             moments: moments.clone(),
             ring: Arc::new(KeyRing::new(vec![SealingKey::new("test", [7; 32]).unwrap()]).unwrap()),
+            destinations: Arc::default(),
             subscriptions_changed: Arc::new(watch::Sender::new(0)),
         };
         let router = keyherald::dialect::router(app.clone(), BODY_BYTES_MAX);
