@@ -129,13 +129,7 @@ impl TestServer {
     }
 
     /// Sends a request and reads the answer. Holds what must hold for every one.
-    pub async fn send(
-        &self,
-        method: Method,
-        uri: &str,
-        headers: &[(&str, String)],
-        body: impl Into<Body>,
-    ) -> Answered {
+    pub async fn send(&self, method: Method, uri: &str, headers: &[(&str, String)], body: impl Into<Body>) -> Answered {
         let is_head = method == Method::HEAD;
         let mut request = Request::new(body.into());
         *request.method_mut() = method;
