@@ -51,7 +51,8 @@ pub async fn run(server: &TestServer, name: &str, text: &str) {
             at += 1;
         } else {
             assert!(line.starts_with("> "), "{name}:{}: not a step: {line}", at + 1);
-            let end = (at + 1..lines.len()).find(|&next| is_next_step(lines[next - 1], lines[next])).unwrap_or(lines.len());
+            let end =
+                (at + 1..lines.len()).find(|&next| is_next_step(lines[next - 1], lines[next])).unwrap_or(lines.len());
             let place = format!("{name}:{}", at + 1);
             step(server, &place, &lines[at..end], &mut names).await;
             steps += 1;
@@ -105,8 +106,11 @@ async fn step(server: &TestServer, place: &str, lines: &[&str], names: &mut Name
         }
     }
     let (method, uri) = sent[0].split_once(' ').unwrap();
-    let mut headers: Vec<(&str, String)> =
-        sent[1..].iter().map(|line| line.split_once(": ").unwrap()).map(|(name, value)| (name, value.to_owned())).collect();
+    let mut headers: Vec<(&str, String)> = sent[1..]
+        .iter()
+        .map(|line| line.split_once(": ").unwrap())
+        .map(|(name, value)| (name, value.to_owned()))
+        .collect();
     if !headers.iter().any(|(name, _)| *name == "authorization") {
         headers.push(("authorization", format!("Bearer {}", names["demo"])));
     }
@@ -118,7 +122,10 @@ async fn step(server: &TestServer, place: &str, lines: &[&str], names: &mut Name
     let answered = server.send(method, uri, &headers, filled(&body, names)).await;
     if let Err(difference) = compare(&answered, &expected, &expected_body, names) {
         let shown = String::from_utf8_lossy(&answered.body);
-        panic!("{place}: {} {uri}: {difference}\nanswered {} {:#?}\n{shown}", sent[0], answered.status, answered.headers);
+        panic!(
+            "{place}: {} {uri}: {difference}\nanswered {} {:#?}\n{shown}",
+            sent[0], answered.status, answered.headers
+        );
     }
 }
 

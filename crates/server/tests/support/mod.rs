@@ -88,6 +88,7 @@ impl TestServer {
             hash: Arc::new(HashPool::start(&options).unwrap()),
             moments: moments.clone(),
             ring: Arc::new(KeyRing::new(vec![SealingKey::new("test", [7; 32]).unwrap()]).unwrap()),
+            destinations: Arc::default(),
             subscriptions_changed: Arc::new(watch::Sender::new(0)),
         };
         let router = keyherald::dialect::router(app.clone(), BODY_BYTES_MAX);
@@ -128,13 +129,7 @@ impl TestServer {
     }
 
     /// Sends a request and reads the answer. Holds what must hold for every one.
-    pub async fn send(
-        &self,
-        method: Method,
-        uri: &str,
-        headers: &[(&str, String)],
-        body: impl Into<Body>,
-    ) -> Answered {
+    pub async fn send(&self, method: Method, uri: &str, headers: &[(&str, String)], body: impl Into<Body>) -> Answered {
         let is_head = method == Method::HEAD;
         let mut request = Request::new(body.into());
         *request.method_mut() = method;

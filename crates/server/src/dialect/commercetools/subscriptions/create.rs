@@ -60,6 +60,6 @@ fn refused_destination(kind: &str, refused: DestinationRefused) -> Problem {
                 "destination -> type: Invalid enum value: '{kind}'. Expected one of: {known}"
             ))
         }
-        DestinationRefused::Setting { field, text } => Problem::invalid_input(format!("destination.{field} {text}.")),
+        DestinationRefused::Settings(text) => Problem::invalid_input(text),
     }
 }
