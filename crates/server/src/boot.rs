@@ -10,10 +10,10 @@ use crate::app::App;
 use crate::clock::Moments;
 use crate::complaint::Complaint;
 use crate::config::Config;
+use crate::dialect;
 use crate::hash::{HashOptions, HashPool};
 use crate::http::{self, Frame, Limits, Server};
 use crate::life::{Ending, Grace, Life, Readiness, Signals, Task};
-use crate::{deliver, destination, dialect};
 
 /// How long closing the database may take at the end.
 const CLOSE: Duration = Duration::from_secs(10);
@@ -101,10 +101,7 @@ pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complai
     }
 
     let life = Life::new(Readiness::starting());
-    let policy = destination::Policy::from(&config.delivery);
-    let relay = deliver::Relay::new(&app, deliver::Settings::from(&config.delivery), &policy)
-        .map_err(|error| Complaint::because("the relay does not start", &error))?;
-    let contract = dialect::router(app.clone(), policy, config.server.body_bytes_max);
+    let contract = dialect::router(app.clone(), config.server.body_bytes_max);
     let frame = Frame::new(&config.server, moments, dialect::frame_reply());
     let router = http::framed(http::health(life.readiness().clone()).merge(contract), frame);
     let server = Server::bind(config.server.listen, router, Limits::from(&config.server)).await;
@@ -113,11 +110,6 @@ pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complai
     let address = server.address().map_err(|error| Complaint::because("the address is not known", &error))?;
 
     life.spawn_once(Task::Http, move |stop| server.serve(stop));
-    let relay = Arc::new(relay);
-    life.spawn(Task::Relay, move |stop| {
-        let relay = relay.clone();
-        async move { relay.run(stop).await.map_err(Into::into) }
-    });
     spawn_sweep(&life, &app);
     spawn_probe(&life, &app);
     life.readiness().started();
@@ -132,7 +124,7 @@ fn spawn_sweep(life: &Life, app: &App) {
         let app = app.clone();
         async move {
             loop {
-                tokio::time::sleep(Duration::from_secs(60)).await;
+                tokio::time::sleep(Duration::from_mins(1)).await;
                 while app.sweep_once().await? {}
             }
         }

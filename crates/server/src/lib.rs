@@ -2,11 +2,15 @@
 //! `main.rs` is only its command line.
 
 pub mod app;
+pub mod boot;
 pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod complaint;
 pub mod config;
+pub mod demo;
+pub mod dev;
 pub mod dialect;
 pub mod format;
 pub mod hash;

@@ -1,25 +1,22 @@
 //! What both engines promise when something breaks: every `Ok` is in the database, nothing else is.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Barrier, Mutex};
 
-use keyherald_core::Ctx;
 use keyherald_store::engine::{Inject, InjectedError, Point};
 use keyherald_store::testing::{TestStore, options};
 use keyherald_store::tx::query_one;
-use keyherald_store::{Fault, FaultKind, Sql, Store, StoreOptions, StoreUrl, Tx, each_engine};
-use support::{Gate, add, add_word, ctx, ids, ids_in, own_fault, prepare, queue, swap, version_in};
+use keyherald_store::{FaultKind, Sql, Store, StoreOptions, StoreUrl, each_engine};
+use support::{Gate, Work, add, add_word, ctx, ids, ids_in, own_fault, prepare, queue, swap, version_in};
 
 each_engine! {
     every_ok_is_there_and_no_fault_is,
     a_fault_that_stays_is_told_and_service_resumes,
     each_kind_is_told_apart,
 }
-
-type Work<T> = Box<dyn FnMut(&mut dyn Tx, &mut Ctx) -> Result<T, Fault> + Send>;
 
 /// Fails at a point, after having let some pass, some times.
 #[derive(Clone, Default)]
@@ -332,6 +329,7 @@ async fn a_lost_race_for_a_key_sees_the_winner_on_postgres() {
 #[tokio::test]
 #[ignore = "needs PostgreSQL: cargo xtask test starts one"]
 async fn a_deadlock_is_run_again_on_postgres() {
+    static WORDS: Sql = Sql::both("WORDS", "SELECT string_agg(word, ' ' ORDER BY id) FROM ledger");
     static CHANGE: Sql = Sql::both("CHANGE", "UPDATE ledger SET word = word || $2 WHERE id = $1");
     let test = TestStore::postgres().await;
     prepare(&test).await;
@@ -348,7 +346,6 @@ async fn a_deadlock_is_run_again_on_postgres() {
     let (one, other) = tokio::join!(change_both([1, 2]), change_both([2, 1]));
     one.unwrap();
     other.unwrap();
-    static WORDS: Sql = Sql::both("WORDS", "SELECT string_agg(word, ' ' ORDER BY id) FROM ledger");
     let words = test.read(|tx| query_one(tx, &WORDS, &[], |row| row.text(0))).await.unwrap();
     assert_eq!(words.as_deref(), Some("a++ b++"));
 }

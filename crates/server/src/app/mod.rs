@@ -9,6 +9,7 @@ pub mod clients;
 pub mod create_customer;
 pub mod create_token;
 pub mod delete_customer;
+pub mod destinations;
 pub mod find_customer;
 pub mod messages;
 pub mod projects;
@@ -27,7 +28,8 @@ use keyherald_core::initiator::Initiator;
 use keyherald_core::message::Flow;
 use keyherald_core::seal::KeyRing;
 use keyherald_core::{Ctx, Refusal};
-use keyherald_store::{Fault, Store, Tx, log};
+pub use keyherald_store::{Fault, FaultKind, Listing, Page};
+use keyherald_store::{Store, Tx, log};
 use tokio::sync::watch;
 
 use crate::clock::Moments;

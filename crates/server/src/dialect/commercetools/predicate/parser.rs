@@ -129,9 +129,8 @@ impl<'p> Parser<'p> {
     }
 
     fn condition(&mut self) -> Result<Node<'p>, Malformed> {
-        let field = match self.token {
-            Token::Word(name) | Token::Quoted(name) => name,
-            _ => return Err(self.unexpected("a field name, not or '('")),
+        let (Token::Word(field) | Token::Quoted(field)) = self.token else {
+            return Err(self.unexpected("a field name, not or '('"));
         };
         self.advance()?;
         let comparison = match self.token {

@@ -165,7 +165,7 @@ fn nested_fields_become_paths_and_elements() {
             Filter::all_of([test("ref.typeId", Test::Compare(Comparison::Equal, text("customer"))), n("ref.inner.n")]),
         ),
         ("ref(inner(n != 1) or marks = 1)", Filter::any_of([!n("ref.inner.n"), n("ref.marks")])),
-        (r#"ref(not(typeId is defined))"#, !test("ref.typeId", Test::Defined)),
+        ("ref(not(typeId is defined))", !test("ref.typeId", Test::Defined)),
         (r#"lines(key = "k" and ref(n = 1))"#, element("lines", Filter::all_of([key.clone(), n("ref.n")]))),
         (
             r#"lines(key = "k") and lines(ref(n = 1))"#,
