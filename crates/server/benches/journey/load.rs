@@ -1,6 +1,7 @@
 //! The load: password changes, as fast as they are answered or by the clock. Every customer has one request in progress
 //! at most, so that versions never get into each other's way.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,7 +141,7 @@ pub async fn by_the_clock(
     let mut clock = Clock::start(rate, window);
     let mut tasks = JoinSet::new();
     let mut sent = Vec::new();
-    let mut free: std::collections::VecDeque<Customer> = customers.drain(..).collect();
+    let mut free: VecDeque<Customer> = customers.drain(..).collect();
     while clock.tick().await.is_some() {
         let mut customer = free.pop_front().ok_or("more changes in progress than there are customers")?;
         let api = api.clone();
@@ -177,7 +178,7 @@ pub async fn tokens_by_the_clock(
     let mut clock = Clock::start(rate, window);
     let mut tasks: JoinSet<Result<Sent>> = JoinSet::new();
     let mut customers = customers.iter().cycle();
-    while let (Some(_), Some(customer)) = (clock.tick().await, customers.next()) {
+    while let (Some(()), Some(customer)) = (clock.tick().await, customers.next()) {
         let (api, body) = (api.clone(), json!({"email": customer.email}));
         tasks.spawn(async move {
             let at = std::time::Instant::now();
@@ -202,7 +203,7 @@ pub async fn overload(api: &Arc<Api>, customers: Vec<Customer>, rate: f64, windo
     let mut counted = 0.0;
     let mut run = Overload::default();
     let mut tasks = JoinSet::new();
-    let mut free: std::collections::VecDeque<Customer> = customers.into();
+    let mut free: VecDeque<Customer> = customers.into();
     let mut note = |run: &mut Overload, done: Done| -> Option<Customer> {
         let Done { customer, asked, answered, answer } = done;
         match answer {

@@ -19,6 +19,7 @@ mod black_box;
 mod load;
 mod process;
 mod receipts;
+mod report;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -27,7 +28,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keyherald::hash::{HashOptions, bare_two_hash_loop};
-use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -35,8 +35,9 @@ use black_box::api::{Api, http_client};
 use black_box::receiver::serve;
 use black_box::server::{Launch, Server};
 use load::{Customer, Overload, Sent};
-use process::{cpu, memory_kib};
+use process::{cpu, memory_mib};
 use receipts::Receipts;
+use report::{count, mean, percentile, row, section};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -99,7 +100,7 @@ async fn measure(plan: &Plan) -> Result<()> {
         settings: Vec::new(),
     };
     let server = launch.start()?;
-    let idle_kib = memory_kib(server.pid())?;
+    let idle_mib = memory_mib(server.pid())?;
     let receipts = Receipts::new()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let webhook = format!("http://{}/messages", listener.local_addr()?);
@@ -110,7 +111,7 @@ async fn measure(plan: &Plan) -> Result<()> {
     let api = Arc::new(Api::sign_in(&http_client(CLIENT_WAIT)?, &server).await?);
     api.subscribe(&webhook, receipts::SECRET).await?;
     let stage = Stage { server, api, receipts };
-    let measured = stage.measure(plan, idle_kib).await;
+    let measured = stage.measure(plan, idle_mib).await;
     if measured.is_err() {
         eprintln!("the server's log ends with:\n{}", launch.log_tail());
     }
@@ -118,12 +119,12 @@ async fn measure(plan: &Plan) -> Result<()> {
 }
 
 impl Stage {
-    async fn measure(&self, plan: &Plan, idle_kib: u64) -> Result<()> {
+    async fn measure(&self, plan: &Plan, idle_mib: f64) -> Result<()> {
         let mut customers = load::create(&self.api, CUSTOMERS, CLIENTS).await?;
         self.receipts.wait_for_all(&customers).await?;
         let capacity = self.saturation(plan, &mut customers).await?;
         self.delivery(plan, capacity, &mut customers).await?;
-        self.overload(plan, capacity, idle_kib, customers).await
+        self.overload(plan, capacity, idle_mib, customers).await
     }
 
     /// Rounds of the bare loop and of the server, in turns: the machine's moods meet both.
@@ -133,23 +134,24 @@ impl Stage {
         let (mut bare, mut rates) = (Vec::new(), Vec::new());
         let (mut own, mut hashing, mut other, mut changes, mut seconds) = (0.0, 0.0, 0.0, 0.0, 0.0);
         for round in 1..=plan.rounds {
-            bare.push(bare_two_hash_loop(&options, cores, plan.round)?);
+            let loops = bare_two_hash_loop(&options, cores, plan.round)?;
             // Not measured: connections are opened, the workers' queue fills.
             load::saturate(&self.api, customers, CLIENTS, plan.round / 10).await?;
             let (before, own_before, begun) = (cpu(self.server.pid())?, cpu(std::process::id())?, Instant::now());
             let done = load::saturate(&self.api, customers, CLIENTS, plan.round).await?;
             let (after, own_after) = (cpu(self.server.pid())?, cpu(std::process::id())?);
+            bare.push(loops);
             rates.push(done.rate);
             own += own_after.all() - own_before.all();
             hashing += after.of("hash-") - before.of("hash-");
             other += after.all() - before.all() - (after.of("hash-") - before.of("hash-"));
             changes += done.answers;
             seconds += begun.elapsed().as_secs_f64();
-            println!("round {round}: bare loop {:.1}, server {:.1} changes/s", bare[bare.len() - 1], done.rate);
+            println!("round {round}: bare loop {loops:.1}, server {:.1} changes/s", done.rate);
             self.receipts.wait_for_all(customers).await?;
         }
         let (rate, limit) = (mean(&rates), mean(&bare));
-        let cores = f64::from(u32::try_from(cores)?);
+        let cores = count(cores);
         section(
             "saturation",
             &[
@@ -197,11 +199,10 @@ impl Stage {
     }
 
     /// Requests that come three times too fast.
-    async fn overload(&self, plan: &Plan, capacity: f64, idle_kib: u64, customers: Vec<Customer>) -> Result<()> {
+    async fn overload(&self, plan: &Plan, capacity: f64, idle_mib: f64, customers: Vec<Customer>) -> Result<()> {
         let run = load::overload(&self.api, customers, OVERLOAD * capacity, plan.overload).await?;
         let Overload { goodput, answered, refused, timed_out, other, unsent, ref waits } = run;
-        let mib = |kib: u64| kib as f64 / 1024.0;
-        let peak_kib = memory_kib(self.server.pid())?;
+        let peak_mib = memory_mib(self.server.pid())?;
         section(
             "overload, 3 times the capacity",
             &[
@@ -213,55 +214,9 @@ impl Stage {
                 row("not sent, because 400 were in progress", unsent, "requests"),
                 row("time to the answer of 200, p50", percentile(waits, 0.5), "ms"),
                 row("time to the answer of 200, p99", percentile(waits, 0.99), "ms"),
-                row("peak memory, against idle with the hashing arenas", mib(peak_kib), "MiB")
-                    .limit(mib(idle_kib))
-                    .at_most(1.1),
+                row("peak memory, against idle with the hashing arenas", peak_mib, "MiB").limit(idle_mib).at_most(1.1),
             ],
         );
         Ok(())
     }
-}
-
-/// A line of the report, in the form that `cargo xtask bench` reads.
-struct Row(Value);
-
-fn row(name: &str, value: f64, unit: &str) -> Row {
-    Row(json!({"name": name, "value": value, "unit": unit}))
-}
-
-impl Row {
-    /// The value is to be seen as a share of `limit`.
-    fn limit(mut self, limit: f64) -> Self {
-        let value = self.0["value"].as_f64().unwrap_or_default();
-        self.0["limit"] = limit.into();
-        self.0["ratio"] = (value / limit).into();
-        self
-    }
-
-    fn at_least(mut self, aim: f64) -> Self {
-        self.0["aim"] = aim.into();
-        self.0["aim_kind"] = "at least".into();
-        self
-    }
-
-    fn at_most(mut self, aim: f64) -> Self {
-        self.0["aim"] = aim.into();
-        self.0["aim_kind"] = "at most".into();
-        self
-    }
-}
-
-fn section(name: &str, rows: &[Row]) {
-    let rows: Vec<&Value> = rows.iter().map(|Row(row)| row).collect();
-    println!("{}", json!({"section": name, "rows": rows}));
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// Of sorted values; 0 if there are none.
-fn percentile(sorted: &[f64], share: f64) -> f64 {
-    let rank = (sorted.len() as f64 * share).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }

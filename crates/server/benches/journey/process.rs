@@ -5,12 +5,13 @@ use std::fs;
 
 use crate::Result;
 
-/// The most memory that the process has had resident so far, in KiB.
-pub fn memory_kib(pid: u32) -> Result<u64> {
+/// The most memory that the process has had resident so far, in MiB.
+pub fn memory_mib(pid: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let number = line.and_then(|line| line.trim().strip_suffix(" kB")).ok_or("no VmHWM in /proc/PID/status")?;
-    Ok(number.parse()?)
+    let kib: u32 = number.parse()?;
+    Ok(f64::from(kib) / 1024.0)
 }
 
 /// Processor time of each thread so far, in seconds, by thread number and name.

@@ -51,7 +51,8 @@ async fn make(app: &App, config: &Config, create: ClientCreate) -> Result<(), Co
         }
     }
     let scopes = Scopes::parse(&create.scopes.join(" "));
-    let (client, secret) = app.create_client(create.project, create.name, scopes).await.map_err(|failure| failed(&failure))?;
+    let (client, secret) =
+        app.create_client(create.project, create.name, scopes).await.map_err(|failure| failed(&failure))?;
     print(&format!("client id      {}", client.id));
     secret.reveal_with(|text| print(&format!("client secret  {text}")));
     print(&format!("scopes         {}", client.scopes));

@@ -150,7 +150,10 @@ impl Story {
         let change = json!({"id": id, "version": 1, "currentPassword": FIRST, "newPassword": SECOND});
         let answer = self.call("POST", "/demo/customers/password", Some(change), "version").await?;
         self.expect("the password is changed", answer.status == 200);
-        self.hear("change the password", "CustomerPasswordUpdated", 2, &answer, |body| body.get("reset") == Some(&false.into())).await
+        self.hear("change the password", "CustomerPasswordUpdated", 2, &answer, |body| {
+            body.get("reset") == Some(&false.into())
+        })
+        .await
     }
 
     async fn somebody_guesses(&mut self, id: &str) -> Result<(), Broken> {
@@ -185,7 +188,10 @@ impl Story {
         let reset = json!({"tokenValue": token, "newPassword": THIRD});
         let answer = self.call("POST", "/demo/customers/password/reset", Some(reset.clone()), "version").await?;
         self.expect("the password is reset", answer.status == 200);
-        self.hear("reset the password", "CustomerPasswordUpdated", 3, &answer, |body| body.get("reset") == Some(&true.into())).await?;
+        self.hear("reset the password", "CustomerPasswordUpdated", 3, &answer, |body| {
+            body.get("reset") == Some(&true.into())
+        })
+        .await?;
         let again = self.call("POST", "/demo/customers/password/reset", Some(reset), "errors/0/code").await?;
         self.expect("a token works once", again.status == 404);
         Ok(())
@@ -221,8 +227,7 @@ impl Story {
         self.screen.chapter("The log says the same");
         let path = format!("/demo/messages?sort=sequenceNumber&where=resource(id=%22{id}%22)");
         let answer = self.call("GET", &path, None, "total").await?;
-        let types: Vec<_> =
-            answer.list("/results").iter().filter_map(|message| message.get("type").cloned()).collect();
+        let types: Vec<_> = answer.list("/results").iter().filter_map(|message| message.get("type").cloned()).collect();
         let expected = ["CustomerCreated", "CustomerPasswordUpdated", "CustomerPasswordUpdated"];
         self.expect("the log has the customer's three messages in order", types == expected);
         let version = self.call("GET", &format!("/demo/customers/{id}"), None, "version").await?.number("/version")?;
