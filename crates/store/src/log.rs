@@ -73,6 +73,7 @@ statements! {
         sqlite: "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'log'), 0)",
         postgres: "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM log_position"
     };
+    POSITIONS_ARE_COMMITS = { sqlite: "SELECT 1", postgres: "SELECT 1 WHERE false" };
     // A transaction id of its own: the caller commits at once.
     HORIZON_BOUND = {
         sqlite: "SELECT 0",
@@ -179,6 +180,12 @@ fn appended(tx: &mut dyn Tx, args: &[Value]) -> Result<i64, Fault> {
 /// The highest position that was ever taken; on PostgreSQL also by transactions that have not ended yet.
 pub fn last_position(tx: &mut dyn Tx) -> Result<i64, Fault> {
     Ok(query_one(tx, &LAST_POSITION, &[], |row| row.int(0))?.unwrap_or(0))
+}
+
+/// Whether positions become visible in their own order, so that every position that is seen is final at once and no
+/// bound is needed.
+pub fn positions_are_commits(tx: &mut dyn Tx) -> Result<bool, Fault> {
+    Ok(query_one(tx, &POSITIONS_ARE_COMMITS, &[], |_| Ok(()))?.is_some())
 }
 
 /// A bound for [`horizon_passed`]: to be taken after [`last_position`], in a transaction of its own.

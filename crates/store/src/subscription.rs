@@ -39,6 +39,11 @@ statements! {
         sqlite: "SELECT 1 FROM project WHERE project = $1",
         postgres: "SELECT 1 FROM project WHERE project = $1 FOR UPDATE"
     };
+    // While it is held the subscription cannot be deleted, so that nothing is written for one that is gone.
+    HOLD = {
+        sqlite: "SELECT 1 FROM subscription WHERE project = $1 AND id = $2",
+        postgres: "SELECT 1 FROM subscription WHERE project = $1 AND id = $2 FOR KEY SHARE"
+    };
     COUNT = "SELECT count(*) FROM subscription WHERE project = $1";
     DELETE = "DELETE FROM subscription WHERE project = $1 AND id = $2 AND version = $3";
     SET_STATUS = "UPDATE subscription SET status = $2 WHERE id = $1 AND status <> $2";
@@ -139,6 +144,11 @@ pub fn all(tx: &mut dyn Tx, ring: &KeyRing) -> Result<Vec<Stored>, Fault> {
         let secret = row.bytes_opt(12)?.map(|sealed| ring.open(&binding(subscription.id), &sealed)).transpose()?;
         Ok(Stored { project: row.parsed(11)?, subscription, secret })
     })
+}
+
+/// Keeps the subscription from being deleted until the transaction ends. False: it is deleted.
+pub fn hold(tx: &mut dyn Tx, project: &ProjectKey, id: SubscriptionId) -> Result<bool, Fault> {
+    Ok(query_one(tx, &HOLD, &[project.into(), id.into()], |_| Ok(()))?.is_some())
 }
 
 /// Removes a subscription at this version with its delivery state. False: not there, or at another version.

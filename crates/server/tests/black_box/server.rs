@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -92,6 +92,18 @@ impl Server {
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits for the process to end by itself: its exit code; `None` if it was ended by a signal, or has not ended in time.
+    pub fn wait(&mut self, longest: Duration) -> Option<i32> {
+        let until = Instant::now() + longest;
+        while Instant::now() < until {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return status.code();
+            }
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        None
     }
 
     /// SIGKILL: no handler runs, nothing is flushed. Returns when the process is gone.
