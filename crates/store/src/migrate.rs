@@ -77,9 +77,9 @@ static TABLE_EXISTS: Sql = Sql::split(
 );
 static CREATE_TABLE: Sql = Sql::split(
     "migrate::CREATE_TABLE",
-    "CREATE TABLE keyherald_migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
+    "CREATE TABLE IF NOT EXISTS keyherald_migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
         applied_at INTEGER NOT NULL) STRICT",
-    "CREATE TABLE keyherald_migration (number BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
+    "CREATE TABLE IF NOT EXISTS keyherald_migration (number BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
         applied_at BIGINT NOT NULL)",
 );
 static APPLIED: Sql =
@@ -150,11 +150,10 @@ fn step(tx: &mut dyn Tx, engine: &str, list: &'static [Migration], now: Micros) 
         return Ok(Step::Locked);
     }
     // Looked at again in every step: another node may have been here in between.
-    let exists = query_one(tx, &TABLE_EXISTS, &[], |_| Ok(()))?.is_some();
-    let applied = if exists { applied(tx)? } else { Vec::new() };
+    let applied = applied(tx)?;
     let Some(next) = pending(&applied, engine, list)?.first() else { return Ok(Step::NothingPending) };
     tx.query(&NO_TIME_LIMIT, &[], &mut |_| Ok(()))?;
-    if !exists {
+    if applied.is_empty() {
         tx.execute(&CREATE_TABLE, &[])?;
     }
     for statement in statements(next.text(engine)) {
