@@ -113,7 +113,7 @@ pub async fn apply(store: &Store, list: &'static [Migration], now: Micros) -> Re
     let mut waiting_since = Instant::now();
     loop {
         let step = match store.write(&ctx, move |tx, _| step(tx, engine, list, now)).await {
-            // On SQLite the other node holds the write lock itself.
+            // On SQLite the other node holds the write lock itself; on PostgreSQL some work holds a table's lock.
             Err(fault) if fault.kind() == FaultKind::Contention => Step::Locked,
             step => step?,
         };
@@ -126,7 +126,8 @@ pub async fn apply(store: &Store, list: &'static [Migration], now: Micros) -> Re
             Step::NothingPending => return Ok(numbers),
             Step::Locked if waiting_since.elapsed() < WAIT_MAX => tokio::time::sleep(WAIT_STEP).await,
             Step::Locked => {
-                let text = "another node has been migrating this database for a minute: wait for it, then start again";
+                let text = "for a minute another node has been migrating this database, or has held locks that a \
+                            migration needs: wait for it, then start again";
                 return Err(Fault::new(FaultKind::Unavailable, text));
             }
         }
