@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// Longest wait for the line that says that the server is ready. Generous: a debug build on a busy machine migrates a
 /// database in it.
-const START_WAIT: Duration = Duration::from_secs(60);
+const START_WAIT: Duration = Duration::from_mins(1);
 /// So many lines of the server's log are shown when it does not start.
 const LOG_LINES: usize = 40;
 
