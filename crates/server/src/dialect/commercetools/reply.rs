@@ -153,10 +153,11 @@ pub fn failed_at_oauth(failure: Failure) -> Problem {
 /// The answer to a refusal.
 pub fn refused(refusal: &Refusal, named: &Named) -> Problem {
     match refusal {
-        Refusal::CustomerNotFound(Lookup::Id) | Refusal::MessageNotFound => named.id_not_found(),
         Refusal::CustomerNotFound(Lookup::Key) => named.key_not_found(),
         Refusal::SubscriptionNotFound if named.id.is_empty() => named.key_not_found(),
-        Refusal::SubscriptionNotFound => named.id_not_found(),
+        Refusal::CustomerNotFound(Lookup::Id) | Refusal::MessageNotFound | Refusal::SubscriptionNotFound => {
+            named.id_not_found()
+        }
         Refusal::CustomerNotFound(Lookup::Email) => {
             Problem::not_found(format!("The Customer with ID '{}' was not found.", shortened(&named.email)))
         }
