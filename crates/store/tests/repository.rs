@@ -236,7 +236,7 @@ async fn deleting_leaves_only_the_log(store: &TestStore) {
         .write(&ctx(3), move |tx, ctx| {
             let locked = customer::lock(tx, &demo(), id)?.unwrap();
             let deleted = delete::decide(&locked, &command, ctx).unwrap();
-            customer::delete(tx, &ring(), &demo(), &deleted, ctx)
+            customer::delete(tx, &ring(), &demo(), &deleted, false, ctx)
         })
         .await
         .unwrap();
