@@ -124,7 +124,7 @@ async fn every_statement_prepares(store: &TestStore) {
             query_all(tx, &explain, &vec![Value::Null; arguments], |_| Ok(()))?;
             if arguments == 0 {
                 // The name is the connection's: free it for the next one.
-                let free = Sql::split("free", "SELECT 1", "DEALLOCATE ALL");
+                let free = Sql::split("free", "SELECT 1", "DEALLOCATE every_statement");
                 query_all(tx, &free, &[], |_| Ok(()))?;
             }
             Ok(())
