@@ -170,6 +170,8 @@ pub(super) struct Lanes<T> {
     buffered: usize,
     parked: usize,
     breaker: Breaker,
+    /// Until when the last [`Lanes::pump`] was told to wait.
+    resting_until: Option<Micros>,
     stopped: bool,
     status: SubscriptionStatus,
     saved_status: SubscriptionStatus,
@@ -206,6 +208,7 @@ impl<T: Clone> Lanes<T> {
             sending: 0,
             buffered: 0,
             parked: parked.len(),
+            resting_until: None,
             stopped: false,
             status,
             saved_status: status,
@@ -280,6 +283,7 @@ impl<T: Clone> Lanes<T> {
         if self.stopped {
             return actions;
         }
+        self.resting_until = None;
         self.wake(now);
         self.park_stranded(now);
         while let Some(action) = self.next_action(now) {
@@ -288,15 +292,11 @@ impl<T: Clone> Lanes<T> {
         actions
     }
 
-    /// When [`Lanes::pump`] has something to do even if nothing happens until then.
-    pub(super) fn next_wake(&self, now: Micros) -> Option<Micros> {
+    /// When to pump again even if nothing happens until then. What the last pump was told counts, not what the breaker
+    /// would say now: time has passed, and nobody else would tell.
+    pub(super) fn next_wake(&self) -> Option<Micros> {
         let due = self.due.first().map(|(at, _)| *at);
-        let queued = !(self.ready.is_empty() && self.retries.is_empty() && self.loaded.is_empty());
-        let rested = match self.breaker.peek(now) {
-            Admission::Wait(until) if queued => until,
-            _ => None,
-        };
-        [due, rested].into_iter().flatten().min()
+        [due, self.resting_until].into_iter().flatten().min()
     }
 
     /// A message was sent, with this outcome.
@@ -467,7 +467,10 @@ impl<T: Clone> Lanes<T> {
     /// one probe through, only one page is read for it.
     fn next_action(&mut self, now: Micros) -> Option<Action<T>> {
         let probe = match self.breaker.peek(now) {
-            Admission::Wait(_) => return None,
+            Admission::Wait(until) => {
+                self.resting_until = until;
+                return None;
+            }
             Admission::Probe => true,
             Admission::Go => false,
         };
