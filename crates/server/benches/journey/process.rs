@@ -5,12 +5,24 @@ use std::fs;
 
 use crate::Result;
 
-/// The most memory that the process has had resident so far, in MiB.
-pub fn memory_mib(pid: u32) -> Result<f64> {
+/// Which memory.
+#[derive(Clone, Copy)]
+pub enum Memory {
+    /// What is resident.
+    Now,
+    /// The most that was resident so far.
+    Peak,
+}
+
+/// Resident memory of a process, in MiB.
+pub fn memory(pid: u32, which: Memory) -> Result<f64> {
+    let name = match which {
+        Memory::Now => "VmRSS:",
+        Memory::Peak => "VmHWM:",
+    };
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let number = line.and_then(|line| line.trim().strip_suffix(" kB")).ok_or("no VmHWM in /proc/PID/status")?;
-    let kib: u32 = number.parse()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or("no memory in /proc/PID/status")?;
+    let kib: u32 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(f64::from(kib) / 1024.0)
 }
 
