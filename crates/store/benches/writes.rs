@@ -6,7 +6,16 @@
 //! take turns on files of the same disk; one line of JSON comes out.
 //!
 //! `cargo bench -p keyherald-store`
-#![expect(clippy::unwrap_used, clippy::cast_precision_loss, clippy::as_conversions, reason = "a bench")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "a bench: small positive numbers, and a panic is an answer"
+)]
 
 use std::time::{Duration, Instant};
 
@@ -186,7 +195,6 @@ fn main() {
     for _ in 0..ROUNDS {
         let (writes, took) = through.round();
         store_rate += writes as f64 / took.as_secs_f64() / ROUNDS as f64;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
         let group = mean(&through.store).round() as usize;
         let (writes, took) = bare.round(group.max(1));
         bare_rate += writes as f64 / took.as_secs_f64() / ROUNDS as f64;

@@ -33,6 +33,7 @@ use keyherald_store::{Store, Tx, log};
 use tokio::sync::watch;
 
 use crate::clock::Moments;
+use crate::destination;
 use crate::hash::{HashPool, Overloaded};
 
 /// Everything that a use case needs. Cheap to clone; two of them can live in one process.
@@ -46,6 +47,8 @@ pub struct App {
     pub moments: Moments,
     /// The keys that seal what must be readable again.
     pub ring: Arc<KeyRing>,
+    /// What the operator allows of destinations.
+    pub destinations: Arc<destination::Policy>,
     /// Moves when a subscription was made or deleted in this process.
     pub subscriptions_changed: Arc<watch::Sender<u64>>,
 }

@@ -1,6 +1,6 @@
 //! The relay: how committed messages reach their subscribers.
 //!
-//! One [`tail`] follows the log and keeps its newest entries in a [`window`]; one [`dispatch`]er per subscription takes
+//! One [`tail`] follows the log and keeps its newest entries in a [`window`]; one [`mod@dispatch`]er per subscription takes
 //! them from there, in the order of the log, and sends them through its [`lanes`]: one message of a customer at a time,
 //! many customers at once. This file starts and stops the dispatchers as subscriptions come and go.
 //!

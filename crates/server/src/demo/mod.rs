@@ -37,6 +37,8 @@ pub struct Options {
 
 /// Plays the demo. True: everything that was shown was as expected.
 pub async fn run(options: Options) -> Result<bool, Complaint> {
+    // The story's HTTP client wants one, though it speaks no TLS. Fails only if there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::Builder::new()
         .prefix("keyherald-demo-")
         .tempdir()

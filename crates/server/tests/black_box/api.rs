@@ -64,6 +64,11 @@ impl Api {
         Ok(Self { http: http.clone(), url: server.url.clone(), token })
     }
 
+    /// The same caller, with the same token, at a server that was started again.
+    pub fn moved_to(&self, url: &str) -> Self {
+        Self { http: self.http.clone(), url: url.to_owned(), token: self.token.clone() }
+    }
+
     /// POST of a JSON body to a path of the project.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Answer, reqwest::Error> {
         let request = self.http.post(format!("{}/demo{path}", self.url)).bearer_auth(&self.token).json(body);

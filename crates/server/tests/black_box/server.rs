@@ -5,13 +5,13 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 /// Longest wait for the line that says that the server is ready. Generous: a debug build on a busy machine migrates a
 /// database in it.
-const START_WAIT: Duration = Duration::from_secs(60);
+const START_WAIT: Duration = Duration::from_mins(1);
 /// So many lines of the server's log are shown when it does not start.
 const LOG_LINES: usize = 40;
 
@@ -92,6 +92,18 @@ impl Server {
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits for the process to end by itself: its exit code; `None` if it was ended by a signal, or has not ended in time.
+    pub fn wait(&mut self, longest: Duration) -> Option<i32> {
+        let until = Instant::now() + longest;
+        while Instant::now() < until {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return status.code();
+            }
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        None
     }
 
     /// SIGKILL: no handler runs, nothing is flushed. Returns when the process is gone.

@@ -127,7 +127,8 @@ impl Client {
 
     fn pick(&mut self) -> usize {
         // Half of the work goes to a few customers, so that some lanes are long and busy.
-        let among = if self.chance.number() % 2 == 0 { self.customers.len().min(3) } else { self.customers.len() };
+        let among =
+            if self.chance.number().is_multiple_of(2) { self.customers.len().min(3) } else { self.customers.len() };
         usize::try_from(self.chance.number()).unwrap_or(0) % among
     }
 
@@ -173,7 +174,7 @@ impl Client {
     /// Makes a token and redeems it: once, or twice at the same time. Or changes the password first, which ends it.
     async fn reset_by_token(&mut self, index: usize) {
         // Some live short enough that their message carries their value.
-        let minutes = if self.chance.number() % 2 == 0 { 30 } else { 1440 };
+        let minutes = if self.chance.number().is_multiple_of(2) { 30 } else { 1440 };
         let body = json!({"email": self.customers[index].email, "ttlMinutes": minutes});
         let id = self.customers[index].id.clone();
         let value = match self.post("/customers/password-token", &body).await {
@@ -286,7 +287,7 @@ impl Client {
     async fn mistake(&mut self, index: usize) {
         let Customer { id, version, password, .. } = &self.customers[index];
         let new = "never set";
-        let (body, status, code) = if self.chance.number() % 3 == 0 {
+        let (body, status, code) = if self.chance.number().is_multiple_of(3) {
             let body = json!({"id": id, "version": version + 1, "currentPassword": password, "newPassword": new});
             (body, 409, "ConcurrentModification")
         } else {

@@ -12,6 +12,7 @@
     reason = "a test that cannot go on must fail"
 )]
 
+#[expect(dead_code, reason = "other tests need more of it")]
 #[path = "../black_box/mod.rs"]
 mod black_box;
 mod engine;

@@ -25,9 +25,9 @@ const CLIENTS: usize = 8;
 /// Time limit of one request. Far more than any takes: a request that hangs is a fault.
 const REQUEST_WAIT: Duration = Duration::from_secs(20);
 /// Longest wait at the end until the receiver has everything.
-const DELIVERY_WAIT: Duration = Duration::from_secs(60);
+const DELIVERY_WAIT: Duration = Duration::from_mins(1);
 /// Time limit of a whole run, without and per kill.
-const RUN_WAIT: (Duration, Duration) = (Duration::from_secs(180), Duration::from_secs(20));
+const RUN_WAIT: (Duration, Duration) = (Duration::from_mins(3), Duration::from_secs(20));
 /// So many complaints are shown.
 const COMPLAINTS_SHOWN: usize = 30;
 

@@ -31,7 +31,7 @@ async fn handle(request: Request, call: Call) -> Answer {
     let app = request.app.clone();
     let Draft { key, kind, destination, messages, format } = draft::read(request.json().await?)?;
     let Accepted { settings, secret, shown_once } =
-        app.accept_destination(&kind, destination).map_err(|refused| refused_destination(&kind, refused))?;
+        app.accept_destination(&kind, &destination).map_err(|refused| refused_destination(&kind, refused))?;
 
     let named = Named::key(key.as_ref().map(Key::to_string).unwrap_or_default());
     let command = Command { key, destination: settings, messages, format, by: call.by.clone() };
