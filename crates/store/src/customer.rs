@@ -5,20 +5,34 @@ use keyherald_core::change::PasswordSet;
 use keyherald_core::create::Created;
 use keyherald_core::customer::{Customer, Profile, fold_email};
 use keyherald_core::delete::Deleted;
+use keyherald_core::filter::Kind;
 use keyherald_core::id::{CustomerId, Key, ProjectKey};
 use keyherald_core::refusal::UniqueField;
 use keyherald_core::seal::KeyRing;
 
 use crate::fault::FaultKind;
+use crate::filter::Column;
+use crate::listing::Source;
 use crate::tx::{Row, query_one};
-use crate::{Fault, Tx, Value, credential, log, session, statements, token};
+use crate::{Fault, Listing, Page, Tx, Value, credential, log, session, statements, token};
+
+macro_rules! columns {
+    () => {
+        "c.id, c.number, c.version, c.last_sequence, c.created_at, c.last_modified_at, c.created_by,
+                c.last_modified_by, c.email, c.key, c.external_id, c.customer_number, c.authentication_mode,
+                c.is_email_verified, c.profile, r.tail"
+    };
+}
+
+macro_rules! tables {
+    () => {
+        "FROM customer c LEFT JOIN credential r ON r.project = c.project AND r.customer_id = c.id "
+    };
+}
 
 macro_rules! selected {
     () => {
-        "SELECT c.id, c.number, c.version, c.last_sequence, c.created_at, c.last_modified_at, c.created_by,
-                c.last_modified_by, c.email, c.key, c.external_id, c.customer_number, c.authentication_mode,
-                c.is_email_verified, c.profile, r.tail
-         FROM customer c LEFT JOIN credential r ON r.project = c.project AND r.customer_id = c.id "
+        concat!("SELECT ", columns!(), " ", tables!())
     };
 }
 
@@ -56,6 +70,36 @@ pub fn by_key(tx: &mut dyn Tx, project: &ProjectKey, key: &Key) -> Result<Option
 /// The customer with this e-mail address, in whatever letter case.
 pub fn by_email(tx: &mut dyn Tx, project: &ProjectKey, email: &str) -> Result<Option<Customer>, Fault> {
     query_one(tx, &BY_EMAIL, &[project.into(), fold_email(email).into()], read)
+}
+
+/// The fields by which customers can be filtered and sorted (commercetools.md 6.3).
+pub const QUERY_COLUMNS: &[Column] = &[
+    Column::new("id", Kind::Text, "c.id").unique(),
+    Column::new("version", Kind::Integer, "c.version"),
+    Column::new("createdAt", Kind::Instant, "c.created_at"),
+    Column::new("lastModifiedAt", Kind::Instant, "c.last_modified_at"),
+    Column::new("email", Kind::Text, "c.email").unique(),
+    Column::new("lowercaseEmail", Kind::Text, "c.email_folded").unique(),
+    Column::new("key", Kind::Text, "c.key").nullable(),
+    Column::new("externalId", Kind::Text, "c.external_id").nullable(),
+    Column::new("customerNumber", Kind::Text, "c.customer_number").nullable(),
+    Column::new("authenticationMode", Kind::Text, "c.authentication_mode"),
+    Column::new("isEmailVerified", Kind::Boolean, "c.is_email_verified"),
+    Column::new("firstName", Kind::Text, "c.first_name").nullable(),
+    Column::new("lastName", Kind::Text, "c.last_name").nullable(),
+];
+
+static LISTED: Source = Source {
+    name: "customer::LISTED",
+    selected: columns!(),
+    from: concat!(tables!(), "WHERE c.project = $1"),
+    columns: QUERY_COLUMNS,
+    creation: "c.id", // version 7 ids are in the order of their creation
+};
+
+/// A page of a project's customers.
+pub fn page(tx: &mut dyn Tx, project: &ProjectKey, listing: &Listing) -> Result<Page<Customer>, Fault> {
+    LISTED.page(tx, vec![project.into()], listing, read)
 }
 
 /// Takes the customer's row lock until the transaction ends and reads the customer under it. Every write that
@@ -124,12 +168,14 @@ pub fn set_password(
     log::append(tx, ring, project, &set.message, ctx)
 }
 
-/// Removes a customer with its credential, tokens and sessions, and writes its last message.
+/// Removes a customer with its credential, tokens and sessions, and writes its last message. With `erase`, what is
+/// personal in its messages goes too, also in those that are still to be delivered.
 pub fn delete(
     tx: &mut dyn Tx,
     ring: &KeyRing,
     project: &ProjectKey,
     deleted: &Deleted,
+    erase: bool,
     ctx: &mut Ctx,
 ) -> Result<(), Fault> {
     let last = &deleted.last;
@@ -137,7 +183,8 @@ pub fn delete(
     credential::delete(tx, project, last.id)?;
     token::delete_of_customer(tx, project, last.id)?;
     session::end_of_customer(tx, project, last.id)?;
-    log::append(tx, ring, project, &deleted.message, ctx)
+    log::append(tx, ring, project, &deleted.message, ctx)?;
+    if erase { log::erase_customer(tx, project, last.id) } else { Ok(()) }
 }
 
 /// Moves the customer's row to its next version. The decision was made on the locked row, so another version here

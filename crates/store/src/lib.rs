@@ -19,6 +19,7 @@ pub mod delivery;
 pub mod engine;
 pub mod fault;
 pub mod filter;
+pub mod listing;
 pub mod log;
 pub mod migrate;
 pub mod project;
@@ -32,6 +33,7 @@ pub mod token;
 pub mod tx;
 
 pub use fault::{Fault, FaultKind};
+pub use listing::{Listing, Page};
 pub use sql::Sql;
 pub use store::{Counters, Store, StoreOptions, StoreUrl, StoreUrlError};
 pub use tx::{Row, Tx, Value};

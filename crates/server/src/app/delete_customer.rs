@@ -30,8 +30,8 @@ impl CustomerRef {
 }
 
 impl App {
-    /// Deletes a customer and answers it as it was last.
-    pub async fn delete_customer(&self, call: Call, which: CustomerRef, version: i64) -> Answer<Customer> {
+    /// Deletes a customer and answers it as it was last. With `erase`, what is personal in its messages goes too.
+    pub async fn delete_customer(&self, call: Call, which: CustomerRef, version: i64, erase: bool) -> Answer<Customer> {
         let ring = self.ring.clone();
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             let id = match &which {
@@ -47,7 +47,7 @@ impl App {
                 locked.ok_or_else(|| which.not_found()).and_then(|locked| delete::decide(&locked, &command, ctx));
             match outcome {
                 Ok(deleted) => {
-                    customer::delete(tx, &ring, &call.project, &deleted, ctx)?;
+                    customer::delete(tx, &ring, &call.project, &deleted, erase, ctx)?;
                     Ok(Ok(deleted.last))
                 }
                 Err(refusal) => {

@@ -25,8 +25,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, Complaint> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo(options) => {
-            // The story is what is to be read: of the server, only what is wrong.
-            telemetry::init(&Log { level: "warn".into(), ..Log::default() });
+            // The story is what is to be read: of the server, only what is broken.
+            telemetry::init(&Log { level: "error".into(), ..Log::default() });
             let colors = match options.color {
                 Color::Auto => Colors::Auto,
                 Color::Always => Colors::Always,

@@ -8,6 +8,9 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How long a batch waits for more jobs, at most: less than a disk takes to flush.
+const PATIENCE: Duration = Duration::from_micros(200);
+
 /// Why a job was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -39,12 +42,14 @@ struct State<J> {
     jobs: VecDeque<J>,
     /// Threads in `wake`: a wake-up is a system call, so none is made when nobody sleeps.
     sleepers: usize,
+    /// How many jobs are worth waking anybody for.
+    wanted: usize,
     closed: bool,
 }
 
 impl<J> Queue<J> {
     pub(crate) fn new(waiting_max: usize) -> Self {
-        let state = State { jobs: VecDeque::new(), sleepers: 0, closed: false };
+        let state = State { jobs: VecDeque::new(), sleepers: 0, wanted: 1, closed: false };
         Self { state: Mutex::new(state), wake: Condvar::new(), closing: Condvar::new(), waiting_max }
     }
 
@@ -58,7 +63,7 @@ impl<J> Queue<J> {
             return Err(Refused::Full);
         }
         state.jobs.push_back(job);
-        let wake = state.sleepers > 0;
+        let wake = state.sleepers > 0 && state.jobs.len() >= state.wanted;
         drop(state);
         if wake {
             self.wake.notify_one();
@@ -67,10 +72,22 @@ impl<J> Queue<J> {
     }
 
     /// Waits for at least one job and moves up to `max` of them, in order, into `batch`. False: closed and empty.
-    pub(crate) fn take_batch(&self, max: usize, batch: &mut Vec<J>) -> bool {
+    ///
+    /// Once there is one, it waits up to [`PATIENCE`] for `hoped` of them.
+    pub(crate) fn take_batch(&self, max: usize, hoped: usize, batch: &mut Vec<J>) -> bool {
         let mut state = self.lock();
         while state.jobs.is_empty() && !state.closed {
             state = self.sleep(state, None);
+        }
+        let until = Instant::now() + PATIENCE;
+        while state.jobs.len() < hoped.min(max) && !state.closed {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state.wanted = hoped;
+            state = self.sleep(state, Some(left));
+            state.wanted = 1;
         }
         let count = state.jobs.len().min(max);
         batch.extend(state.jobs.drain(..count));

@@ -73,8 +73,9 @@ impl Connector {
 /// The limits of a session. A lock gives up before its statement does, so that contention is told from slowness.
 fn settings(options: &StoreOptions) -> String {
     let statement_ms = options.statement_timeout.as_millis().max(2);
+    // Our statements are short; a long filter would be compiled for seconds to run for a moment.
     format!(
-        "SET statement_timeout = {statement_ms}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}",
+        "SET jit = off; SET statement_timeout = {statement_ms}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}",
         statement_ms / 2,
         statement_ms * 4
     )

@@ -1,0 +1,11 @@
+//! The commercetools contract, held against the server: golden transcripts of every endpoint, and what transcripts
+//! cannot say (many at once, equal work, bad input in bulk, every caller on every route).
+
+mod bad_input;
+mod callers;
+mod concurrency;
+mod equal_work;
+#[path = "../support/mod.rs"]
+mod support;
+mod transcript;
+mod transcripts;
