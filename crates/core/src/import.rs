@@ -80,6 +80,13 @@ pub struct Record {
     pub password_hash: Option<PasswordHash>,
 }
 
+impl Record {
+    /// Whether the customer signs in here and has nothing to sign in with.
+    pub fn must_reset(&self) -> bool {
+        self.authentication_mode == AuthenticationMode::Password && self.password_hash.is_none()
+    }
+}
+
 /// Why a record was not taken, with the field's name and without its value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
