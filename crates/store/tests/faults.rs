@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 
+use keyherald_core::Ctx;
 use keyherald_store::engine::{Inject, InjectedError, Point};
 use keyherald_store::testing::{TestStore, options};
 use keyherald_store::tx::query_one;
-use keyherald_store::{FaultKind, Sql, Store, StoreOptions, StoreUrl, each_engine};
+use keyherald_store::{FaultKind, Sql, Store, StoreOptions, StoreUrl, Tx, each_engine};
 use support::{Gate, Work, add, add_word, ctx, ids, ids_in, own_fault, prepare, queue, swap, version_in};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +20,7 @@ each_engine! {
     every_ok_is_there_and_no_fault_is,
     a_fault_that_stays_is_told_and_service_resumes,
     each_kind_is_told_apart,
+    nothing_runs_outside_a_transaction_that_was_lost,
 }
 
 /// Fails at a point, after having let some pass, some times.
@@ -185,6 +187,22 @@ async fn each_kind_is_told_apart(test: &TestStore) {
     plan.set(Point::Committed, InjectedError::AnswerLost, 0, 1);
     assert_eq!(store.write(&ctx(), |tx, _| add(tx, 2)).await.unwrap_err().kind(), FaultKind::Unavailable);
     assert_eq!(ids(&store).await, [2]); // and not twice
+}
+
+async fn nothing_runs_outside_a_transaction_that_was_lost(test: &TestStore) {
+    prepare(test).await;
+    let plan = Plan::default();
+    let store = test.again(&StoreOptions { inject: Some(plan.inject()), connections: 1, ..options() });
+    for error in [InjectedError::DiskFull, InjectedError::ConnectionCut] {
+        plan.set(Point::Statement("ADD"), error, 0, usize::MAX);
+        let go_on = |tx: &mut dyn Tx, _: &mut Ctx| {
+            let _ = add(tx, 1);
+            let _ = swap(tx, 0);
+            Ok(())
+        };
+        store.write(&ctx(), go_on).await.unwrap_err();
+        assert_eq!(store.read(version_in).await.unwrap(), 0, "{error:?}");
+    }
 }
 
 /// A pragma of the writer's connection, which is where `write` runs.

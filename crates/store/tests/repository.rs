@@ -1,5 +1,5 @@
 //! What the repository functions promise, on both engines.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use keyherald_core::change::{self, PasswordSet};
 use keyherald_core::create::{self, AddressUse, Created};
@@ -10,6 +10,7 @@ use keyherald_core::initiator::Initiator;
 use keyherald_core::message::Content;
 use keyherald_core::refusal::UniqueField;
 use keyherald_core::seal::{KeyRing, SealingKey};
+use keyherald_core::secret::TokenValue;
 use keyherald_core::token::{self, TokenCreated, TokenKind};
 use keyherald_core::{Ctx, Micros, Refusal, delete};
 use keyherald_store::project::MessagesSetting;
@@ -123,15 +124,12 @@ async fn every_statement_prepares(store: &TestStore) {
             query_all(tx, &explain, &vec![Value::Null; arguments], |_| Ok(()))?;
             if arguments == 0 {
                 // The name is the connection's: free it for the next one.
-                let free = Sql::split("free", "SELECT 1", "DEALLOCATE ALL");
+                let free = Sql::split("free", "SELECT 1", "DEALLOCATE every_statement");
                 query_all(tx, &free, &[], |_| Ok(()))?;
             }
             Ok(())
         };
-        store
-            .write(&ctx(0), run)
-            .await
-            .unwrap_or_else(|fault| std::panic::panic_any(format!("{}: {fault:?}", sql.name)));
+        store.write(&ctx(0), run).await.unwrap_or_else(|fault| panic!("{}: {fault:?}", sql.name));
         count += 1;
     }
     assert!(count > 50, "{count} statements");
@@ -236,7 +234,7 @@ async fn deleting_leaves_only_the_log(store: &TestStore) {
         .write(&ctx(3), move |tx, ctx| {
             let locked = customer::lock(tx, &demo(), id)?.unwrap();
             let deleted = delete::decide(&locked, &command, ctx).unwrap();
-            customer::delete(tx, &ring(), &demo(), &deleted, ctx)
+            customer::delete(tx, &ring(), &demo(), &deleted, false, ctx)
         })
         .await
         .unwrap();
@@ -262,7 +260,7 @@ async fn what_is_personal_is_sealed(store: &TestStore) {
     created(store, 1, "ada@example.com").await;
     let raw = Sql::both("raw", "SELECT l.facts, p.sealed FROM log l JOIN log_personal p ON p.position = l.position");
     let rows = store.read(move |tx| query_all(tx, &raw, &[], |row| Ok((row.text(0)?, row.bytes(1)?)))).await.unwrap();
-    let [(facts, sealed)] = &rows[..] else { std::panic::panic_any("one row") };
+    let [(facts, sealed)] = &rows[..] else { panic!("one row") };
     for secret in ["ada", "Ada", "crm-77", "agent"] {
         assert!(!facts.contains(secret), "{facts}");
         assert!(!sealed.windows(secret.len()).any(|part| part == secret.as_bytes()));
@@ -278,7 +276,7 @@ async fn what_is_personal_is_sealed(store: &TestStore) {
 async fn a_token_value_is_forgotten_with_its_token(store: &TestStore) {
     let customer = created(store, 1, "ada@example.com").await;
     let token = token_of(store, 2, &customer, 5).await;
-    let shown = |entries: &[log::Entry]| entries[1].message.secret.as_ref().map(|value| value.digest());
+    let shown = |entries: &[log::Entry]| entries[1].message.secret.as_ref().map(TokenValue::digest);
     let before = shown(&messages(store, NOW).await);
     assert!(before.is_some_and(|digest| digest == token.value.digest()));
     changed(store, 3, &customer).await;

@@ -1,6 +1,7 @@
 //! Read messages.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use keyherald_core::customer::Customer;
 use keyherald_core::id::MessageId;
@@ -64,10 +65,10 @@ fn with_resources(
     for message in messages {
         let mut customer = None;
         if with_customers && message.facts.content.resource_type() == ResourceType::Customer {
-            if !known.contains_key(&message.customer) {
-                known.insert(message.customer, customer::by_id(tx, &call.project, message.customer)?);
-            }
-            customer = known.get(&message.customer).cloned().flatten();
+            customer = match known.entry(message.customer) {
+                Entry::Occupied(seen) => seen.get().clone(),
+                Entry::Vacant(new) => new.insert(customer::by_id(tx, &call.project, message.customer)?).clone(),
+            };
         }
         shown.push(Shown { message, customer });
     }

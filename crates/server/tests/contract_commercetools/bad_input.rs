@@ -156,11 +156,15 @@ fn nasty_values() -> Vec<Value> {
     ]
 }
 
-async fn every_field_is_looked_at(subject: Subject) {
-    let values = nasty_values();
+/// Those that would get as far as the database, and that one engine takes and the other does not.
+fn values_for_a_database() -> Vec<Value> {
+    vec![json!("a\u{0}b"), json!("\u{feff}\u{202e}\u{1f600}"), json!("x".repeat(5000)), json!("\u{1f600}".repeat(600))]
+}
+
+async fn every_field_is_looked_at(subject: Subject, values: &[Value]) {
     let mut tried = 0;
     for (path, body) in calls(&subject.id) {
-        let mut bodies = variations(&body, &values);
+        let mut bodies = variations(&body, values);
         bodies.push(body);
         for body in bodies {
             let answered = subject.post(path, body.to_string()).await;
@@ -168,19 +172,21 @@ async fn every_field_is_looked_at(subject: Subject) {
             tried += 1;
         }
     }
-    assert!(tried > 1000, "{tried}");
+    assert!(tried > 50 * values.len(), "{tried}");
     subject.assert_unchanged().await;
 }
 
 #[test]
 fn every_field_is_looked_at_sqlite() {
-    block_on(async { every_field_is_looked_at(Subject::new(TestServer::sqlite().await).await).await });
+    block_on(async { every_field_is_looked_at(Subject::new(TestServer::sqlite().await).await, &nasty_values()).await });
 }
 
 #[test]
 #[ignore = "needs PostgreSQL: cargo xtask test starts one"]
 fn every_field_is_looked_at_postgres() {
-    block_on(async { every_field_is_looked_at(Subject::new(TestServer::postgres().await).await).await });
+    block_on(async {
+        every_field_is_looked_at(Subject::new(TestServer::postgres().await).await, &values_for_a_database()).await;
+    });
 }
 
 #[test]
@@ -306,7 +312,11 @@ fn bodies_over_the_limit() {
 
 /// Percent-encodes every byte.
 fn encoded(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("%{byte:02x}")).collect()
+    bytes.iter().flat_map(|byte| ['%', hex(byte >> 4), hex(byte & 15)]).collect()
+}
+
+fn hex(digit: u8) -> char {
+    char::from_digit(digit.into(), 16).unwrap()
 }
 
 /// Any bytes as a body, a path segment, a query, a form: the server lives, and nothing changes.

@@ -4,6 +4,7 @@
 //! # A comment.
 //! @client views view_customers:demo        makes a client; {{views}} is an access token of it
 //! @clock 61m                               moves the clock (s, m, h, d)
+//! @revoke views                            revokes that client
 //! @project quiet off                       makes a project with messages on or off
 //! > POST /demo/customers
 //! > authorization: Bearer {{demo}}
@@ -18,7 +19,6 @@
 //! Objects must have exactly the fields that are named, unless one of them is `"..."`. A request without a header line
 //! `authorization` gets the token `{{demo}}`; `authorization: none` sends none. Bodies are sent as JSON if no content type
 //! is named.
-#![expect(clippy::unwrap_used, reason = "a transcript that does not read has no other way to fail")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -88,6 +88,11 @@ async fn carry_out(server: &TestServer, command: &str, names: &mut Names) {
             server.clock.advance(number.parse::<i64>().unwrap() * unit);
         }
         ["project", key, messages] => server.project(key, *messages == "on").await,
+        ["revoke", name] => {
+            let id = format!("{name}-client");
+            let project = server.app.client(&id).await.unwrap().unwrap().project;
+            assert!(server.app.revoke_client(project, id).await.unwrap());
+        }
         ["basic", name, id, secret] => {
             names.insert((*name).to_owned(), format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))));
         }
@@ -144,7 +149,7 @@ fn compare(answered: &Answered, expected: &[String], body: &str, names: &mut Nam
     }
     for line in &expected[1..] {
         let (name, value) = line.split_once(": ").unwrap();
-        let actual = answered.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or("(absent)");
+        let actual = answered.headers.get(name).map_or("(absent)", |value| value.to_str().unwrap());
         text(name, actual, &filled(value, names), names)?;
     }
     if body.is_empty() {
@@ -171,8 +176,8 @@ fn json(path: &str, actual: &Value, expected: &Value, names: &mut Names) -> Resu
             if actual.len() != expected.len() {
                 return Err(format!("{path} has {} elements, expected {}", actual.len(), expected.len()));
             }
-            let pairs = actual.iter().zip(expected).enumerate();
-            pairs.map(|(at, (actual, expected))| json(&format!("{path}[{at}]"), actual, expected, names)).collect()
+            let mut pairs = actual.iter().zip(expected).enumerate();
+            pairs.try_for_each(|(at, (actual, expected))| json(&format!("{path}[{at}]"), actual, expected, names))
         }
         (Value::String(actual), Value::String(expected)) => text(path, actual, &filled(expected, names), names),
         (actual, expected) if actual == expected => Ok(()),

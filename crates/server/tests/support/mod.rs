@@ -1,6 +1,6 @@
 //! A server for tests, in this process and without a socket: an embedded store (or PostgreSQL), a clock moved by hand,
 //! seeded chance, cheap hashes. Other test targets take it in with `#[path = "../support/mod.rs"] mod support;`.
-#![expect(clippy::unwrap_used, reason = "a test's own setting has no other way to fail")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own setting has no other way to fail")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,8 @@ use keyherald_core::client::Scopes;
 use keyherald_core::id::ProjectKey;
 use keyherald_core::seal::{KeyRing, SealingKey};
 use keyherald_core::secret::TokenDigest;
+use keyherald_store::StoreOptions;
+use keyherald_store::engine::Inject;
 use keyherald_store::testing::TestStore;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -70,6 +72,13 @@ impl TestServer {
         Self::on(TestStore::postgres().await).await
     }
 
+    /// On SQLite, with a store that fails when it is told to.
+    pub async fn failing(inject: Inject) -> Self {
+        let store = TestStore::sqlite_with(&StoreOptions { inject: Some(inject), ..StoreOptions::default() });
+        store.migrate(START).await.unwrap();
+        Self::on(store).await
+    }
+
     /// With the projects `demo` (messages enabled) and `other` (not), each with a client that may do everything:
     /// `demo-client` / `demo-secret` and `other-client` / `other-secret`.
     async fn on(store: TestStore) -> Self {
@@ -80,7 +89,7 @@ impl TestServer {
             passes: 1,
             workers: Some(2),
             queue_max: 4096,
-            deadline: Duration::from_secs(60),
+            deadline: Duration::from_mins(1),
             ..HashOptions::default()
         };
         let app = App {
@@ -95,7 +104,7 @@ impl TestServer {
         let frame = Frame {
             moments,
             header_bytes_max: 16 * 1024,
-            request_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_mins(1),
             body_timeout: Duration::from_secs(15),
             reply: keyherald::dialect::frame_reply(),
         };

@@ -5,7 +5,8 @@
 //! be closed from outside while what it holds is still worked off.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::ops::Deref;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a batch waits for more jobs, at most: less than a disk takes to flush.
@@ -42,6 +43,8 @@ struct State<J> {
     jobs: VecDeque<J>,
     /// Threads in `wake`: a wake-up is a system call, so none is made when nobody sleeps.
     sleepers: usize,
+    /// Threads that take jobs.
+    takers: usize,
     /// How many jobs are worth waking anybody for.
     wanted: usize,
     closed: bool,
@@ -49,8 +52,14 @@ struct State<J> {
 
 impl<J> Queue<J> {
     pub(crate) fn new(waiting_max: usize) -> Self {
-        let state = State { jobs: VecDeque::new(), sleepers: 0, wanted: 1, closed: false };
+        let state = State { jobs: VecDeque::new(), sleepers: 0, takers: 0, wanted: 1, closed: false };
         Self { state: Mutex::new(state), wake: Condvar::new(), closing: Condvar::new(), waiting_max }
+    }
+
+    /// Says that a thread takes jobs for as long as it keeps the answer.
+    pub(crate) fn taker(self: &Arc<Self>) -> Taker<J> {
+        self.lock().takers += 1;
+        Taker(Arc::clone(self))
     }
 
     /// Appends a job, or says at once why not.
@@ -142,5 +151,74 @@ impl<J> Queue<J> {
 
     fn lock(&self) -> MutexGuard<'_, State<J>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread that takes jobs. When the last one ends, be it by a panic, nobody would answer what still waits: it is
+/// dropped, which its callers notice, and nothing more is taken.
+pub(crate) struct Taker<J>(Arc<Queue<J>>);
+
+impl<J> Deref for Taker<J> {
+    type Target = Queue<J>;
+
+    fn deref(&self) -> &Queue<J> {
+        &self.0
+    }
+}
+
+impl<J> Drop for Taker<J> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.takers -= 1;
+        if state.takers == 0 {
+            state.closed = true;
+            let unanswered = std::mem::take(&mut state.jobs);
+            drop(state);
+            drop(unanswered); // foreign destructors, so not under the lock
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_when_full_and_when_closed_and_gives_in_order() {
+        let queue = Queue::new(2);
+        assert_eq!((queue.push(1), queue.push(2), queue.push(3)), (Ok(()), Ok(()), Err(Refused::Full)));
+        queue.close();
+        assert_eq!(queue.push(4), Err(Refused::Closed));
+        let mut batch = Vec::new();
+        assert!(queue.take_batch(5, 1, &mut batch));
+        assert!(!queue.take_batch(5, 1, &mut batch));
+        assert_eq!(batch, [1, 2]);
+    }
+
+    #[test]
+    fn what_waits_is_dropped_when_the_last_taker_ends() {
+        let queue = Arc::new(Queue::new(2));
+        let (job, dropped) = std::sync::mpsc::channel::<()>();
+        let takers = [queue.taker(), queue.taker()];
+        queue.push(job.clone()).unwrap();
+        let [one, other] = takers;
+        drop(one);
+        queue.push(job).unwrap();
+        let died = std::thread::spawn(move || {
+            let _other = other;
+            panic!("on purpose");
+        });
+        assert!(died.join().is_err());
+        assert_eq!(dropped.recv(), Err(std::sync::mpsc::RecvError));
+        assert!(queue.is_closed());
+    }
+
+    #[test]
+    fn a_batch_does_not_wait_for_jobs_that_do_not_come() {
+        let queue = Queue::new(9);
+        queue.push(1).unwrap();
+        let mut batch = Vec::new();
+        assert!(queue.take_batch(5, 4, &mut batch));
+        assert_eq!(batch, [1]);
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! Not serde's derives: their errors are prose that would have to be taken apart again, and they know no lengths.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use keyherald_core::id::Key;
@@ -132,11 +133,16 @@ impl Fields {
         self.integer(name)?.ok_or_else(|| self.missing(name))
     }
 
-    /// Any number: where a fraction or a huge one gets the same answer as one out of range. `Some(None)`: such a one.
-    pub fn number(&mut self, name: &str) -> Result<Option<Option<i64>>, Problem> {
+    /// A whole number within `range`. Any other number, also a fraction, gets the answer of a malformed parameter.
+    pub fn integer_within(&mut self, name: &str, range: &RangeInclusive<i64>) -> Result<Option<i64>, Problem> {
         match self.take(name) {
             None => Ok(None),
-            Some(Value::Number(number)) => Ok(Some(number.as_i64())),
+            Some(Value::Number(number)) => {
+                let within = number.as_i64().filter(|integer| range.contains(integer));
+                let (least, most) = (range.start(), range.end());
+                let why = || format!("The {name} parameter must be in the range of [{least}..{most}]");
+                within.map(Some).ok_or_else(|| Problem::malformed_parameter(name, why()))
+            }
             Some(_) => Err(self.wrong(name, "Expected an integer")),
         }
     }

@@ -7,8 +7,8 @@ use keyherald_core::client::Permission;
 use keyherald_core::token::{Command, Token, TokenCreated};
 use serde_json::Value;
 
-use super::super::fields::{EMAIL_CHARS_MAX, Fields};
-use super::super::reply::{Answer, Named, Problem, Reply, failed};
+use super::super::fields::EMAIL_CHARS_MAX;
+use super::super::reply::{Answer, Named, Reply, failed};
 use super::super::request::Request;
 use super::super::route::{Access, Route};
 use crate::app::Call;
@@ -24,7 +24,7 @@ async fn handle(request: Request, call: Call) -> Answer {
     let app = request.app.clone();
     let mut body = request.json().await?;
     let email = body.required_text("email", EMAIL_CHARS_MAX)?;
-    let ttl_minutes = ttl_minutes(&mut body)?;
+    let ttl_minutes = body.integer_within("ttlMinutes", &Token::TTL_MINUTES)?.unwrap_or(Token::TTL_MINUTES_DEFAULT);
     let invalidate_older_tokens = body.boolean("invalidateOlderTokens")?.unwrap_or(false);
 
     let named = Named::email(email.clone());
@@ -32,18 +32,6 @@ async fn handle(request: Request, call: Call) -> Answer {
     let created = app.create_password_token(call, email, command).await;
     let created = created.map_err(|failure| failed(failure, &named))?;
     Ok(Reply::ok(customer_token(&created)).secret())
-}
-
-fn ttl_minutes(body: &mut Fields) -> Result<i64, Problem> {
-    match body.number("ttlMinutes")? {
-        None => Ok(Token::TTL_MINUTES_DEFAULT),
-        Some(Some(minutes)) if Token::TTL_MINUTES.contains(&minutes) => Ok(minutes),
-        Some(_) => {
-            let (least, most) = Token::TTL_MINUTES.into_inner();
-            let why = format!("The ttlMinutes parameter must be in the range of [{least}..{most}]");
-            Err(Problem::malformed_parameter("ttlMinutes", why))
-        }
-    }
 }
 
 /// A CustomerToken, with its value whatever its life is.
