@@ -123,10 +123,10 @@ fn many(count: usize) -> String {
             "customerNumber": number.to_string(),
             "firstName": "Zo\u{eb} \"Z\"",
             "lastName": "a,b\nc",
-            "isEmailVerified": number % 2 == 0,
+            "isEmailVerified": number.is_multiple_of(2),
             "createdAt": Micros(1_600_000_000_000_000 + i64::try_from(number).unwrap() * 1000).iso(),
         });
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             record["authenticationMode"] = "ExternalAuth".into();
         } else {
             record["passwordHash"] = BCRYPT.into();
@@ -207,6 +207,17 @@ async fn an_import_that_stopped_goes_on_and_doubles_nobody(store: &TestStore) {
         let again = import(&app, ImportOptions { resume, ..options.clone() }).await;
         assert_eq!(again, Counts { already_there: 100, rejected: 2, ..Counts::default() });
     }
+
+    // A CSV file is gone on with too, by the columns that its first line names.
+    let rows: Vec<_> = (0..10).map(|number| format!("\"Two\nlines\",row.{number}@example.com,{BCRYPT}\n")).collect();
+    let (_folder, csv) = file("rows.csv", format!("firstName,email,passwordHash\n{}", rows.concat()));
+    let csv = ImportOptions { batch: 3, ..self::options(&csv) };
+    let mut stopped = Import::open(&app, csv.clone()).unwrap();
+    assert!(stopped.step().await.unwrap());
+    drop(stopped);
+    let counts = import(&app, ImportOptions { resume: true, ..csv }).await;
+    assert_eq!(counts, Counts { imported: 10, ..Counts::default() });
+    assert!(by_email(&app, "row.9@example.com").await.is_some());
 
     // Another file of the same name is not gone on with.
     let mut fourth = Import::open(&app, options.clone()).unwrap();

@@ -7,7 +7,8 @@
 //! seconds to wait, and costs nothing.
 //!
 //! Unknown customers, and hashes that cannot be read, are verified against nothing at the same cost. Hashes that other
-//! systems made (`foreign`) cost what their makers chose, up to about a second, until their owners sign in once.
+//! systems made (`foreign`) cost what their makers chose, up to about a second and 64 MiB besides the arena, until their
+//! owners sign in once.
 //!
 //! What it does not do: it draws no salt (chance is an argument), knows no customer, and limits nobody in particular:
 //! that is for rate limits, which look at the identifier before anything is looked up.

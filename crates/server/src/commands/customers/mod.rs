@@ -78,14 +78,14 @@ fn format_of(file: &Path) -> FileFormat {
 
 fn summary(counts: Counts, errors: &Path) -> String {
     let Counts { imported, without_password, already_there, rejected } = counts;
-    let mut text = format!("{imported} imported, {already_there} there already, {rejected} rejected");
+    let mut lines = vec![format!("{imported} imported, {already_there} there already, {rejected} rejected")];
     if without_password > 0 {
-        text.push_str(&format!("\n{without_password} of the imported have no password and must reset it"));
+        lines.push(format!("{without_password} of the imported have no password and must reset it"));
     }
     if rejected > 0 {
-        text.push_str(&format!("\nwhat was rejected, and why: {}", errors.display()));
+        lines.push(format!("what was rejected, and why: {}", errors.display()));
     }
-    text
+    lines.join("\n")
 }
 
 async fn run_export(app: &App, options: CustomersExport) -> Result<ExitCode, Complaint> {

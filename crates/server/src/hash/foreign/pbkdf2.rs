@@ -55,16 +55,16 @@ fn taken_apart(text: &str) -> Option<Pbkdf2> {
     let prf = PRFS.iter().find(|prf| prf.name == name)?;
     let [cost, salt, tag] = text::fields(rest, '$')?;
     let tag = text::bytes(tag)?;
-    let iterations = match text::number(cost) {
-        Some(iterations) => iterations,
-        None => {
-            let [iterations, length] = text::numbers(cost, ["i", "l"])?;
-            let as_said = length.is_none_or(|length| usize::try_from(length).is_ok_and(|length| length == tag.len()));
-            iterations.filter(|_| as_said)?
-        }
+    let (iterations, length) = if let Some(iterations) = text::number(cost) {
+        (Some(iterations), None)
+    } else {
+        let [iterations, length] = text::numbers(cost, ["i", "l"])?;
+        (iterations, length)
     };
+    let as_said = length.is_none_or(|length| usize::try_from(length).is_ok_and(|length| length == tag.len()));
+    let iterations = iterations.filter(|iterations| *iterations >= 1 && as_said)?;
     let salt = if of_django.is_some() { salt.as_bytes().to_vec() } else { text::bytes(salt)? };
-    (iterations >= 1).then_some(Pbkdf2 { prf, iterations, salt, tag })
+    Some(Pbkdf2 { prf, iterations, salt, tag })
 }
 
 impl Scheme for Pbkdf2 {

@@ -95,6 +95,6 @@ impl Scheme for Salted {
 }
 
 fn is_digest<D: Digest>(parts: &[&[u8]; 2], expected: &[u8]) -> bool {
-    let computed = parts.iter().fold(D::new(), |context, part| context.chain_update(part)).finalize();
+    let computed = parts.iter().fold(D::new(), D::chain_update).finalize();
     computed.as_slice().ct_eq(expected).into()
 }

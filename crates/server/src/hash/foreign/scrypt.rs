@@ -54,10 +54,11 @@ pub(super) fn read(text: &str) -> Result<Box<dyn Scheme>, UnusableHash> {
         scheme: "scrypt",
         reason: "$scrypt$ln=16,r=8,p=1$<salt>$<tag of 16 bytes or more>, $s0$e0801$.. and $7$.. are the forms",
     };
-    let taken_apart = [("$scrypt$", phc as fn(&str) -> Option<Scrypt>), ("$s0$", packed), ("$7$", crypt)]
-        .iter()
-        .find_map(|(prefix, read)| text.strip_prefix(prefix).and_then(read));
-    match taken_apart.filter(|hash| is_salt(&hash.salt) && is_tag(&hash.tag)) {
+    let taken_apart = || {
+        let in_phc = text.strip_prefix("$scrypt$").and_then(phc);
+        in_phc.or_else(|| text.strip_prefix("$s0$").and_then(packed)).or_else(|| crypt(text.strip_prefix("$7$")?))
+    };
+    match taken_apart().filter(|hash| is_salt(&hash.salt) && is_tag(&hash.tag)) {
         Some(hash) => Ok(Box::new(hash)),
         None => Err(BROKEN),
     }

@@ -108,19 +108,19 @@ fn refusal(text: &str) -> UnusableHash {
 fn published_vectors_match_and_nothing_else_does() {
     for (password, text) in VECTORS {
         let hash = foreign(text);
-        assert_eq!(verify(hash.as_ref(), password.as_bytes()), Ok(true), "{text}");
         assert_eq!(verify(hash.as_ref(), b"wrong"), Ok(false), "{text}");
+        let stored = foreign(&hash.write());
+        assert_eq!(verify(stored.as_ref(), password.as_bytes()), Ok(true), "{text}");
     }
 }
 
 #[test]
 fn what_is_stored_is_the_same_hash_in_one_form() {
-    for (password, text) in VECTORS {
+    for (_, text) in VECTORS {
         let stored = foreign(text).write();
         assert!(stored.starts_with('$') && stored.len() <= 512, "{stored}");
         let again = foreign(&stored);
         assert_eq!(again.write(), stored);
-        assert_eq!(verify(again.as_ref(), password.as_bytes()), Ok(true), "{stored}");
     }
     // Different spellings of one hash are stored as one string.
     assert_eq!(
