@@ -1,5 +1,5 @@
 //! The binary as an operator sees it: started, asked, ended, started again.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 #[path = "black_box/mod.rs"]
 #[expect(dead_code, reason = "parts of it are for other tests")]

@@ -39,6 +39,11 @@ statements! {
         sqlite: "SELECT 1 FROM project WHERE project = $1",
         postgres: "SELECT 1 FROM project WHERE project = $1 FOR UPDATE"
     };
+    // Waits for every transaction that holds it, and lets none in before this one ends.
+    CLAIM = {
+        sqlite: "SELECT 1 FROM subscription WHERE project = $1 AND id = $2",
+        postgres: "SELECT 1 FROM subscription WHERE project = $1 AND id = $2 FOR UPDATE"
+    };
     // While it is held the subscription cannot be deleted, so that nothing is written for one that is gone.
     HOLD = {
         sqlite: "SELECT 1 FROM subscription WHERE project = $1 AND id = $2",
@@ -144,6 +149,12 @@ pub fn all(tx: &mut dyn Tx, ring: &KeyRing) -> Result<Vec<Stored>, Fault> {
         let secret = row.bytes_opt(12)?.map(|sealed| ring.open(&binding(subscription.id), &sealed)).transpose()?;
         Ok(Stored { project: row.parsed(11)?, subscription, secret })
     })
+}
+
+/// Waits until no transaction [`hold`]s the subscription, and keeps others from holding it until this one ends: what is
+/// read afterwards has all that they wrote. False: it is deleted.
+pub fn claim(tx: &mut dyn Tx, project: &ProjectKey, id: SubscriptionId) -> Result<bool, Fault> {
+    Ok(query_one(tx, &CLAIM, &[project.into(), id.into()], |_| Ok(()))?.is_some())
 }
 
 /// Keeps the subscription from being deleted until the transaction ends. False: it is deleted.

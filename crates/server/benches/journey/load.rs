@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -24,14 +25,6 @@ pub struct Sent {
     pub resource: String,
     pub sequence: i64,
     pub at: std::time::Instant,
-}
-
-/// What a round of [`saturate`] came to.
-pub struct Saturated {
-    /// Changes per second.
-    pub rate: f64,
-    /// Changes.
-    pub answers: f64,
 }
 
 /// What became of the requests of an overload.
@@ -96,39 +89,48 @@ pub async fn create(api: &Arc<Api>, count: usize, clients: usize) -> Result<Vec<
     Ok(all)
 }
 
-/// So many clients, each with the next request as soon as the one before is answered, for the time of `window`.
-pub async fn saturate(
-    api: &Arc<Api>,
-    customers: &mut Vec<Customer>,
-    clients: usize,
-    window: Duration,
-) -> Result<Saturated> {
-    let end = Instant::now() + window;
-    let mut tasks = JoinSet::new();
-    for mut customer in customers.drain(..clients) {
-        let api = api.clone();
-        tasks.spawn(async move {
-            let mut answers = 0_u32;
-            loop {
-                let answer = customer.change(&api).await?;
-                if answer.status != 200 {
-                    return Err(unexpected("change a password at saturation", &answer));
+/// Clients that each send the next request as soon as the one before is answered.
+pub struct Saturation {
+    stop: Arc<AtomicBool>,
+    answers: Arc<AtomicUsize>,
+    clients: JoinSet<Result<Customer>>,
+}
+
+impl Saturation {
+    /// As many clients as there are customers.
+    pub fn start(api: &Arc<Api>, customers: impl Iterator<Item = Customer>) -> Self {
+        let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let mut clients = JoinSet::new();
+        for mut customer in customers {
+            let (api, stop, answers) = (api.clone(), stop.clone(), answers.clone());
+            clients.spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = customer.change(&api).await?;
+                    if answer.status != 200 {
+                        return Err(unexpected("change a password at saturation", &answer));
+                    }
+                    answers.fetch_add(1, Ordering::Relaxed);
                 }
-                if Instant::now() >= end {
-                    return Ok((customer, answers));
-                }
-                answers += 1;
-            }
-        });
+                Ok(customer)
+            });
+        }
+        Self { stop, answers, clients }
     }
-    let mut answers = 0;
-    while let Some(done) = tasks.join_next().await {
-        let (customer, done) = done??;
-        answers += done;
-        customers.push(customer);
+
+    /// Changes so far.
+    pub fn answers(&self) -> usize {
+        self.answers.load(Ordering::Relaxed)
     }
-    let answers = f64::from(answers);
-    Ok(Saturated { rate: answers / window.as_secs_f64(), answers })
+
+    /// Lets every client finish, and gives the customers back.
+    pub async fn finish(mut self) -> Result<Vec<Customer>> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut customers = Vec::new();
+        while let Some(customer) = self.clients.join_next().await {
+            customers.push(customer??);
+        }
+        Ok(customers)
+    }
 }
 
 /// Changes at this rate, as even as the clock; each must be done. From the moment of the answer.

@@ -30,12 +30,13 @@ use std::time::{Duration, Instant};
 use keyherald::hash::{HashOptions, bare_two_hash_loop};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use black_box::api::{Api, http_client};
 use black_box::receiver::serve;
 use black_box::server::{Launch, Server};
-use load::{Customer, Overload, Sent};
-use process::{cpu, memory_mib};
+use load::{Customer, Overload, Saturation, Sent};
+use process::{Cpu, cpu, memory_mib, process_cpu};
 use receipts::Receipts;
 use report::{count, mean, percentile, row, section};
 
@@ -64,9 +65,9 @@ impl Plan {
     fn of_arguments() -> Self {
         let seconds = Duration::from_secs;
         if std::env::args().any(|argument| argument == "--quick") {
-            Self { rounds: 2, round: seconds(2), half_load: seconds(4), overload: seconds(5) }
+            Self { rounds: 3, round: seconds(1), half_load: seconds(4), overload: seconds(5) }
         } else {
-            Self { rounds: 6, round: seconds(5), half_load: seconds(40), overload: seconds(20) }
+            Self { rounds: 12, round: seconds(3), half_load: seconds(40), overload: seconds(20) }
         }
     }
 }
@@ -131,37 +132,43 @@ impl Stage {
     async fn saturation(&self, plan: &Plan, customers: &mut Vec<Customer>) -> Result<f64> {
         let options = HashOptions::default();
         let cores = options.worker_count();
-        let (mut bare, mut rates) = (Vec::new(), Vec::new());
-        let (mut own, mut hashing, mut other, mut changes, mut seconds) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        let (mut bare, mut rates, mut bare_cpu) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut server, mut own, mut changes, mut seconds) = (Cpu::default(), Cpu::default(), 0.0, 0.0);
         for round in 1..=plan.rounds {
+            let before = process_cpu()?;
             let loops = bare_two_hash_loop(&options, cores, plan.round)?;
-            // Not measured: connections are opened, the workers' queue fills.
-            load::saturate(&self.api, customers, CLIENTS, plan.round / 10).await?;
-            let (before, own_before, begun) = (cpu(self.server.pid())?, cpu(std::process::id())?, Instant::now());
-            let done = load::saturate(&self.api, customers, CLIENTS, plan.round).await?;
-            let (after, own_after) = (cpu(self.server.pid())?, cpu(std::process::id())?);
+            bare_cpu.push((process_cpu()? - before) / (loops * plan.round.as_secs_f64()));
             bare.push(loops);
-            rates.push(done.rate);
-            own += own_after.all() - own_before.all();
-            hashing += after.of("hash-") - before.of("hash-");
-            other += after.all() - before.all() - (after.of("hash-") - before.of("hash-"));
-            changes += done.answers;
-            seconds += begun.elapsed().as_secs_f64();
-            println!("round {round}: bare loop {loops:.1}, server {:.1} changes/s", done.rate);
+
+            let load = Saturation::start(&self.api, customers.drain(..CLIENTS));
+            // Not measured: connections are opened, the workers' queue fills.
+            sleep(plan.round / 5).await;
+            let (begun, answers) = (Instant::now(), load.answers());
+            let (server_before, own_before) = (cpu(self.server.pid())?, cpu(std::process::id())?);
+            sleep(plan.round).await;
+            let (elapsed, done) = (begun.elapsed().as_secs_f64(), count(load.answers() - answers));
+            server.add(&server_before, &cpu(self.server.pid())?);
+            own.add(&own_before, &cpu(std::process::id())?);
+            customers.extend(load.finish().await?);
             self.receipts.wait_for_all(customers).await?;
+
+            rates.push(done / elapsed);
+            (changes, seconds) = (changes + done, seconds + elapsed);
+            println!("round {round}: bare loop {loops:.1}, server {:.1} changes/s", done / elapsed);
         }
-        let (rate, limit) = (mean(&rates), mean(&bare));
-        let cores = count(cores);
+        println!("the server's processor time per change in ms, by thread: {}", server.per(changes));
+        let hashing = server.of("hash");
         section(
             "saturation",
             &[
-                row("password changes", rate, "changes/s").limit(limit).at_least(0.9),
-                row("CPU of hashing per change", 1e3 * hashing / changes, "ms"),
-                row("CPU of everything else in the server per change", 1e3 * other / changes, "ms"),
-                row("CPU of the load generator", 100.0 * own / seconds / cores, "% of the machine"),
+                row("password changes", mean(&rates), "changes/s").limit(mean(&bare)).at_least(0.9),
+                row("CPU per change of the bare loop", 1e3 * mean(&bare_cpu), "ms"),
+                row("CPU per change of hashing", 1e3 * hashing / changes, "ms"),
+                row("CPU per change of the rest of the server", 1e3 * (server.all() - hashing) / changes, "ms"),
+                row("CPU of clients and receiver", 100.0 * own.all() / seconds / count(cores), "% of the machine"),
             ],
         );
-        Ok(rate)
+        Ok(mean(&rates))
     }
 
     /// Half of the capacity: changes by the clock, and some tokens beside them.

@@ -83,6 +83,10 @@ impl Counters {
         locked(&self.subscriptions).insert(subscription, gauge);
     }
 
+    pub(super) fn forget_all(&self) {
+        locked(&self.subscriptions).clear();
+    }
+
     pub(super) fn forget(&self, subscription: SubscriptionId) {
         locked(&self.subscriptions).remove(&subscription);
     }

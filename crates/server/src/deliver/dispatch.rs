@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::counters::Gauge;
 use super::lanes::{Action, Item, Lanes};
-use super::ledger::{Ledger, Rows};
+use super::ledger::{Claim, Ledger, Rows};
 use super::window::Next;
 use super::{Opened, Shared};
 use crate::destination::{Delivery, Destination};
@@ -38,8 +38,8 @@ pub(super) enum Ended {
     Stopped,
     /// The receiver said that it is gone.
     Disabled,
-    /// The subscription was deleted.
-    Deleted,
+    /// The subscription was deleted, or another dispatcher has taken it over.
+    Lost,
 }
 
 /// What a future in `work` ended with.
@@ -50,7 +50,7 @@ enum Done {
     LanePage(CustomerId, Option<(Vec<Item<Arc<Entry>>>, i64)>),
     /// A page of the log was read, up to the position; `None`: it could not be.
     LogPage(Option<(Vec<Arc<Entry>>, i64)>),
-    /// Changes were written; false: the subscription is deleted.
+    /// Changes were written; false: the subscription is lost.
     Saved(bool),
 }
 
@@ -59,6 +59,7 @@ pub(super) struct Dispatcher {
     shared: Arc<Shared>,
     stored: Arc<Stored>,
     destination: Arc<dyn Destination>,
+    claim: Claim,
     lanes: Lanes<Arc<Entry>>,
     /// Entries that are to be offered, and the position up to which they are complete.
     intake: VecDeque<Arc<Entry>>,
@@ -79,6 +80,7 @@ impl Dispatcher {
             shared,
             stored,
             destination: opened.destination.clone(),
+            claim: ledger.claim,
             intake: VecDeque::new(),
             intake_to: lanes.seen(),
             lanes,
@@ -101,7 +103,7 @@ impl Dispatcher {
             self.show();
             let wake = self.wake_at();
             tokio::select! {
-                Some(done) = self.work.next() => if !self.done(done) { return Ended::Deleted },
+                Some(done) = self.work.next() => if !self.done(done) { return Ended::Lost },
                 _ = moved.changed() => {}
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 _ = stop.changed() => {}
@@ -109,10 +111,10 @@ impl Dispatcher {
         }
         self.lanes.stop();
         let ended = if self.lanes.is_disabled() { Ended::Disabled } else { Ended::Stopped };
-        if self.finish().await { ended } else { Ended::Deleted }
+        if self.finish().await { ended } else { Ended::Lost }
     }
 
-    /// Waits for what is on its way, within limits, and writes the rest. False: the subscription is deleted.
+    /// Waits for what is on its way, within limits, and writes the rest. False: the subscription is lost.
     async fn finish(&mut self) -> bool {
         let until = Instant::now() + self.shared.settings.drain;
         while self.lanes.sending() > 0
@@ -286,10 +288,10 @@ impl Dispatcher {
         let Some(changes) = self.lanes.take_changes(all) else { return };
         self.is_saving = true;
         changes.letters.iter().for_each(|_| self.shared.counters.count_dead());
-        let (shared, stored) = (self.shared.clone(), self.stored.clone());
+        let (shared, stored, claim) = (self.shared.clone(), self.stored.clone(), self.claim);
         self.work.push(Box::pin(async move {
             let rows = loop {
-                match Rows::new(&shared, &stored, changes.clone()) {
+                match Rows::new(&shared, &stored, claim, changes.clone()) {
                     Ok(rows) => break Arc::new(rows),
                     Err(fault) => tracing::error!(fault = ?fault, "a dead letter cannot be sealed; trying again"),
                 }
@@ -305,7 +307,7 @@ impl Dispatcher {
         }));
     }
 
-    /// Tells the lanes what has ended. False: the subscription is deleted.
+    /// Tells the lanes what has ended. False: the subscription is lost.
     fn done(&mut self, done: Done) -> bool {
         match done {
             Done::Sent(customer, outcome) => {
@@ -349,7 +351,7 @@ impl Dispatcher {
     /// looked at again after a while.
     fn wake_at(&self) -> Option<Instant> {
         let (now, settings) = (self.shared.moments.now(), &self.shared.settings);
-        let wait = self.lanes.next_wake(now).map(|at| {
+        let wait = self.lanes.next_wake().map(|at| {
             let micros = u64::try_from(at.0.saturating_sub(now.0)).unwrap_or(0);
             Instant::now() + Duration::from_micros(micros).min(settings.tick)
         });

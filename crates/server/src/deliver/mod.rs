@@ -36,6 +36,7 @@ pub use counters::{Counters, Figures, Gauge};
 
 use self::dispatch::{Dispatcher, Ended};
 use self::lanes::Policy;
+use self::ledger::Claims;
 use self::window::Window;
 use crate::clock::Moments;
 use crate::destination::{self, CannotOpen, Destination, Rules};
@@ -145,6 +146,7 @@ struct Shared {
     settings: Settings,
     window: Window,
     counters: Arc<Counters>,
+    claims: Claims,
 }
 
 /// The relay. [`Relay::run`] can be started again after it ended: it goes on from what is stored.
@@ -180,8 +182,9 @@ impl Relay {
         settings: Settings,
         changed: watch::Receiver<u64>,
     ) -> Self {
-        let (window, counters) = (Window::new(settings.window_max), Arc::default());
-        Self { shared: Arc::new(Shared { store, ring, moments, settings, window, counters }), opener, changed }
+        let window = Window::new(settings.window_max);
+        let (counters, claims) = (Arc::default(), Claims::default());
+        Self { shared: Arc::new(Shared { store, ring, moments, settings, window, counters, claims }), opener, changed }
     }
 
     /// What it has done.
@@ -196,6 +199,7 @@ impl Relay {
         let mut changed = self.changed.clone();
         let mut crew =
             Crew { tail: JoinSet::new(), tasks: JoinSet::new(), running: BTreeMap::new(), unusable: BTreeSet::new() };
+        self.shared.counters.forget_all(); // of an earlier run that was dropped
         let mut look_again = true;
         loop {
             if crew.tail.is_empty() {
@@ -310,7 +314,7 @@ async fn dispatch(shared: Arc<Shared>, stored: Arc<Stored>, opened: Opened, mut 
     let ledger = loop {
         match ledger::load(&shared, &stored).await {
             Ok(Some(ledger)) => break ledger,
-            Ok(None) => return Ended::Deleted,
+            Ok(None) => return Ended::Lost,
             Err(fault) => tracing::warn!(fault = ?fault, "delivery state cannot be read; trying again"),
         }
         tokio::select! {

@@ -40,12 +40,14 @@ async fn every_customer_in_order_whatever_fails(store: &TestStore) {
         7 => failed(Cause::Throttled, None),
         _ => Outcome::Delivered,
     });
-    let relay = stage.start(to(&receiver), settings());
+    let schedule = RetrySchedule { waits: vec![Micros::SECOND; 50], ..RetrySchedule::default() };
+    let relay = stage.start(to(&receiver), Settings { schedule, ..settings() });
     let mut customers = stage.customers(8).await;
     stage.change_all(&mut customers, 5).await;
     stage.until_moving(Micros::SECOND, "everything has arrived", async || receiver.accepted() == 48).await;
     receiver.assert_in_order();
-    stage.until_moving(Micros::SECOND, "nobody is parked", async || stage.parked(id).await.is_empty()).await;
+    stage.until_quiet(&relay, id).await;
+    assert!(stage.parked(id).await.is_empty());
     assert!(relay.counters.figures().failed > 0);
     relay.stop().await;
 }
@@ -221,7 +223,8 @@ async fn an_outage_rests_the_subscription_and_everything_arrives_after_it(store:
     stage.until("it rests, with its memory full", || gauge().resting && gauge().buffered == 20).await;
     let tried = receiver.arrivals().len();
     assert!(tried < 12, "{tried} attempts");
-    assert_eq!(stage.status(id).await, SubscriptionStatus::TemporaryError);
+    let is_told = async || stage.status(id).await == SubscriptionStatus::TemporaryError;
+    stage.until_moving(0, "its status says so", is_told).await;
     is_down.store(false, Ordering::Relaxed);
     stage.until_moving(Micros::SECOND, "everything has arrived", async || receiver.accepted() == 48).await;
     receiver.assert_in_order();

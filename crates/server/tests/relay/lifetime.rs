@@ -73,7 +73,7 @@ async fn a_clean_stop_repeats_nothing(store: &TestStore) {
     let stage = Stage::new(store).await;
     stage.subscribe(&[]).await;
     let receiver = Scripted::healthy();
-    let never = Settings { save_every: std::time::Duration::from_secs(3600), ..settings() };
+    let never = Settings { save_every: std::time::Duration::from_hours(1), ..settings() };
     let mut customers = stage.customers(3).await;
     for round in 1..=3 {
         let relay = stage.start(to(&receiver), never.clone());

@@ -1,5 +1,6 @@
 //! The relay is dropped at arbitrary points and started again on the same store.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use keyherald_store::each_engine;
 use keyherald_store::testing::TestStore;
 
 use crate::scripted::{Scripted, temporary, to};
-use crate::stage::{Stage, settings};
+use crate::stage::{RunningRelay, Stage, settings};
 
 each_engine! {
     nothing_is_lost_and_the_order_is_kept,
@@ -45,8 +46,9 @@ async fn one_life(stage: &Stage, seed: u8) {
         ..settings()
     };
     let mut customers = stage.customers(4).await;
+    let relay_of_lives = Arc::new(stage.relay(to(&receiver), settings));
     for _ in 0..5 {
-        let relay = stage.start(to(&receiver), settings.clone());
+        let relay = RunningRelay::of(&relay_of_lives);
         stage.change_all(&mut customers, 2).await;
         for _ in 0..chance.number() % 12 {
             stage.clock.advance(Micros::SECOND);
@@ -54,19 +56,21 @@ async fn one_life(stage: &Stage, seed: u8) {
         }
         relay.drop_where_it_is().await;
     }
-    let relay = stage.start(to(&receiver), settings);
-    stage.until_moving(Micros::SECOND, "everything has arrived", async || receiver.accepted() == 44).await;
+    let relay = RunningRelay::of(&relay_of_lives);
+    stage.change_all(&mut customers, 1).await;
+    stage.until_moving(Micros::SECOND, "everything has arrived", async || receiver.accepted() == 48).await;
     receiver.assert_in_order();
     // What was accepted in an earlier life may be sent, and fail, once more.
-    stage.until_moving(Micros::SECOND, "nobody is parked", async || stage.parked(id).await.is_empty()).await;
+    stage.until_quiet(&relay, id).await;
     relay.stop().await;
     let after = receiver.arrivals().len();
     let relay = stage.start(to(&receiver), settings_of_last());
     stage.change(&mut customers[0]).await;
-    stage.until("the last has arrived", || receiver.accepted() == 45).await;
+    stage.until("the last has arrived", || receiver.accepted() == 49).await;
     relay.stop().await;
     let last = receiver.arrivals().split_off(after);
-    assert!(last.iter().all(|arrival| arrival.sequence == 12), "a clean stop repeats nothing");
+    let sequences: Vec<i64> = last.iter().map(|arrival| arrival.sequence).collect();
+    assert!(sequences.iter().all(|sequence| *sequence == 13), "a clean stop repeats nothing: {sequences:?}");
     stage.unsubscribe(id).await;
 }
 

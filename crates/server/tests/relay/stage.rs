@@ -161,14 +161,9 @@ impl Stage {
         Relay::new(self.store.clone(), self.ring.clone(), self.moments.clone(), opener, settings, changed)
     }
 
-    /// Starts a relay.
+    /// Starts a new relay.
     pub fn start(&self, opener: Opener, settings: Settings) -> RunningRelay {
-        let relay = self.relay(opener, settings);
-        let (stop, stopped) = oneshot::channel::<()>();
-        let counters = relay.counters();
-        let mut task = JoinSet::new();
-        task.spawn(async move { relay.run(async { drop(stopped.await) }).await });
-        RunningRelay { task, stop, counters }
+        RunningRelay::of(&Arc::new(self.relay(opener, settings)))
     }
 
     pub async fn status(&self, id: SubscriptionId) -> SubscriptionStatus {
@@ -207,6 +202,16 @@ impl Stage {
         assert!(waited.await.is_ok(), "waited for too long until {what}; now {:?}", self.clock.now());
     }
 
+    /// Waits until the subscription has nothing left to do, in memory and in the store, moving the clock on.
+    pub async fn until_quiet(&self, relay: &RunningRelay, id: SubscriptionId) {
+        let is_quiet = async || {
+            let end = self.store.read(log::last_position).await.unwrap();
+            let gauge = relay.counters.figures().subscriptions.get(&id).copied().unwrap_or_default();
+            gauge.seen == end && gauge.buffered == 0 && gauge.parked == 0 && self.parked(id).await.is_empty()
+        };
+        self.until_moving(Micros::SECOND, "it is quiet", is_quiet).await;
+    }
+
     pub async fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
         self.until_moving(0, what, async || is_so()).await;
     }
@@ -219,13 +224,22 @@ pub struct RunningRelay {
 }
 
 impl RunningRelay {
+    /// Runs a relay, perhaps not for the first time.
+    pub fn of(relay: &Arc<Relay>) -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (counters, relay) = (relay.counters(), relay.clone());
+        let mut task = JoinSet::new();
+        task.spawn(async move { relay.run(async { drop(stopped.await) }).await });
+        Self { task, stop, counters }
+    }
+
     /// An orderly stop.
     pub async fn stop(mut self) {
         self.stop.send(()).unwrap();
         self.task.join_next().await.unwrap().unwrap();
     }
 
-    /// As if the process had died, but for writes that the store has taken already.
+    /// Drops it at once: the store may still have writes of it.
     pub async fn drop_where_it_is(mut self) {
         self.task.abort_all();
         assert!(self.task.join_next().await.unwrap().is_err());
