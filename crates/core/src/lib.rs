@@ -20,6 +20,7 @@ pub mod delete;
 pub mod delivery;
 pub mod filter;
 pub mod id;
+pub mod import;
 pub mod initiator;
 pub mod message;
 pub mod refusal;

@@ -3,17 +3,19 @@
 use keyherald_core::Ctx;
 use keyherald_core::change::PasswordSet;
 use keyherald_core::create::Created;
+use keyherald_core::credential::PasswordHash;
 use keyherald_core::customer::{Customer, Profile, fold_email};
 use keyherald_core::delete::Deleted;
 use keyherald_core::filter::Kind;
 use keyherald_core::id::{CustomerId, Key, ProjectKey};
+use keyherald_core::import::{Imported, Record};
 use keyherald_core::refusal::UniqueField;
 use keyherald_core::seal::KeyRing;
 
 use crate::fault::FaultKind;
 use crate::filter::Column;
 use crate::listing::Source;
-use crate::tx::{Row, query_one};
+use crate::tx::{Row, query_all, query_one};
 use crate::{Fault, Listing, Page, Tx, Value, credential, log, session, statements, token};
 
 macro_rules! columns {
@@ -55,6 +57,10 @@ statements! {
     TAKEN_EMAIL = "SELECT 1 FROM customer WHERE project = $1 AND email_folded = $2";
     TAKEN_KEY = "SELECT 1 FROM customer WHERE project = $1 AND key = $2";
     TAKEN_NUMBER = "SELECT 1 FROM customer WHERE project = $1 AND customer_number = $2";
+    BY_CUSTOMER_NUMBER = (concat!(selected!(), "WHERE c.project = $1 AND c.customer_number = $2"));
+    AFTER = (concat!(selected!(), "WHERE c.project = $1 AND c.id > $2 ORDER BY c.id LIMIT $3"));
+    HASHES_BETWEEN = "SELECT customer_id, hash FROM credential
+                   WHERE project = $1 AND customer_id >= $2 AND customer_id <= $3 ORDER BY customer_id";
 }
 
 /// The customer with this id.
@@ -250,5 +256,65 @@ pub(crate) fn read(row: &dyn Row) -> Result<Customer, Fault> {
         is_email_verified: row.flag(13)?,
         profile: row.json::<Profile>(14)?,
         password_tail: row.text_opt(15)?,
+    })
+}
+
+/// The customer that has a value which only one customer may have, if it is the one of this record.
+pub fn by_unique(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    field: UniqueField,
+    record: &Record,
+) -> Result<Option<Customer>, Fault> {
+    match (field, &record.key, &record.customer_number) {
+        (UniqueField::Email, ..) => by_email(tx, project, &record.email),
+        (UniqueField::Key, Some(key), _) => by_key(tx, project, key),
+        (UniqueField::CustomerNumber, _, Some(number)) => {
+            query_one(tx, &BY_CUSTOMER_NUMBER, &[project.into(), number.into()], read)
+        }
+        (UniqueField::Key | UniqueField::CustomerNumber, ..) => Ok(None),
+    }
+}
+
+/// Writes an imported customer, its key for personal rows, its credential and, if it is announced, its first message.
+pub fn import(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    imported: &Imported,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    let id = imported.customer.id;
+    insert_row(tx, project, &imported.customer)?;
+    log::put_customer_key(tx, ring, project, id, imported.data_key, ctx)?;
+    if let Some(hash) = &imported.hash {
+        credential::put(tx, project, id, hash, ctx.now)?;
+    }
+    match &imported.message {
+        Some(message) => log::append(tx, ring, project, message, ctx),
+        None => Ok(()),
+    }
+}
+
+/// The customers after `after` in the order of their ids, at most `limit`.
+pub fn after(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    after: Option<CustomerId>,
+    limit: i64,
+) -> Result<Vec<Customer>, Fault> {
+    let after = after.map(|id| id.to_string()).unwrap_or_default();
+    query_all(tx, &AFTER, &[project.into(), after.into(), limit.into()], read)
+}
+
+/// The hashes of the customers from one id to another, in the order of their ids.
+pub fn hashes_between(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    (first, last): (CustomerId, CustomerId),
+) -> Result<Vec<(CustomerId, PasswordHash)>, Fault> {
+    query_all(tx, &HASHES_BETWEEN, &[project.into(), first.into(), last.into()], |row| {
+        let hash = PasswordHash::parse(&row.text(1)?).map_err(|_| Fault::corrupt("a stored hash is not a PHC string"));
+        Ok((row.parsed(0)?, hash?))
     })
 }

@@ -1,6 +1,7 @@
 //! What the commands do. `main.rs` parses and calls; what takes more than a few lines has a file here.
 
 mod client;
+pub mod customers;
 mod migrate;
 mod tail;
 
@@ -43,6 +44,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Complaint> {
         }
         Command::Migrate(options) => on_runtime(migrate::run(load(&options.file, Purpose::Maintain)?, options.status)),
         Command::Client(command) => on_runtime(client::run(command)),
+        Command::Customers(command) => on_runtime(customers::run(command)),
         Command::Messages(Messages::Tail(options)) => on_runtime(tail::run(options)),
     }
 }

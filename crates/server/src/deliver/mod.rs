@@ -166,7 +166,7 @@ struct Running {
 /// The dispatchers and the tail.
 struct Crew {
     tail: JoinSet<()>,
-    tasks: JoinSet<(SubscriptionId, Ended)>,
+    tasks: JoinSet<Ended>,
     running: BTreeMap<SubscriptionId, Running>,
     /// Subscriptions that could not be opened, so that it is said once.
     unusable: BTreeSet<SubscriptionId>,
@@ -270,13 +270,14 @@ impl Relay {
         let (stop, stopped) = watch::channel(false);
         let stored = Arc::new(stored);
         let of_task = stored.clone();
-        let task = crew.tasks.spawn(async move { (id, dispatch(shared, of_task, opened, stopped).await) });
+        let task = crew.tasks.spawn(dispatch(shared, of_task, opened, stopped));
         crew.running.insert(id, Running { stored, task, stop });
         Ok(())
     }
 
-    /// Whether subscriptions should be looked at again at once: not after a panic, which would come again.
-    fn ended(&self, crew: &mut Crew, ended: Result<(Id, (SubscriptionId, Ended)), JoinError>) -> bool {
+    /// Whether subscriptions should be looked at again at once: only if one has stopped because it has changed. What
+    /// ended for another reason would end again.
+    fn ended(&self, crew: &mut Crew, ended: Result<(Id, Ended), JoinError>) -> bool {
         let task = match &ended {
             Ok((task, _)) => *task,
             Err(error) => error.id(),
@@ -286,17 +287,15 @@ impl Relay {
         crew.running.remove(&id);
         self.shared.counters.forget(id);
         match ended {
-            Ok((_, (_, Ended::Disabled))) => {
+            Ok((_, Ended::Stopped)) => return true,
+            Ok((_, Ended::Disabled)) => {
                 tracing::warn!(subscription = %id, "delivery has stopped until the subscription is changed");
-                false
             }
-            Ok(_) => true,
-            Err(error) if error.is_cancelled() => true,
-            Err(_) => {
-                tracing::error!(subscription = %id, "a dispatcher panicked; it is started again");
-                false
-            }
+            Ok((_, Ended::Lost)) => {}
+            Err(error) if error.is_cancelled() => {}
+            Err(_) => tracing::error!(subscription = %id, "a dispatcher panicked; it is started again"),
         }
+        false
     }
 
     async fn stop(&self, mut crew: Crew) {

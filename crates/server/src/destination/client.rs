@@ -48,7 +48,9 @@ pub fn http_client_with(settings: &ClientSettings, lookup: Arc<dyn Lookup>) -> R
         .connect_timeout(settings.connect_timeout)
         .timeout(settings.attempt_timeout)
         .pool_max_idle_per_host(settings.idle_max)
-        .pool_idle_timeout(Duration::from_mins(1))
+        // Shorter than the five seconds after which common servers close: a request on a connection that is just being
+        // closed fails, and waits for its retry.
+        .pool_idle_timeout(Duration::from_secs(4))
         .tls_backend_preconfigured(tls()?)
         .build()?;
     Ok(client)

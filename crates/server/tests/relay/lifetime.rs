@@ -1,8 +1,11 @@
 //! Subscriptions come and go, fall behind and catch up.
 
+use std::time::Duration;
+
 use keyherald::deliver::Settings;
 use keyherald_store::testing::TestStore;
 use keyherald_store::{Sql, each_engine, tx};
+use tokio::task::JoinSet;
 
 use crate::scripted::{Scripted, to};
 use crate::stage::{Stage, settings};
@@ -12,6 +15,9 @@ each_engine! {
     a_deleted_subscription_gets_nothing_more_and_leaves_nothing,
     who_is_far_behind_catches_up,
     a_clean_stop_repeats_nothing,
+    a_stop_waits_for_what_is_on_its_way,
+    a_stop_does_not_wait_for_ever,
+    a_subscription_of_another_process_is_noticed,
 }
 
 async fn a_new_subscription_gets_only_what_comes_later(store: &TestStore) {
@@ -73,7 +79,7 @@ async fn a_clean_stop_repeats_nothing(store: &TestStore) {
     let stage = Stage::new(store).await;
     stage.subscribe(&[]).await;
     let receiver = Scripted::healthy();
-    let never = Settings { save_every: std::time::Duration::from_hours(1), ..settings() };
+    let never = Settings { save_every: Duration::from_hours(1), ..settings() };
     let mut customers = stage.customers(3).await;
     for round in 1..=3 {
         let relay = stage.start(to(&receiver), never.clone());
@@ -83,4 +89,55 @@ async fn a_clean_stop_repeats_nothing(store: &TestStore) {
     }
     assert_eq!(receiver.arrivals().len(), 12);
     receiver.assert_in_order();
+}
+
+async fn a_stop_waits_for_what_is_on_its_way(store: &TestStore) {
+    let stage = Stage::new(store).await;
+    stage.subscribe(&[]).await;
+    let receiver = Scripted::healthy();
+    receiver.hold(true);
+    let relay = stage.start(to(&receiver), settings());
+    let mut customers = stage.customers(2).await;
+    stage.change_all(&mut customers, 1).await;
+    stage.until("they are on their way", || receiver.sending().len() == 2).await;
+    let mut stopping = JoinSet::new();
+    stopping.spawn(relay.stop());
+    receiver.hold(false);
+    stopping.join_next().await.unwrap().unwrap();
+    assert!(receiver.accepted() >= 2);
+    let relay = stage.start(to(&receiver), settings());
+    stage.until("everything has arrived", || receiver.accepted() == 4).await;
+    relay.stop().await;
+    assert_eq!(receiver.arrivals().len(), 4, "nothing came twice");
+}
+
+async fn a_stop_does_not_wait_for_ever(store: &TestStore) {
+    let stage = Stage::new(store).await;
+    stage.subscribe(&[]).await;
+    let receiver = Scripted::healthy();
+    receiver.hold(true);
+    let hasty = Settings { drain: Duration::from_millis(30), ..settings() };
+    let relay = stage.start(to(&receiver), hasty.clone());
+    stage.customers(2).await;
+    stage.until("they are on their way", || receiver.sending().len() == 2).await;
+    relay.stop().await;
+    assert!(receiver.arrivals().is_empty() && receiver.sending().is_empty());
+    receiver.hold(false);
+    let relay = stage.start(to(&receiver), hasty);
+    stage.until("they are sent again", || receiver.accepted() == 2).await;
+    relay.stop().await;
+}
+
+async fn a_subscription_of_another_process_is_noticed(store: &TestStore) {
+    let stage = Stage::new(store).await;
+    let receiver = Scripted::healthy();
+    let relay = stage.start(to(&receiver), settings());
+    let mut customers = stage.customers(1).await;
+    let other = Stage::new(store).await; // tells its own relays, of which there are none
+    let id = other.subscribe(&[]).await.id;
+    stage.change_all(&mut customers, 1).await;
+    stage.until("it has arrived", || receiver.accepted() == 1).await;
+    other.unsubscribe(id).await;
+    stage.until("it is forgotten", || relay.counters.figures().subscriptions.is_empty()).await;
+    relay.stop().await;
 }
