@@ -199,13 +199,13 @@ pub async fn tokens_by_the_clock(
 }
 
 /// Changes at this rate, whatever the answers.
-pub async fn overload(api: &Arc<Api>, customers: Vec<Customer>, rate: f64, window: Duration) -> Result<Overload> {
+pub async fn overload(api: &Arc<Api>, customers: &mut Vec<Customer>, rate: f64, window: Duration) -> Result<Overload> {
     let mut clock = Clock::start(rate, window);
     let (begin, end) = (clock.begun + window / 4, clock.end);
     let mut counted = 0.0;
     let mut run = Overload::default();
     let mut tasks = JoinSet::new();
-    let mut free: VecDeque<Customer> = customers.into();
+    let mut free: VecDeque<Customer> = customers.drain(..).collect();
     let mut note = |run: &mut Overload, done: Done| -> Option<Customer> {
         let Done { customer, asked, answered, answer } = done;
         match answer {
@@ -244,8 +244,9 @@ pub async fn overload(api: &Arc<Api>, customers: Vec<Customer>, rate: f64, windo
         });
     }
     while let Some(done) = tasks.join_next().await {
-        note(&mut run, done?);
+        free.extend(note(&mut run, done?));
     }
+    customers.extend(free);
     run.goodput = counted / (end - begin).as_secs_f64();
     run.waits.sort_by(f64::total_cmp);
     Ok(run)

@@ -1,7 +1,8 @@
 //! What the kernel says about a process: its memory, and the processor time of its threads.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::time::Instant;
+use std::{fmt, fs};
 
 use crate::Result;
 
@@ -39,7 +40,7 @@ pub fn process_cpu() -> Result<f64> {
 
 /// Processor time of each kind of thread so far, in seconds. Threads are of one kind if their names differ only in a
 /// number at the end.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Cpu(BTreeMap<String, f64>);
 
 impl Cpu {
@@ -53,31 +54,70 @@ impl Cpu {
         self.0.get(kind).copied().unwrap_or_default()
     }
 
+    /// Of the threads of a process that live now.
+    fn read(pid: u32) -> Result<Self> {
+        let mut kinds = Self::default();
+        for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let folder = entry?.path();
+            // A thread that has just ended is not there any more.
+            let read = |file: &str| fs::read_to_string(folder.join(file));
+            let (Ok(name), Ok(schedule)) = (read("comm"), read("schedstat")) else { continue };
+            let nanoseconds: f64 = schedule.split(' ').next().unwrap_or_default().parse()?;
+            let kind = name.trim().trim_end_matches(|end: char| end.is_ascii_digit() || end == '-');
+            *kinds.0.entry(kind.to_owned()).or_default() += nanoseconds / 1e9;
+        }
+        Ok(kinds)
+    }
+
     /// What was used between `before` and `after` comes on top.
-    pub fn add(&mut self, before: &Self, after: &Self) {
+    fn add(&mut self, before: &Self, after: &Self) {
         for (kind, seconds) in &after.0 {
             *self.0.entry(kind.clone()).or_default() += seconds - before.of(kind);
         }
     }
+}
 
-    /// Each kind that used more than nothing, in milliseconds per `count`.
-    pub fn per(&self, count: f64) -> String {
-        let shares = self.0.iter().map(|(kind, seconds)| (kind, 1e3 * seconds / count)).filter(|(_, ms)| *ms >= 0.001);
-        shares.map(|(kind, ms)| format!("{kind} {ms:.3}")).collect::<Vec<_>>().join(", ")
+/// The state of things at one moment.
+pub struct Meter {
+    pid: u32,
+    at: Instant,
+    server: Cpu,
+    own: Cpu,
+}
+
+impl Meter {
+    pub fn read(pid: u32) -> Result<Self> {
+        Ok(Self { pid, at: Instant::now(), server: Cpu::read(pid)?, own: Cpu::read(std::process::id())? })
     }
 }
 
-/// Processor time of the threads that live now.
-pub fn cpu(pid: u32) -> Result<Cpu> {
-    let mut kinds = Cpu::default();
-    for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let folder = entry?.path();
-        // A thread that has just ended is not there any more.
-        let read = |file: &str| fs::read_to_string(folder.join(file));
-        let (Ok(name), Ok(schedule)) = (read("comm"), read("schedstat")) else { continue };
-        let nanoseconds: f64 = schedule.split(' ').next().unwrap_or_default().parse()?;
-        let kind = name.trim().trim_end_matches(|end: char| end.is_ascii_digit() || end == '-');
-        *kinds.0.entry(kind.to_owned()).or_default() += nanoseconds / 1e9;
+/// What was used, over one or several stretches of time.
+#[derive(Default)]
+pub struct Usage {
+    /// By the server, and by this process.
+    pub server: Cpu,
+    pub own: Cpu,
+    pub seconds: f64,
+    /// Requests that were answered.
+    pub requests: f64,
+}
+
+impl Usage {
+    /// Adds the time since `meter` was read, and returns it in seconds.
+    pub fn add(&mut self, meter: &Meter, requests: f64) -> Result<f64> {
+        let now = Meter::read(meter.pid)?;
+        let seconds = (now.at - meter.at).as_secs_f64();
+        self.server.add(&meter.server, &now.server);
+        self.own.add(&meter.own, &now.own);
+        self.seconds += seconds;
+        self.requests += requests;
+        Ok(seconds)
     }
-    Ok(kinds)
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "processor time per answer in ms: clients and receiver {:.3}", 1e3 * self.own.all() / self.requests)?;
+        self.server.0.iter().try_for_each(|(kind, seconds)| write!(f, ", {kind} {:.3}", 1e3 * seconds / self.requests))
+    }
 }
