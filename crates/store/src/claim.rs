@@ -9,7 +9,7 @@
 //! Who gives an address up takes no lock: until that is committed, others find it taken, which it is.
 
 use keyherald_core::customer::{Claims, Customer, fold_email};
-use keyherald_core::id::{CustomerId, ProjectKey};
+use keyherald_core::id::{CustomerId, Key, ProjectKey};
 use keyherald_core::refusal::UniqueField;
 
 use crate::fault::FaultKind;
@@ -98,7 +98,7 @@ pub(crate) fn put(tx: &mut dyn Tx, project: &ProjectKey, customer: &Customer) ->
     let everywhere = [EVERYWHERE];
     let stores: Vec<&str> = match &customer.stores[..] {
         [] => everywhere.to_vec(),
-        stores => stores.iter().map(|store| store.as_str()).collect(),
+        stores => stores.iter().map(Key::as_str).collect(),
     };
     for store in stores {
         let args = [project.into(), fold_email(&customer.email).into(), store.into(), customer.id.into()];

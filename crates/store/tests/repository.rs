@@ -1,5 +1,5 @@
 //! What the repository functions promise, on both engines.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use keyherald_core::change::{self, PasswordSet};
 use keyherald_core::create::{self, AddressUse, Created};
@@ -10,6 +10,7 @@ use keyherald_core::initiator::Initiator;
 use keyherald_core::message::Content;
 use keyherald_core::refusal::UniqueField;
 use keyherald_core::seal::{KeyRing, SealingKey};
+use keyherald_core::secret::TokenValue;
 use keyherald_core::shop::Known;
 use keyherald_core::token::{self, TokenCreated, TokenKind};
 use keyherald_core::{Ctx, Micros, Refusal, delete};
@@ -280,7 +281,7 @@ async fn what_is_personal_is_sealed(store: &TestStore) {
 async fn a_token_value_is_forgotten_with_its_token(store: &TestStore) {
     let customer = created(store, 1, "ada@example.com").await;
     let token = token_of(store, 2, &customer, 5).await;
-    let shown = |entries: &[log::Entry]| entries[1].message.secret.as_ref().map(|value| value.digest());
+    let shown = |entries: &[log::Entry]| entries[1].message.secret.as_ref().map(TokenValue::digest);
     let before = shown(&messages(store, NOW).await);
     assert!(before.is_some_and(|digest| digest == token.value.digest()));
     changed(store, 3, &customer).await;

@@ -32,3 +32,10 @@ DROP INDEX customer_by_email;
 CREATE INDEX customer_by_folded_email ON customer (project, email_folded);
 
 CREATE INDEX dead_letter_customer ON dead_letter (project, customer_id);
+
+-- Erased customers of whom unused parts of pages may still hold something, until the file was rewritten. (Only SQLite's.)
+CREATE TABLE erasure (
+    project TEXT COLLATE "C" NOT NULL,
+    customer_id TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (project, customer_id)
+);

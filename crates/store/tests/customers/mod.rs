@@ -63,21 +63,22 @@ pub fn draft(email: &str, stores: &[&str]) -> create::Command {
     }
 }
 
-pub async fn create(store: &Store, ctx: &Ctx, draft: create::Command) -> Result<Customer, Refusal> {
-    let make = move |tx: &mut dyn Tx, ctx: &mut Ctx| -> Result<Result<Customer, Refusal>, Fault> {
-        let known = shops::known(tx, &demo(), &draft.stores)?;
-        let taken = match draft.claims(&known) {
-            Ok(claims) => claim::take(tx, &demo(), &claims, None)?,
-            Err(_) => None,
-        };
-        let created = match create::decide(&draft, &known, taken, Some(hash("aaaa")), ctx) {
-            Ok(created) => created,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        customer::create(tx, &ring(), &demo(), &created, ctx)?;
-        Ok(Ok(created.customer))
+pub fn create_in(tx: &mut dyn Tx, ctx: &mut Ctx, draft: &create::Command) -> Result<Result<Customer, Refusal>, Fault> {
+    let known = shops::known(tx, &demo(), &draft.stores)?;
+    let taken = match draft.claims(&known) {
+        Ok(claims) => claim::take(tx, &demo(), &claims, None)?,
+        Err(_) => None,
     };
-    store.write(ctx, make).await.unwrap()
+    let created = match create::decide(draft, &known, taken, Some(hash("aaaa")), ctx) {
+        Ok(created) => created,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    customer::create(tx, &ring(), &demo(), &created, ctx)?;
+    Ok(Ok(created.customer))
+}
+
+pub async fn create(store: &Store, ctx: &Ctx, draft: create::Command) -> Result<Customer, Refusal> {
+    store.write(ctx, move |tx, ctx| create_in(tx, ctx, &draft)).await.unwrap()
 }
 
 /// A customer that can be created.
@@ -86,39 +87,46 @@ pub async fn created(store: &Store, seed: u64, email: &str, stores: &[&str]) -> 
 }
 
 /// Updates from whatever version the customer has.
-pub async fn update(store: &Store, ctx: &Ctx, id: CustomerId, actions: Vec<Action>) -> Result<Customer, Refusal> {
-    let change = move |tx: &mut dyn Tx, ctx: &mut Ctx| -> Result<Result<Customer, Refusal>, Fault> {
-        let Some(locked) = customer::lock(tx, &demo(), id)? else {
-            return Ok(Err(Refusal::CustomerNotFound(Lookup::Id)));
-        };
-        let by = Initiator { external_user_id: Some("agent".into()), ..Initiator::default() };
-        let command = update::Command { version: locked.version, actions: actions.clone(), by };
-        let known = shops::known(tx, &demo(), &command.stores())?;
-        let taken = match update::admit(&locked, &command, &known, ctx) {
-            Ok(Some(claims)) => claim::take(tx, &demo(), &claims, Some(id))?,
-            Ok(None) => None,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        match update::decide(&locked, &command, &Found { known, taken }, Some(hash("uuuu")), ctx) {
-            Ok(updated) => {
-                customer::update(tx, &ring(), &demo(), &updated, ctx)?;
-                Ok(Ok(updated.customer))
-            }
-            Err(refusal) => Ok(Err(refusal)),
-        }
+pub fn update_in(
+    tx: &mut dyn Tx,
+    ctx: &mut Ctx,
+    id: CustomerId,
+    actions: &[Action],
+) -> Result<Result<Customer, Refusal>, Fault> {
+    let Some(locked) = customer::lock(tx, &demo(), id)? else {
+        return Ok(Err(Refusal::CustomerNotFound(Lookup::Id)));
     };
-    store.write(ctx, change).await.unwrap()
+    let by = Initiator { external_user_id: Some("agent".into()), ..Initiator::default() };
+    let command = update::Command { version: locked.version, actions: actions.to_vec(), by };
+    let known = shops::known(tx, &demo(), &command.stores())?;
+    let taken = match update::admit(&locked, &command, &known, ctx) {
+        Ok(Some(claims)) => claim::take(tx, &demo(), &claims, Some(id))?,
+        Ok(None) => None,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    match update::decide(&locked, &command, &Found { known, taken }, Some(hash("uuuu")), ctx) {
+        Ok(updated) => {
+            customer::update(tx, &ring(), &demo(), &updated, ctx)?;
+            Ok(Ok(updated.customer))
+        }
+        Err(refusal) => Ok(Err(refusal)),
+    }
+}
+
+pub async fn update(store: &Store, ctx: &Ctx, id: CustomerId, actions: Vec<Action>) -> Result<Customer, Refusal> {
+    store.write(ctx, move |tx, ctx| update_in(tx, ctx, id, &actions)).await.unwrap()
+}
+
+pub fn delete_in(tx: &mut dyn Tx, ctx: &mut Ctx, id: CustomerId, data_erasure: bool) -> Result<(), Fault> {
+    let locked = customer::lock(tx, &demo(), id)?.unwrap();
+    let by = Initiator { external_user_id: Some("agent".into()), ..Initiator::default() };
+    let command = delete::Command { version: locked.version, data_erasure, by };
+    let deleted = delete::decide(&locked, &command, ctx).ok().unwrap();
+    customer::delete(tx, &ring(), &demo(), &deleted, ctx)
 }
 
 pub async fn delete(store: &Store, ctx: &Ctx, id: CustomerId, data_erasure: bool) {
-    let remove = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-        let locked = customer::lock(tx, &demo(), id)?.unwrap();
-        let by = Initiator { external_user_id: Some("agent".into()), ..Initiator::default() };
-        let command = delete::Command { version: locked.version, data_erasure, by };
-        let deleted = delete::decide(&locked, &command, ctx).ok().unwrap();
-        customer::delete(tx, &ring(), &demo(), &deleted, ctx)
-    };
-    store.write(ctx, remove).await.unwrap();
+    store.write(ctx, move |tx, ctx| delete_in(tx, ctx, id, data_erasure)).await.unwrap();
 }
 
 pub async fn token_of(store: &Store, seed: u64, customer: &Customer, kind: TokenKind) -> TokenCreated {
