@@ -7,7 +7,8 @@
 //! **Unused parts of pages.** SQLite overwrites what it deletes (`secure_delete`), but not what it leaves behind when it
 //! moves a row from one page to another, so an old copy can outlive its row; PostgreSQL overwrites nothing. For SQLite an
 //! erased customer is noted until [`Store::scrub`](crate::Store::scrub) has rewritten the file. On PostgreSQL that is
-//! `VACUUM FULL`, which locks tables and is therefore for operators to run.
+//! `VACUUM (FULL, ANALYZE)`, which locks tables and is therefore for operators to run; until then the table's statistics
+//! may hold samples of columns, too. Archived logs and backups keep what they have.
 //!
 //! A dead letter may be on its way from memory while this happens: it is written under a lock on the customer's key, and
 //! without its body if the key is gone (`delivery::put_dead_letter`).

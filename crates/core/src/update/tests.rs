@@ -1,3 +1,5 @@
+//! Rules of single actions, then properties of any list of them.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
