@@ -40,8 +40,8 @@ fn told(content: Content, personal: Personal) -> String {
     Value::from(super::content(&message(content, Some(personal))).unwrap()).to_string()
 }
 
-fn store(keys: &[&str]) -> Option<Vec<Key>> {
-    Some(keys.iter().map(|key| key.parse().unwrap()).collect())
+fn store(keys: &[&str]) -> Vec<Key> {
+    keys.iter().map(|key| key.parse().unwrap()).collect()
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn types_about_email_addresses_and_stores() {
     let both = Personal { email: Some("n@x".into()), old_email: Some("o@x".into()), ..Personal::default() };
     assert_eq!(told(Content::CustomerEmailChanged, both), r#"{"email":"n@x","oldEmail":"o@x"}"#);
     assert_eq!(told(Content::CustomerEmailVerified, Personal::default()), "{}");
-    let stores = Personal { stores: store(&["shop-a"]), old_stores: store(&[]), ..Personal::default() };
+    let stores = Personal { stores: Some(store(&["shop-a"])), old_stores: Some(store(&[])), ..Personal::default() };
     assert_eq!(
         told(Content::CustomerStoresSet, stores),
         r#"{"stores":[{"typeId":"store","key":"shop-a"}],"oldStores":[]}"#
@@ -157,7 +157,7 @@ fn a_customer_names_its_stores() {
         authentication_mode: AuthenticationMode::ExternalAuth,
         is_email_verified: true,
         password_tail: None,
-        stores: store(&["shop-a", "shop-b"]).unwrap(),
+        stores: store(&["shop-a", "shop-b"]),
         profile: Profile::default(),
     };
     let shown = super::customer(&customer);
