@@ -15,13 +15,24 @@ pub enum Outcome {
         reason: String,
         /// The receiver asked for this many seconds of rest.
         retry_after_s: Option<u32>,
-        /// The receiver is overloaded: slow down the whole destination, not only this lane.
-        throttled: bool,
+        /// Whose fault it seems to be.
+        cause: Cause,
     },
     /// The receiver said that it is gone for good: stop, keep what is left.
     Gone,
     /// The message cannot be rendered any more: its personal data was erased.
     Erased,
+}
+
+/// What a failed attempt says about the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Not reached, no answer in time, or an error of the receiver's own.
+    Temporary,
+    /// The receiver is overloaded: if it says for how long, the whole destination rests, not only this lane.
+    Throttled,
+    /// The receiver, or a rule of ours, refuses what we send or where: somebody must change a setting.
+    Refused,
 }
 
 /// What to do when a message has used up its attempts.
@@ -67,6 +78,12 @@ impl RetrySchedule {
         let jitter = if spread == 0 { 0 } else { i64::try_from(ctx.number() % (spread + 1)).unwrap_or(0) };
         let asked = retry_after_s.map_or(0, |seconds| i64::from(seconds).saturating_mul(Micros::SECOND));
         Some(ctx.now.plus((wait + jitter).max(asked.min(self.retry_after_max))))
+    }
+
+    /// The same for a destination that is never given up: the last wait repeats.
+    pub fn next_for_ever(&self, failed: u32, retry_after_s: Option<u32>, ctx: &mut Ctx) -> Micros {
+        let last = u32::try_from(self.waits.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        self.next(failed.min(last), retry_after_s, ctx).unwrap_or(ctx.now)
     }
 }
 
@@ -127,14 +144,27 @@ impl Breaker {
 
     /// Whether a send may start at `now`. Asking for it takes the probe's place when one is due.
     pub fn admit(&mut self, now: Micros) -> Admission {
+        let admission = self.peek(now);
+        if let (Admission::Probe, BreakerState::Open { rest, .. }) = (admission, self.state) {
+            self.state = BreakerState::Probing { rest };
+        }
+        admission
+    }
+
+    /// What [`Breaker::admit`] would answer.
+    pub fn peek(&self, now: Micros) -> Admission {
         match self.state {
             BreakerState::Closed => Admission::Go,
-            BreakerState::Open { until, rest } if now >= until => {
-                self.state = BreakerState::Probing { rest };
-                Admission::Probe
-            }
+            BreakerState::Open { until, .. } if now >= until => Admission::Probe,
             BreakerState::Open { until, .. } => Admission::Wait(Some(until)),
             BreakerState::Probing { .. } => Admission::Wait(None),
+        }
+    }
+
+    /// An admitted send did not take place: if it was the probe, its place is free again.
+    pub fn skipped(&mut self, now: Micros) {
+        if let BreakerState::Probing { rest } = self.state {
+            self.state = BreakerState::Open { until: now, rest };
         }
     }
 
@@ -144,19 +174,22 @@ impl Breaker {
         self.state = BreakerState::Closed;
     }
 
-    /// An attempt failed at `now`. A throttling receiver opens it at once, for as long as it asked.
+    /// An attempt failed at `now`. A throttling receiver opens it at once, for as long as it asked (a second at least);
+    /// its rests double from there.
     pub fn failed(&mut self, now: Micros, throttled_for_s: Option<u32>) {
         self.failures = self.failures.saturating_add(1);
         let asked = throttled_for_s.map_or(0, |seconds| i64::from(seconds).saturating_mul(Micros::SECOND));
         match self.state {
             BreakerState::Probing { rest } => {
-                let rest = rest.saturating_mul(2).min(self.settings.rest_max);
-                self.state = BreakerState::Open { until: now.plus(rest.max(asked.min(Micros::DAY))), rest };
+                let rest = rest.saturating_mul(2).min(self.settings.rest_max).max(asked.min(Micros::DAY));
+                self.state = BreakerState::Open { until: now.plus(rest), rest };
             }
             BreakerState::Closed if self.failures >= self.settings.failures || throttled_for_s.is_some() => {
-                let rest = self.settings.rest;
-                let wait = if throttled_for_s.is_some() { asked.min(Micros::DAY) } else { rest };
-                self.state = BreakerState::Open { until: now.plus(wait), rest };
+                let rest = match throttled_for_s {
+                    Some(_) => asked.clamp(Micros::SECOND, Micros::DAY),
+                    None => self.settings.rest,
+                };
+                self.state = BreakerState::Open { until: now.plus(rest), rest };
             }
             // A send that was under way when it opened: it says nothing new.
             BreakerState::Open { .. } | BreakerState::Closed => {}
@@ -192,6 +225,14 @@ mod tests {
         assert_eq!(schedule.next(1, Some(60), &mut ctx), Some(Micros(60 * Micros::SECOND)));
         assert_eq!(schedule.next(2, Some(1), &mut ctx), Some(Micros(300 * Micros::SECOND)));
         assert_eq!(schedule.next(1, Some(u32::MAX), &mut ctx), Some(Micros(Micros::DAY)));
+    }
+
+    #[test]
+    fn what_is_never_given_up_repeats_its_last_wait() {
+        let schedule = RetrySchedule { waits: vec![0, 5, 9], jitter_percent: 0, ..RetrySchedule::default() };
+        let mut ctx = Ctx::new(Micros(0), [0; 32]);
+        let waits = [1, 2, 3, 50].map(|failed| schedule.next_for_ever(failed, None, &mut ctx));
+        assert_eq!(waits, [Micros(5), Micros(9), Micros(9), Micros(9)]);
     }
 
     proptest! {
@@ -238,5 +279,29 @@ mod tests {
         assert_eq!(breaker.admit(now), Admission::Probe);
         breaker.succeeded();
         assert_eq!(breaker.admit(now), Admission::Go);
+    }
+
+    #[test]
+    fn a_throttling_receiver_is_left_alone_for_as_long_as_it_asked() {
+        let mut breaker = Breaker::new(BreakerSettings::default());
+        breaker.failed(Micros(0), Some(30));
+        let mut now = Micros(30 * Micros::SECOND);
+        assert_eq!(breaker.admit(Micros(0)), Admission::Wait(Some(now)));
+        assert_eq!(breaker.admit(now), Admission::Probe);
+        breaker.failed(now, Some(1));
+        now = now.plus(60 * Micros::SECOND); // doubled: what it asked for is less
+        assert_eq!(breaker.peek(now.plus(-1)), Admission::Wait(Some(now)));
+        assert_eq!(breaker.peek(now), Admission::Probe);
+    }
+
+    #[test]
+    fn a_probe_that_did_not_take_place_frees_its_place() {
+        let mut breaker = Breaker::new(BreakerSettings { failures: 1, ..BreakerSettings::default() });
+        breaker.failed(Micros(0), None);
+        let now = Micros(60 * Micros::SECOND);
+        assert_eq!(breaker.admit(now), Admission::Probe);
+        assert_eq!(breaker.admit(now), Admission::Wait(None));
+        breaker.skipped(now);
+        assert_eq!(breaker.admit(now), Admission::Probe);
     }
 }

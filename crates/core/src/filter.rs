@@ -9,7 +9,8 @@
 //! [`Filter::And`] over equalities.
 //!
 //! Not here: which fields exist and what type they have (the dialect's field list and the store's columns say so).
-//! Evaluation recurses as deep as the tree: whoever builds one from foreign text limits its depth.
+//! Whoever builds a tree from foreign text keeps it within the limits below: evaluation recurses as deep as the tree
+//! is nested, and the engines of the store take no more than that.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -18,6 +19,15 @@ use std::ops::Not;
 use serde_json::Value as Json;
 
 use crate::Micros;
+
+/// Levels that parts may be nested in each other.
+pub const DEPTH_MAX: usize = 64;
+/// Tests in a tree. Lists are flat and may be as long.
+pub const TERMS_MAX: usize = 10_000;
+/// Values in a tree, in comparisons and lists together. SQLite binds at most 32 766 in a statement.
+pub const VALUES_MAX: usize = 30_000;
+/// Tests of arrays in a tree. Each can become a subquery, and PostgreSQL plans thousands of them for minutes.
+pub const ARRAY_TERMS_MAX: usize = 200;
 
 /// Where a field lies: the names of nested objects, joined by dots (`resource.typeId`), from the document or, inside
 /// [`Filter::AnyElement`], from the element. Names hold no dots themselves.

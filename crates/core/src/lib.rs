@@ -22,6 +22,7 @@ pub mod delivery;
 pub mod email_token;
 pub mod filter;
 pub mod id;
+pub mod import;
 pub mod initiator;
 pub mod message;
 pub mod project;

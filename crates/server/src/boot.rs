@@ -3,17 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use keyherald_core::Micros;
+use keyherald_core::delivery::{BreakerSettings, OnExhausted, RetrySchedule};
 use keyherald_store::{Store, StoreOptions, StoreUrl};
 use tokio::sync::watch;
 
 use crate::app::App;
 use crate::clock::Moments;
 use crate::complaint::Complaint;
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::deliver::{self, Relay};
+use crate::destination::client::{ClientSettings, http_client};
+use crate::destination::guard::Guard;
+use crate::destination::{self, Policy};
+use crate::dialect;
+
 use crate::hash::{HashOptions, HashPool};
 use crate::http::{self, Frame, Limits, Server};
 use crate::life::{Ending, Grace, Life, Readiness, Signals, Task};
-use crate::{deliver, destination, dialect};
 
 /// How long closing the database may take at the end.
 const CLOSE: Duration = Duration::from_secs(10);
@@ -75,6 +82,7 @@ pub fn assemble(config: &Config, store: Store, moments: Moments) -> Result<App, 
         hash: Arc::new(hash),
         moments,
         ring: Arc::new(ring),
+        destinations: Arc::new(policy(&config.delivery)),
         subscriptions_changed: Arc::new(watch::Sender::new(0)),
     })
 }
@@ -101,10 +109,7 @@ pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complai
     }
 
     let life = Life::new(Readiness::starting());
-    let policy = destination::Policy::from(&config.delivery);
-    let relay = deliver::Relay::new(&app, deliver::Settings::from(&config.delivery), &policy)
-        .map_err(|error| Complaint::because("the relay does not start", &error))?;
-    let contract = dialect::router(app.clone(), policy, config.server.body_bytes_max);
+    let contract = dialect::router(app.clone(), config.server.body_bytes_max);
     let frame = Frame::new(&config.server, moments, dialect::frame_reply());
     let router = http::framed(http::health(life.readiness().clone()).merge(contract), frame);
     let server = Server::bind(config.server.listen, router, Limits::from(&config.server)).await;
@@ -113,10 +118,13 @@ pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complai
     let address = server.address().map_err(|error| Complaint::because("the address is not known", &error))?;
 
     life.spawn_once(Task::Http, move |stop| server.serve(stop));
-    let relay = Arc::new(relay);
+    let relay = Arc::new(relay(&config.delivery, &app)?);
     life.spawn(Task::Relay, move |stop| {
         let relay = relay.clone();
-        async move { relay.run(stop).await.map_err(Into::into) }
+        async move {
+            relay.run(async move { stop.requested().await }).await;
+            Ok(())
+        }
     });
     spawn_sweep(&life, &app);
     spawn_probe(&life, &app);
@@ -125,16 +133,71 @@ pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complai
     Ok(Running { app, life, url: format!("http://{address}"), grace, signals })
 }
 
-/// Removes what has expired, every minute.
+/// The relay over the app's store.
+fn relay(delivery: &config::Delivery, app: &App) -> Result<Relay, Complaint> {
+    let client = ClientSettings {
+        guard: app.destinations.guard.clone(),
+        connect_timeout: delivery.connect_timeout,
+        attempt_timeout: delivery.attempt_timeout,
+        idle_max: delivery.in_flight_max,
+    };
+    let http = http_client(&client).map_err(|error| Complaint::because("deliveries cannot be made", &error))?;
+    let policy = (*app.destinations).clone();
+    let context = destination::Context { http, policy, attempt_timeout: delivery.attempt_timeout };
+    Ok(Relay::new(
+        app.store.clone(),
+        app.ring.clone(),
+        app.moments.clone(),
+        deliver::opener(context),
+        relay_settings(delivery),
+        app.subscriptions_changed.subscribe(),
+    ))
+}
+
+fn policy(delivery: &config::Delivery) -> Policy {
+    Policy { allow_http: delivery.allow_http, guard: Guard::new(delivery.allow_private_networks.clone()) }
+}
+
+fn relay_settings(delivery: &config::Delivery) -> deliver::Settings {
+    let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+    let percent = (0..=100).rev().find(|percent| f64::from(*percent) / 100.0 <= delivery.jitter).unwrap_or(0);
+    deliver::Settings {
+        schedule: RetrySchedule {
+            waits: delivery.retry_schedule.iter().copied().map(micros).collect(),
+            jitter_percent: percent,
+            retry_after_max: Micros::DAY,
+        },
+        on_exhausted: match delivery.on_exhausted {
+            config::OnExhausted::Skip => OnExhausted::Skip,
+            config::OnExhausted::Hold => OnExhausted::Hold,
+        },
+        breaker: BreakerSettings {
+            failures: delivery.breaker.failures,
+            rest: micros(delivery.breaker.open),
+            rest_max: micros(delivery.breaker.open_max),
+        },
+        in_flight_max: delivery.in_flight_max,
+        attempt_max: delivery.attempt_timeout + Duration::from_secs(5), // a backstop: the client has its own limit
+        ..deliver::Settings::default()
+    }
+}
+
+/// Removes what has expired, every minute; ends between two rounds.
 fn spawn_sweep(life: &Life, app: &App) {
     let app = app.clone();
-    life.spawn(Task::Retention, move |_| {
+    life.spawn(Task::Retention, move |stop| {
         let app = app.clone();
         async move {
-            loop {
-                tokio::time::sleep(Duration::from_secs(60)).await;
-                while app.sweep_once().await? {}
+            while !stop.is_requested() {
+                let more = app.sweep_once().await?;
+                if !more {
+                    tokio::select! {
+                        () = stop.requested() => {}
+                        () = tokio::time::sleep(Duration::from_mins(1)) => {}
+                    }
+                }
             }
+            Ok(())
         }
     });
 }

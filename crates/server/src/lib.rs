@@ -2,11 +2,18 @@
 //! `main.rs` is only its command line.
 
 pub mod app;
+pub mod boot;
 pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod complaint;
 pub mod config;
+pub mod deliver;
+pub mod demo;
+pub mod destination;
+pub mod dev;
+pub mod dialect;
 pub mod format;
 pub mod hash;
 pub mod http;

@@ -162,7 +162,7 @@ pub(crate) mod tests {
         assert_eq!(line["duration_ms"], 12);
         assert_eq!(line["span"], serde_json::json!({ "name": "request", "method": "POST", "status": 500 }));
         let message = line["message"].as_str().unwrap();
-        assert!(message.starts_with("request failed: NoRoom: cannot commit (at ") && message.ends_with("): disk full"));
+        assert!(message.starts_with("request failed: NoRoom: cannot commit: disk full (at "), "{message}");
         assert!(keyherald_core::Micros::parse_iso(line["timestamp"].as_str().unwrap()).is_some());
         assert_eq!(line["target"], "keyherald::telemetry::tests");
     }
@@ -194,7 +194,7 @@ pub(crate) mod tests {
         #[error("cannot start")]
         struct Outer(#[source] Fault);
         let text = chain(&Outer(fault()));
-        assert!(text.starts_with("cannot start: NoRoom: cannot commit (at crates/server"), "{text}");
+        assert!(text.starts_with("cannot start: NoRoom: cannot commit: disk full (at crates/server"), "{text}");
         assert_eq!(text.matches("disk full").count(), 1);
     }
 }

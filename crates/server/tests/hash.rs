@@ -54,14 +54,54 @@ async fn unknown_and_unreadable_cost_one_hash_and_never_match() {
         "$argon2id$v=19$m=1048576,t=1,p=1$AQEBAQEBAQEBAQEBAQEBAQ$vgqAGmo5Pu4JByFr4Q9BcYv6dmZ+EVQ59wIOl6HEd5Y";
     let too_long =
         "$argon2id$v=19$m=64,t=4294967295,p=1$AQEBAQEBAQEBAQEBAQEBAQ$vgqAGmo5Pu4JByFr4Q9BcYv6dmZ+EVQ59wIOl6HEd5Y";
-    let bcrypt = "$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy";
-    let cases = [None, Some(too_costly), Some(too_long), Some(bcrypt), Some("$argon2id$v=19$broken")];
+    let too_costly_bcrypt = "$2b$31$......................vicDc9Z4ORMubWrVaJMicVy8brvECK.";
+    let cases = [
+        None,
+        Some(too_costly),
+        Some(too_long),
+        Some(too_costly_bcrypt),
+        Some("$argon2id$v=19$broken"),
+        Some("$1$a$b"),
+    ];
     for case in cases {
         let verified = pool.verify(Lane::SignIn, password(KNOWN), case.map(stored)).await.unwrap();
         assert_eq!(verified, Verified { matches: false, upgrade: false }, "{case:?}");
     }
     let counters = pool.counters();
-    assert_eq!((counters.dummy, counters.verified, counters.failed), (5, 0, 0));
+    assert_eq!((counters.dummy, counters.verified, counters.failed), (6, 0, 0));
+}
+
+/// One of each scheme: the vectors are with their readers.
+const OF_OTHER_SYSTEMS: [(&str, &str); 8] = [
+    ("password", "$argon2i$m=256,t=2,p=1$c29tZXNhbHQ$/U3YPXYsSb3q9XxHvc0MLxur+GP960kN9j7emXX8zwY"),
+    ("U*U", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
+    ("pleaseletmein", "$7$C6..../....SodiumChloride$kBGj9fHznVYFQMEn/qDCfrDevf9YDtcDdKvEqHJLV8D"),
+    (
+        "user1password",
+        "$firescrypt$ln=14,r=8,p=1$42xEC+ixf3L2lw==$lSrfV15cpx95/sZS2W9c9Kp6i/LVgQNDNC/qzrCnh1SAyZvqmZqAjTdn3aoItz+VHjoZilo78198JAdRuid5lQ==$Bw==$jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA==",
+    ),
+    ("password", "$pbkdf2$4096$c2FsdA$SwB5AbdlSJq.rUnZJvch0GWkKcE"),
+    ("hashcat", "pbkdf2_sha256$20000$H0dPx8NeajVu$GiC4k5kqbbR9qWBlsRgDywNqC2vd9kqfk7zdorEnNas="),
+    ("Hello world!", "$5$rounds=10000$saltstringsaltst$3xv.VbSHBb41AL9AvLeujZkZRBAwqFMz2.opqey6IcA"),
+    ("hashcat", "{SSHA}AZKja92fbuuB9SpRlHqaoXxbTc43Mzc2MDM1Ng=="),
+];
+
+#[tokio::test]
+async fn a_hash_of_another_system_matches_and_asks_for_an_upgrade() {
+    let pool = HashPool::start(&tiny()).unwrap();
+    for (text, foreign) in OF_OTHER_SYSTEMS {
+        let stored = pool.importable(foreign).unwrap();
+        assert!(!pool.is_current(&stored));
+        let wrong = pool.verify(Lane::SignIn, password("wrong"), Some(stored.clone())).await.unwrap();
+        assert_eq!(wrong, Verified { matches: false, upgrade: false }, "{foreign}");
+        let right = pool.verify(Lane::SignIn, password(text), Some(stored.clone())).await.unwrap();
+        assert_eq!(right, Verified { matches: true, upgrade: true }, "{foreign}");
+        let (verified, new) = pool.change(password(text), Some(stored), password("new"), [1; 16]).await.unwrap();
+        assert!(verified.matches && new.is_some_and(|new| pool.is_current(&new)), "{foreign}");
+    }
+    assert_eq!(pool.counters().dummy, 0);
+    assert!(pool.importable("$1$md5crypt$is.no.longer.read").is_err());
+    assert!(pool.importable(&format!("$5${}$a", "x".repeat(600))).is_err());
 }
 
 #[tokio::test]

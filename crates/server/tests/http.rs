@@ -313,7 +313,7 @@ async fn health_tells_reasons() {
     server.life.readiness().fail("store", "the database cannot be reached");
     let answer = ready().await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    let body = r#"{"reasons":[{"name":"store","text":"the database cannot be reached"}],"status":"not_ready"}"#;
+    let body = r#"{"status":"not_ready","reasons":[{"name":"store","text":"the database cannot be reached"}]}"#;
     assert!(answer.ends_with(body), "{answer}");
     server.life.readiness().clear("store");
     assert!(ready().await.ends_with(r#"{"status":"ready"}"#));

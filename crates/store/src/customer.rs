@@ -4,23 +4,40 @@ use keyherald_core::Ctx;
 use keyherald_core::change::PasswordSet;
 use keyherald_core::confirm_email::EmailConfirmed;
 use keyherald_core::create::Created;
+use keyherald_core::credential::PasswordHash;
 use keyherald_core::customer::{Customer, Profile, fold_email};
 use keyherald_core::delete::Deleted;
+use keyherald_core::filter::Kind;
 use keyherald_core::id::{CustomerId, Key, ProjectKey};
+use keyherald_core::import::{Imported, Record};
+use keyherald_core::refusal::UniqueField;
 use keyherald_core::seal::KeyRing;
 use keyherald_core::token::TokenKind;
 use keyherald_core::update::{CredentialChange, Updated};
 
 use crate::fault::FaultKind;
-use crate::tx::{Row, query_one};
-use crate::{Fault, Tx, Value, claim, credential, erase, log, session, statements, token};
+use crate::filter::Column;
+use crate::listing::Source;
+use crate::tx::{Row, query_all, query_one};
+use crate::{Fault, Listing, Page, Tx, Value, claim, credential, erase, log, session, statements, token};
+
+macro_rules! columns {
+    () => {
+        "c.id, c.number, c.version, c.last_sequence, c.created_at, c.last_modified_at, c.created_by,
+                c.last_modified_by, c.email, c.key, c.external_id, c.customer_number, c.authentication_mode,
+                c.is_email_verified, c.profile, r.tail, c.stores"
+    };
+}
+
+macro_rules! tables {
+    () => {
+        "FROM customer c LEFT JOIN credential r ON r.project = c.project AND r.customer_id = c.id "
+    };
+}
 
 macro_rules! selected {
     () => {
-        "SELECT c.id, c.number, c.version, c.last_sequence, c.created_at, c.last_modified_at, c.created_by,
-                c.last_modified_by, c.email, c.key, c.external_id, c.customer_number, c.authentication_mode,
-                c.is_email_verified, c.profile, r.tail, c.stores
-         FROM customer c LEFT JOIN credential r ON r.project = c.project AND r.customer_id = c.id "
+        concat!("SELECT ", columns!(), " ", tables!())
     };
 }
 
@@ -46,6 +63,10 @@ statements! {
                    profile = $17, stores = $18
                WHERE project = $1 AND id = $2 AND version = $7";
     DELETE = "DELETE FROM customer WHERE project = $1 AND id = $2 AND version = $3";
+    BY_CUSTOMER_NUMBER = (concat!(selected!(), "WHERE c.project = $1 AND c.customer_number = $2"));
+    AFTER = (concat!(selected!(), "WHERE c.project = $1 AND c.id > $2 ORDER BY c.id LIMIT $3"));
+    HASHES_BETWEEN = "SELECT customer_id, hash FROM credential
+                   WHERE project = $1 AND customer_id >= $2 AND customer_id <= $3 ORDER BY customer_id";
 }
 
 /// The customer with this id.
@@ -71,6 +92,36 @@ pub fn by_email_in_store(
     email: &str,
 ) -> Result<Option<Customer>, Fault> {
     query_one(tx, &BY_EMAIL, &[project.into(), fold_email(email).into(), store.into()], read)
+}
+
+/// The fields by which customers can be filtered and sorted (commercetools.md 6.3).
+pub const QUERY_COLUMNS: &[Column] = &[
+    Column::new("id", Kind::Text, "c.id").unique(),
+    Column::new("version", Kind::Integer, "c.version"),
+    Column::new("createdAt", Kind::Instant, "c.created_at"),
+    Column::new("lastModifiedAt", Kind::Instant, "c.last_modified_at"),
+    Column::new("email", Kind::Text, "c.email"),
+    Column::new("lowercaseEmail", Kind::Text, "c.email_folded"),
+    Column::new("key", Kind::Text, "c.key").nullable(),
+    Column::new("externalId", Kind::Text, "c.external_id").nullable(),
+    Column::new("customerNumber", Kind::Text, "c.customer_number").nullable(),
+    Column::new("authenticationMode", Kind::Text, "c.authentication_mode"),
+    Column::new("isEmailVerified", Kind::Boolean, "c.is_email_verified"),
+    Column::new("firstName", Kind::Text, "c.first_name").nullable(),
+    Column::new("lastName", Kind::Text, "c.last_name").nullable(),
+];
+
+static LISTED: Source = Source {
+    name: "customer::LISTED",
+    selected: columns!(),
+    from: concat!(tables!(), "WHERE c.project = $1"),
+    columns: QUERY_COLUMNS,
+    creation: "c.id", // version 7 ids are in the order of their creation
+};
+
+/// A page of a project's customers.
+pub fn page(tx: &mut dyn Tx, project: &ProjectKey, listing: &Listing) -> Result<Page<Customer>, Fault> {
+    LISTED.page(tx, vec![project.into()], listing, read)
 }
 
 /// Takes the customer's row lock until the transaction ends and reads the customer under it. Every write that
@@ -280,5 +331,66 @@ pub(crate) fn read(row: &dyn Row) -> Result<Customer, Fault> {
         profile: row.json::<Profile>(14)?,
         password_tail: row.text_opt(15)?,
         stores: row.json(16)?,
+    })
+}
+
+/// The customer that has a value which only one customer may have, if it is the one of this record.
+pub fn by_unique(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    field: UniqueField,
+    record: &Record,
+) -> Result<Option<Customer>, Fault> {
+    match (field, &record.key, &record.customer_number) {
+        (UniqueField::Email, ..) => by_email(tx, project, &record.email),
+        (UniqueField::Key, Some(key), _) => by_key(tx, project, key),
+        (UniqueField::CustomerNumber, _, Some(number)) => {
+            query_one(tx, &BY_CUSTOMER_NUMBER, &[project.into(), number.into()], read)
+        }
+        (UniqueField::Key | UniqueField::CustomerNumber, ..) => Ok(None),
+    }
+}
+
+/// Writes an imported customer, its claims, its key for personal rows, its credential and, if it is announced, its first message.
+pub fn import(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    imported: &Imported,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    let id = imported.customer.id;
+    insert_row(tx, project, &imported.customer)?;
+    claim::put(tx, project, &imported.customer)?;
+    log::put_customer_key(tx, ring, project, id, imported.data_key, ctx)?;
+    if let Some(hash) = &imported.hash {
+        credential::put(tx, project, id, hash, ctx.now)?;
+    }
+    match &imported.message {
+        Some(message) => log::append(tx, ring, project, message, ctx),
+        None => Ok(()),
+    }
+}
+
+/// The customers after `after` in the order of their ids, at most `limit`.
+pub fn after(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    after: Option<CustomerId>,
+    limit: i64,
+) -> Result<Vec<Customer>, Fault> {
+    let after = after.map(|id| id.to_string()).unwrap_or_default();
+    query_all(tx, &AFTER, &[project.into(), after.into(), limit.into()], read)
+}
+
+/// The hashes of the customers from one id to another, in the order of their ids.
+pub fn hashes_between(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    (first, last): (CustomerId, CustomerId),
+) -> Result<Vec<(CustomerId, PasswordHash)>, Fault> {
+    query_all(tx, &HASHES_BETWEEN, &[project.into(), first.into(), last.into()], |row| {
+        let hash = PasswordHash::parse(&row.text(1)?).map_err(|_| Fault::corrupt("a stored hash is not a PHC string"));
+        Ok((row.parsed(0)?, hash?))
     })
 }

@@ -3,8 +3,10 @@
 //! A message is safe as long as it is above its partition's cursor, or at or above its lane's `from_position`, or in a
 //! dead letter. So a lane is parked in the same transaction that moves the cursor over its messages, or before.
 
-use keyherald_core::Micros;
 use keyherald_core::id::{CustomerId, DeadLetterId, MessageId, ProjectKey, SubscriptionId};
+use keyherald_core::seal::KeyRing;
+use keyherald_core::{Ctx, Micros};
+use zeroize::Zeroizing;
 
 use crate::tx::{Row, query_all, query_one};
 use crate::{Fault, Tx, Value, statements};
@@ -13,6 +15,11 @@ statements! {
     PUT_CURSOR = "INSERT INTO delivery_cursor (subscription_id, partition, position) VALUES ($1, $2, $3)
                   ON CONFLICT (subscription_id, partition) DO UPDATE SET position = $3
                   WHERE delivery_cursor.position < $3";
+    // All partitions of the set that reach the same position, in one statement. An update, not an upsert: the rows are
+    // made with the subscription and must not come back after it was deleted.
+    MOVE_CURSORS = "UPDATE delivery_cursor SET position = $2
+                    WHERE subscription_id = $1 AND position < $2
+                      AND ((CAST($3 AS BIGINT) >> CAST(partition AS INTEGER)) & 1) = 1";
     CURSORS = "SELECT partition, position FROM delivery_cursor WHERE subscription_id = $1 ORDER BY partition";
     PARK = "INSERT INTO parked_lane (subscription_id, customer_id, partition, from_position, failed_attempts, next_at, last_error, parked_at)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -30,6 +37,7 @@ statements! {
                       last_error, body, created_at)
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
                   ON CONFLICT (subscription_id, position) DO NOTHING";
+    LETTER_POSITIONS = "SELECT position FROM dead_letter WHERE subscription_id = $1 AND position > $2 ORDER BY position";
     LETTERS = "SELECT project, id, subscription_id, position, message_id, customer_id, reason, attempts, last_error, body, created_at
                FROM dead_letter WHERE subscription_id = $1 ORDER BY position LIMIT $2";
     DROP_CURSORS = "DELETE FROM delivery_cursor WHERE subscription_id = $1";
@@ -40,6 +48,40 @@ statements! {
 /// Moves a cursor forward; never back.
 pub fn put_cursor(tx: &mut dyn Tx, subscription: SubscriptionId, partition: u16, position: i64) -> Result<(), Fault> {
     tx.execute(&PUT_CURSOR, &[subscription.into(), i64::from(partition).into(), position.into()]).map(drop)
+}
+
+/// Partitions as a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartitionSet(u64);
+
+impl PartitionSet {
+    /// One partition.
+    pub fn of(partition: u16) -> Self {
+        let mut set = Self::default();
+        set.add(partition);
+        set
+    }
+
+    /// Whether a partition is in it.
+    pub fn has(self, partition: u16) -> bool {
+        self.0.checked_shr(u32::from(partition)).unwrap_or(0) & 1 == 1
+    }
+
+    /// Adds a partition (0 to 63).
+    pub fn add(&mut self, partition: u16) {
+        self.0 |= 1_u64.checked_shl(u32::from(partition)).unwrap_or(0);
+    }
+}
+
+/// Moves the cursors of a set of partitions forward to `position`; never back.
+pub fn move_cursors(
+    tx: &mut dyn Tx,
+    subscription: SubscriptionId,
+    partitions: PartitionSet,
+    position: i64,
+) -> Result<(), Fault> {
+    let set = i64::from_ne_bytes(partitions.0.to_ne_bytes());
+    tx.execute(&MOVE_CURSORS, &[subscription.into(), position.into(), set.into()]).map(drop)
 }
 
 /// All cursors of a subscription: `(partition, position)`.
@@ -150,6 +192,25 @@ pub fn put_dead_letter(tx: &mut dyn Tx, letter: &DeadLetter) -> Result<(), Fault
         letter.created_at.into(),
     ];
     tx.execute(&PUT_LETTER, &args).map(drop)
+}
+
+/// Where in the log after `position` this subscription has dead letters: what is there is done.
+pub fn dead_positions(tx: &mut dyn Tx, subscription: SubscriptionId, position: i64) -> Result<Vec<i64>, Fault> {
+    query_all(tx, &LETTER_POSITIONS, &[subscription.into(), position.into()], |row| row.int(0))
+}
+
+/// Seals the body of a dead letter, bound to the letter.
+pub fn seal_body(ring: &KeyRing, letter: DeadLetterId, body: &[u8], ctx: &mut Ctx) -> Result<Vec<u8>, Fault> {
+    Ok(ring.seal(ctx, &body_binding(letter), body)?)
+}
+
+/// Opens the body of a dead letter, if it has one.
+pub fn open_body(ring: &KeyRing, letter: &DeadLetter) -> Result<Option<Zeroizing<Vec<u8>>>, Fault> {
+    Ok(letter.body.as_ref().map(|sealed| ring.open(&body_binding(letter.id), sealed)).transpose()?)
+}
+
+fn body_binding(letter: DeadLetterId) -> String {
+    format!("dead_letter:{letter}")
 }
 
 /// The first `limit` dead letters of a subscription, in log order.

@@ -8,6 +8,7 @@
 //!   takes NULL for false as it should. The result may be joined by AND and OR, but must not be put under a NOT.
 //! * Texts are compared by bytes. SQLite does so by itself; on PostgreSQL text columns that are named here must be
 //!   declared `COLLATE "C"`, which is also what lets their indexes serve `<`, `>` and ORDER BY.
+//! * PostgreSQL connections run with `jit = off`: it would compile a long filter for seconds to run it for a moment.
 //! * Long AND and OR lists are written as balanced trees: SQLite refuses expressions deeper than 1000.
 //!
 //! A list that lies in rows of its own, or in a view over a JSON column (the view hides how each engine takes JSON
@@ -15,13 +16,9 @@
 
 use std::collections::BTreeMap;
 
-use keyherald_core::filter::{Comparison, Filter, Kind, Path, Scalar, SortKey, Test};
+use keyherald_core::filter::{Comparison, Filter, Kind, Path, Scalar, SortKey, Test, VALUES_MAX};
 
 use crate::{Fault, FaultKind, Value};
-
-/// Placeholders that one filter may use. SQLite takes 32 766 in a statement, PostgreSQL 65 535; the rest is for the
-/// statement around it. Parsers stay below it, so that exceeding it is a fault of ours.
-pub const PLACEHOLDERS_MAX: usize = 32_000;
 
 /// How a field of a filter is found in the database.
 #[derive(Clone, Copy, Debug)]
@@ -93,13 +90,13 @@ pub struct Condition {
 /// Compiles `filter` over `columns`, its placeholders numbered from `first_placeholder`.
 ///
 /// # Errors
-/// A fault, for it is a bug: the filter names a field that has no column, compares it with another type, or needs
-/// more than [`PLACEHOLDERS_MAX`].
+/// A fault, for it is a bug: the filter names a field that has no column, compares it with another type, or holds
+/// more than [`VALUES_MAX`].
 pub fn compile(filter: &Filter, columns: &[Column], first_placeholder: usize) -> Result<Condition, Fault> {
     let mut writer = Writer { sql: String::new(), args: Vec::new(), first_placeholder };
     writer.filter(filter, columns, true)?;
-    if writer.args.len() > PLACEHOLDERS_MAX {
-        return Err(Fault::new(FaultKind::Internal, "a filter needs more placeholders than a statement may have"));
+    if writer.args.len() > VALUES_MAX {
+        return Err(Fault::new(FaultKind::Internal, "a filter holds more values than a statement may have"));
     }
     Ok(Condition { sql: writer.sql, args: writer.args })
 }

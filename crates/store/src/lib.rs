@@ -21,6 +21,7 @@ pub mod engine;
 pub mod erase;
 pub mod fault;
 pub mod filter;
+pub mod listing;
 pub mod log;
 pub mod migrate;
 pub mod project;
@@ -36,6 +37,7 @@ pub mod token;
 pub mod tx;
 
 pub use fault::{Fault, FaultKind};
+pub use listing::{Listing, Page};
 pub use sql::Sql;
 pub use store::{Counters, Store, StoreOptions, StoreUrl, StoreUrlError};
 pub use tx::{Row, Tx, Value};

@@ -13,23 +13,51 @@
 //! **Personal data** lies in side rows under a key per customer; **secrets** in a sealed column of their own.
 
 use keyherald_core::activity::Activity;
+use keyherald_core::filter::Kind;
 use keyherald_core::id::{CustomerId, MessageId, ProjectKey};
-use keyherald_core::message::{Facts, Message, NewMessage, PARTITIONS, Personal, ResourceType, partition};
+use keyherald_core::message::{Facts, Message, NewMessage, PARTITIONS, Personal, partition};
 use keyherald_core::seal::{KeyRing, SealingKey, customer_key};
 use keyherald_core::secret::TokenValue;
 use keyherald_core::{Ctx, Micros};
 
+use crate::filter::Column;
+use crate::listing::Source;
 use crate::tx::{Row, query_all, query_one};
-use crate::{Fault, Sql, Tx, Value, statements};
+use crate::{Fault, Listing, Page, Tx, Value, statements};
+
+macro_rules! columns {
+    () => {
+        "l.position, l.project, l.id, l.created_at, l.resource_id, l.sequence, l.resource_version, l.customer_id,
+                l.visible, l.has_personal, l.facts, p.sealed, k.sealed, s.sealed"
+    };
+}
+
+// $1: secrets that have expired by then are left out.
+macro_rules! tables {
+    () => {
+        "FROM log l
+         LEFT JOIN log_personal p ON p.position = l.position
+         LEFT JOIN customer_key k ON p.position IS NOT NULL AND k.project = l.project AND k.customer_id = l.customer_id
+         LEFT JOIN log_secret s ON s.position = l.position AND s.expires_at > $1 "
+    };
+}
 
 macro_rules! selected {
     () => {
-        "SELECT l.position, l.project, l.id, l.created_at, l.resource_id, l.sequence, l.resource_version, l.customer_id,
-                l.visible, l.has_personal, l.facts, p.sealed, k.sealed, s.sealed
-         FROM log l
-         LEFT JOIN log_personal p ON p.position = l.position
-         LEFT JOIN customer_key k ON p.position IS NOT NULL AND k.project = l.project AND k.customer_id = l.customer_id
-         LEFT JOIN log_secret s ON s.position = l.position AND s.expires_at > "
+        concat!("SELECT ", columns!(), " ", tables!())
+    };
+}
+
+// A message whose personal part was erased is shown only if its type can be told without it.
+macro_rules! shown {
+    () => {
+        concat!(
+            tables!(),
+            "WHERE l.project = $2 AND l.kind = 'message' AND l.visible = 1 AND l.created_at >= $3
+               AND (l.has_personal = 0 OR p.position IS NOT NULL
+                    OR l.type IN ('CustomerPasswordUpdated', 'CustomerEmailVerified', 'CustomerDeleted',
+                                  'CustomerPasswordTokenCreated', 'CustomerEmailTokenCreated'))"
+        )
     };
 }
 
@@ -47,6 +75,7 @@ statements! {
         sqlite: "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'log'), 0)",
         postgres: "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM log_position"
     };
+    POSITIONS_ARE_COMMITS = { sqlite: "SELECT 1", postgres: "SELECT 1 WHERE false" };
     // A transaction id of its own: the caller commits at once.
     HORIZON_BOUND = {
         sqlite: "SELECT 0",
@@ -56,11 +85,12 @@ statements! {
         sqlite: "SELECT 1 WHERE $1 = 0",
         postgres: "SELECT 1 WHERE pg_snapshot_xmin(pg_current_snapshot())::text::bigint > $1"
     };
-    AFTER = (concat!(selected!(), "$1 WHERE l.position > $2 AND l.position <= $3 AND l.kind = 'message'
+    AFTER = (concat!(selected!(), "WHERE l.position > $2 AND l.position <= $3 AND l.kind = 'message'
                                    ORDER BY l.position LIMIT $4"));
-    OF_CUSTOMER = (concat!(selected!(), "$1 WHERE l.project = $2 AND l.customer_id = $3 AND l.position >= $4
+    OF_CUSTOMER = (concat!(selected!(), "WHERE l.project = $2 AND l.customer_id = $3 AND l.position >= $4
                                          AND l.position <= $5 AND l.kind = 'message' ORDER BY l.position LIMIT $6"));
-    BY_ID = (concat!(selected!(), "$1 WHERE l.project = $2 AND l.id = $3 AND l.kind = 'message'"));
+    BY_ID = (concat!(selected!(), "WHERE l.project = $2 AND l.id = $3 AND l.kind = 'message'"));
+    SHOWN_BY_ID = (concat!("SELECT ", columns!(), " ", shown!(), " AND l.id = $4"));
     ACTIVITY_OF_CUSTOMER = "SELECT id, created_at, facts FROM log WHERE project = $1 AND customer_id = $2
                             AND kind = 'activity' ORDER BY position DESC LIMIT $3";
 }
@@ -150,6 +180,12 @@ fn appended(tx: &mut dyn Tx, args: &[Value]) -> Result<i64, Fault> {
 /// The highest position that was ever taken; on PostgreSQL also by transactions that have not ended yet.
 pub fn last_position(tx: &mut dyn Tx) -> Result<i64, Fault> {
     Ok(query_one(tx, &LAST_POSITION, &[], |row| row.int(0))?.unwrap_or(0))
+}
+
+/// Whether positions become visible in their own order, so that every position that is seen is final at once and no
+/// bound is needed.
+pub fn positions_are_commits(tx: &mut dyn Tx) -> Result<bool, Fault> {
+    Ok(query_one(tx, &POSITIONS_ARE_COMMITS, &[], |_| Ok(()))?.is_some())
 }
 
 /// A bound for [`horizon_passed`]: to be taken after [`last_position`], in a transaction of its own.
@@ -270,20 +306,46 @@ fn binding(id: MessageId) -> String {
     format!("log:{id}")
 }
 
-/// The columns of `/messages`, for filters and sorts, by the contract's field paths (commercetools.md 6.3).
-pub const QUERY_COLUMNS: &[(&str, &str)] = &[
-    ("createdAt", "l.created_at"),
-    ("lastModifiedAt", "l.created_at"),
-    ("id", "l.id"),
-    ("sequenceNumber", "l.sequence"),
-    ("resource.typeId", "l.resource_type"),
-    ("resource.id", "l.resource_id"),
-    ("resourceVersion", "l.resource_version"),
-    ("type", "l.type"),
+/// The fields by which `/messages` can be filtered and sorted (commercetools.md 6.3).
+pub const QUERY_COLUMNS: &[Column] = &[
+    Column::new("createdAt", Kind::Instant, "l.created_at"),
+    Column::new("lastModifiedAt", Kind::Instant, "l.created_at"),
+    Column::new("id", Kind::Text, "l.id").unique(),
+    Column::new("version", Kind::Integer, "CAST(1 AS BIGINT)"),
+    Column::new("sequenceNumber", Kind::Integer, "l.sequence"),
+    Column::object("resource", "l.resource_id"),
+    Column::new("resource.typeId", Kind::Text, "l.resource_type"),
+    Column::new("resource.id", Kind::Text, "l.resource_id"),
+    Column::new("resourceVersion", Kind::Integer, "l.resource_version"),
+    Column::new("type", Kind::Text, "l.type"),
 ];
 
-#[expect(dead_code, reason = "used by the queries that follow")]
-fn built(text: String) -> Sql {
-    let _ = ResourceType::Customer;
-    Sql::built("log::query", text)
+/// What `/messages` shows.
+static SHOWN: Source =
+    Source { name: "log::SHOWN", selected: columns!(), from: shown!(), columns: QUERY_COLUMNS, creation: "l.position" };
+
+/// A page of the messages of a project that may be shown: visible ones that happened at `oldest` or later.
+pub fn shown(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    oldest: Micros,
+    listing: &Listing,
+    now: Micros,
+) -> Result<Page<Message>, Fault> {
+    let args = vec![now.into(), project.into(), oldest.into()];
+    SHOWN.page(tx, args, listing, |row| Ok(read(row, ring)?.message))
+}
+
+/// The message with this id, if it may be shown.
+pub fn shown_by_id(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    oldest: Micros,
+    id: MessageId,
+    now: Micros,
+) -> Result<Option<Message>, Fault> {
+    let args = [now.into(), project.into(), oldest.into(), id.into()];
+    Ok(query_one(tx, &SHOWN_BY_ID, &args, |row| read(row, ring))?.map(|entry| entry.message))
 }

@@ -77,9 +77,9 @@ static TABLE_EXISTS: Sql = Sql::split(
 );
 static CREATE_TABLE: Sql = Sql::split(
     "migrate::CREATE_TABLE",
-    "CREATE TABLE keyherald_migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
+    "CREATE TABLE IF NOT EXISTS keyherald_migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
         applied_at INTEGER NOT NULL) STRICT",
-    "CREATE TABLE keyherald_migration (number BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
+    "CREATE TABLE IF NOT EXISTS keyherald_migration (number BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
         applied_at BIGINT NOT NULL)",
 );
 static APPLIED: Sql =
@@ -113,7 +113,7 @@ pub async fn apply(store: &Store, list: &'static [Migration], now: Micros) -> Re
     let mut waiting_since = Instant::now();
     loop {
         let step = match store.write(&ctx, move |tx, _| step(tx, engine, list, now)).await {
-            // On SQLite the other node holds the write lock itself.
+            // On SQLite the other node holds the write lock itself; on PostgreSQL some work holds a table's lock.
             Err(fault) if fault.kind() == FaultKind::Contention => Step::Locked,
             step => step?,
         };
@@ -126,7 +126,8 @@ pub async fn apply(store: &Store, list: &'static [Migration], now: Micros) -> Re
             Step::NothingPending => return Ok(numbers),
             Step::Locked if waiting_since.elapsed() < WAIT_MAX => tokio::time::sleep(WAIT_STEP).await,
             Step::Locked => {
-                let text = "another node has been migrating this database for a minute: wait for it, then start again";
+                let text = "for a minute another node has been migrating this database, or has held locks that a \
+                            migration needs: wait for it, then start again";
                 return Err(Fault::new(FaultKind::Unavailable, text));
             }
         }
@@ -150,11 +151,10 @@ fn step(tx: &mut dyn Tx, engine: &str, list: &'static [Migration], now: Micros) 
         return Ok(Step::Locked);
     }
     // Looked at again in every step: another node may have been here in between.
-    let exists = query_one(tx, &TABLE_EXISTS, &[], |_| Ok(()))?.is_some();
-    let applied = if exists { applied(tx)? } else { Vec::new() };
+    let applied = applied(tx)?;
     let Some(next) = pending(&applied, engine, list)?.first() else { return Ok(Step::NothingPending) };
     tx.query(&NO_TIME_LIMIT, &[], &mut |_| Ok(()))?;
-    if !exists {
+    if applied.is_empty() {
         tx.execute(&CREATE_TABLE, &[])?;
     }
     for statement in statements(next.text(engine)) {

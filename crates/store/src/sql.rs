@@ -1,6 +1,6 @@
 //! Statements: one text for both engines, or one for each.
 //!
-//! Every fixed statement is declared by [`statements!`], which also puts it into its module's list; a test prepares
+//! Every fixed statement is declared by `statements!`, which also puts it into its module's list; a test prepares
 //! every statement of every list on both engines.
 //!
 //! Portable SQL: `$n` placeholders, each bound by number; BIGINT, TEXT and BYTEA/BLOB only; booleans are 0 and 1; times

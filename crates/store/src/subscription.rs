@@ -2,20 +2,28 @@
 
 use keyherald_core::Ctx;
 use keyherald_core::customer::Version;
+use keyherald_core::filter::Kind;
 use keyherald_core::id::{Key, ProjectKey, SubscriptionId};
 use keyherald_core::message::PARTITIONS;
 use keyherald_core::seal::KeyRing;
 use keyherald_core::subscription::{Subscription, SubscriptionStatus};
 use zeroize::Zeroizing;
 
+use crate::filter::Column;
+use crate::listing::Source;
 use crate::tx::{Row, query_all, query_one};
-use crate::{Fault, Tx, Value, delivery, log, statements};
+use crate::{Fault, Listing, Page, Tx, Value, delivery, log, statements};
+
+macro_rules! columns {
+    () => {
+        "id, key, version, created_at, last_modified_at, created_by, last_modified_by, destination, messages, format,
+                status, project, secret"
+    };
+}
 
 macro_rules! selected {
     () => {
-        "SELECT id, key, version, created_at, last_modified_at, created_by, last_modified_by, destination, messages,
-                format, status, project, secret
-         FROM subscription "
+        concat!("SELECT ", columns!(), " FROM subscription ")
     };
 }
 
@@ -25,12 +33,21 @@ statements! {
               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     BY_ID = (concat!(selected!(), "WHERE project = $1 AND id = $2"));
     BY_KEY = (concat!(selected!(), "WHERE project = $1 AND key = $2"));
-    PAGE = (concat!(selected!(), "WHERE project = $1 ORDER BY created_at, id LIMIT $2 OFFSET $3"));
     ALL = (concat!(selected!(), "ORDER BY project, id"));
     // Subscriptions of a project are made one after the other, so that the count and the key are true.
     LOCK_PROJECT = {
         sqlite: "SELECT 1 FROM project WHERE project = $1",
         postgres: "SELECT 1 FROM project WHERE project = $1 FOR UPDATE"
+    };
+    // Waits for every transaction that holds it, and lets none in before this one ends.
+    CLAIM = {
+        sqlite: "SELECT 1 FROM subscription WHERE project = $1 AND id = $2",
+        postgres: "SELECT 1 FROM subscription WHERE project = $1 AND id = $2 FOR UPDATE"
+    };
+    // While it is held the subscription cannot be deleted, so that nothing is written for one that is gone.
+    HOLD = {
+        sqlite: "SELECT 1 FROM subscription WHERE project = $1 AND id = $2",
+        postgres: "SELECT 1 FROM subscription WHERE project = $1 AND id = $2 FOR KEY SHARE"
     };
     COUNT = "SELECT count(*) FROM subscription WHERE project = $1";
     DELETE = "DELETE FROM subscription WHERE project = $1 AND id = $2 AND version = $3";
@@ -102,9 +119,27 @@ pub fn by_key(tx: &mut dyn Tx, project: &ProjectKey, key: &Key) -> Result<Option
     query_one(tx, &BY_KEY, &[project.into(), key.into()], read)
 }
 
-/// A page of a project's subscriptions, oldest first.
-pub fn page(tx: &mut dyn Tx, project: &ProjectKey, limit: i64, offset: i64) -> Result<Vec<Subscription>, Fault> {
-    query_all(tx, &PAGE, &[project.into(), limit.into(), offset.into()], read)
+/// The fields by which subscriptions can be filtered and sorted.
+pub const QUERY_COLUMNS: &[Column] = &[
+    Column::new("id", Kind::Text, "id").unique(),
+    Column::new("version", Kind::Integer, "version"),
+    Column::new("createdAt", Kind::Instant, "created_at"),
+    Column::new("lastModifiedAt", Kind::Instant, "last_modified_at"),
+    Column::new("key", Kind::Text, "key").nullable(),
+    Column::new("status", Kind::Text, "status"),
+];
+
+static LISTED: Source = Source {
+    name: "subscription::LISTED",
+    selected: columns!(),
+    from: "FROM subscription WHERE project = $1",
+    columns: QUERY_COLUMNS,
+    creation: "id", // version 7 ids are in the order of their creation
+};
+
+/// A page of a project's subscriptions.
+pub fn page(tx: &mut dyn Tx, project: &ProjectKey, listing: &Listing) -> Result<Page<Subscription>, Fault> {
+    LISTED.page(tx, vec![project.into()], listing, read)
 }
 
 /// All subscriptions of all projects, with their secrets: for the relay. At most 50 a project.
@@ -114,6 +149,17 @@ pub fn all(tx: &mut dyn Tx, ring: &KeyRing) -> Result<Vec<Stored>, Fault> {
         let secret = row.bytes_opt(12)?.map(|sealed| ring.open(&binding(subscription.id), &sealed)).transpose()?;
         Ok(Stored { project: row.parsed(11)?, subscription, secret })
     })
+}
+
+/// Waits until no transaction [`hold`]s the subscription, and keeps others from holding it until this one ends: what is
+/// read afterwards has all that they wrote. False: it is deleted.
+pub fn claim(tx: &mut dyn Tx, project: &ProjectKey, id: SubscriptionId) -> Result<bool, Fault> {
+    Ok(query_one(tx, &CLAIM, &[project.into(), id.into()], |_| Ok(()))?.is_some())
+}
+
+/// Keeps the subscription from being deleted until the transaction ends. False: it is deleted.
+pub fn hold(tx: &mut dyn Tx, project: &ProjectKey, id: SubscriptionId) -> Result<bool, Fault> {
+    Ok(query_one(tx, &HOLD, &[project.into(), id.into()], |_| Ok(()))?.is_some())
 }
 
 /// Removes a subscription at this version with its delivery state. False: not there, or at another version.

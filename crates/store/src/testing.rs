@@ -8,7 +8,7 @@
 //!
 //! async fn a_name_is_kept(store: &TestStore) { .. }
 //! ```
-#![expect(clippy::expect_used, reason = "only tests come here, and they want to fail at once")]
+#![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "only tests come here: they want to fail at once")]
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;

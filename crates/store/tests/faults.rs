@@ -1,25 +1,27 @@
 //! What both engines promise when something breaks: every `Ok` is in the database, nothing else is.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 
 use keyherald_core::Ctx;
 use keyherald_store::engine::{Inject, InjectedError, Point};
 use keyherald_store::testing::{TestStore, options};
 use keyherald_store::tx::query_one;
-use keyherald_store::{Fault, FaultKind, Sql, Store, StoreOptions, StoreUrl, Tx, each_engine};
-use support::{Gate, add, add_word, ctx, ids, ids_in, own_fault, prepare, queue, swap, version_in};
+use keyherald_store::{FaultKind, Sql, Store, StoreOptions, StoreUrl, Tx, each_engine};
+use support::{Gate, Work, add, add_word, ctx, ids, ids_in, own_fault, prepare, queue, swap, version_in};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 each_engine! {
     every_ok_is_there_and_no_fault_is,
     a_fault_that_stays_is_told_and_service_resumes,
     each_kind_is_told_apart,
+    nothing_runs_outside_a_transaction_that_was_lost,
 }
-
-type Work<T> = Box<dyn FnMut(&mut dyn Tx, &mut Ctx) -> Result<T, Fault> + Send>;
 
 /// Fails at a point, after having let some pass, some times.
 #[derive(Clone, Default)]
@@ -187,6 +189,22 @@ async fn each_kind_is_told_apart(test: &TestStore) {
     assert_eq!(ids(&store).await, [2]); // and not twice
 }
 
+async fn nothing_runs_outside_a_transaction_that_was_lost(test: &TestStore) {
+    prepare(test).await;
+    let plan = Plan::default();
+    let store = test.again(&StoreOptions { inject: Some(plan.inject()), connections: 1, ..options() });
+    for error in [InjectedError::DiskFull, InjectedError::ConnectionCut] {
+        plan.set(Point::Statement("ADD"), error, 0, usize::MAX);
+        let go_on = |tx: &mut dyn Tx, _: &mut Ctx| {
+            let _ = add(tx, 1);
+            let _ = swap(tx, 0);
+            Ok(())
+        };
+        store.write(&ctx(), go_on).await.unwrap_err();
+        assert_eq!(store.read(version_in).await.unwrap(), 0, "{error:?}");
+    }
+}
+
 /// A pragma of the writer's connection, which is where `write` runs.
 async fn pragma(store: &Store, text: String) -> Option<i64> {
     let sql = Sql::built("PRAGMA", text);
@@ -332,6 +350,7 @@ async fn a_lost_race_for_a_key_sees_the_winner_on_postgres() {
 #[tokio::test]
 #[ignore = "needs PostgreSQL: cargo xtask test starts one"]
 async fn a_deadlock_is_run_again_on_postgres() {
+    static WORDS: Sql = Sql::both("WORDS", "SELECT string_agg(word, ' ' ORDER BY id) FROM ledger");
     static CHANGE: Sql = Sql::both("CHANGE", "UPDATE ledger SET word = word || $2 WHERE id = $1");
     let test = TestStore::postgres().await;
     prepare(&test).await;
@@ -348,7 +367,6 @@ async fn a_deadlock_is_run_again_on_postgres() {
     let (one, other) = tokio::join!(change_both([1, 2]), change_both([2, 1]));
     one.unwrap();
     other.unwrap();
-    static WORDS: Sql = Sql::both("WORDS", "SELECT string_agg(word, ' ' ORDER BY id) FROM ledger");
     let words = test.read(|tx| query_one(tx, &WORDS, &[], |row| row.text(0))).await.unwrap();
     assert_eq!(words.as_deref(), Some("a++ b++"));
 }
@@ -382,4 +400,80 @@ async fn a_table_that_changed_under_a_prepared_statement_is_read_on_postgres() {
     store.write(&ctx(), |tx, _| tx.query(&ALL, &[], &mut |_| Ok(()))).await.unwrap();
     test.write(&ctx(), |tx, _| tx.execute(&CHANGE, &[]).map(drop)).await.unwrap();
     store.write(&ctx(), |tx, _| tx.query(&ALL, &[], &mut |_| Ok(()))).await.unwrap();
+}
+
+/// Stands between the store and PostgreSQL, and cuts the cable once when the answer to a COMMIT comes by.
+#[derive(Clone, Default)]
+struct Cutter(Arc<AtomicBool>);
+
+impl Cutter {
+    /// Listens on a port of its own and passes everything on to `server`. Returns the port.
+    async fn start(&self, server: String) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let cutter = self.clone();
+        #[expect(clippy::disallowed_methods, reason = "a test has no task list")]
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(&server).await.unwrap();
+                tokio::spawn(cutter.clone().pass(client, server));
+            }
+        });
+        port
+    }
+
+    async fn pass(self, client: TcpStream, server: TcpStream) {
+        let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+            (client.into_split(), server.into_split());
+        let committing = AtomicBool::new(false);
+        let there = async {
+            let mut bytes = vec![0; 65536];
+            while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
+                let commit = bytes[..count].windows(7).any(|word| word == b"COMMIT\0");
+                committing.store(commit && self.0.load(Ordering::SeqCst), Ordering::SeqCst);
+                to_server.write_all(&bytes[..count]).await.unwrap();
+            }
+        };
+        let back = async {
+            let mut bytes = vec![0; 65536];
+            while let Ok(count @ 1..) = from_server.read(&mut bytes).await {
+                if committing.load(Ordering::SeqCst) {
+                    self.0.store(false, Ordering::SeqCst);
+                    return; // PostgreSQL has committed and said so; nobody hears it
+                }
+                to_client.write_all(&bytes[..count]).await.unwrap();
+            }
+        };
+        tokio::select! { () = there => (), () = back => () }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: cargo xtask test starts one"]
+async fn a_lost_answer_to_commit_is_told_and_not_repeated_on_postgres() {
+    let test = TestStore::postgres().await;
+    prepare(&test).await;
+    let StoreUrl::Postgres(direct) = test.url() else { panic!("not PostgreSQL") };
+    let (_, rest) = direct.split_once('@').unwrap();
+    let (server, database) = rest.split_once('/').unwrap();
+    let cutter = Cutter::default();
+    let port = cutter.start(server.to_owned()).await;
+    let url =
+        StoreUrl::Postgres(direct.replace(&format!("{server}/{database}"), &format!("127.0.0.1:{port}/{database}")));
+    let store = tokio::task::spawn_blocking(move || Store::open(&url, &options()).unwrap()).await.unwrap();
+    store.write(&ctx(), |tx, _| add(tx, 1)).await.unwrap();
+
+    cutter.0.store(true, Ordering::SeqCst);
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let write = store.write(Box::leak(Box::new(ctx())), move |tx, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        add(tx, 2)
+    });
+    let fault = write.await.unwrap_err();
+    assert_eq!(fault.kind(), FaultKind::Unavailable);
+    assert!(fault.to_string().contains("is not known"), "{fault}");
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+    store.write(&ctx(), |tx, _| add(tx, 3)).await.unwrap();
+    assert_eq!(ids(&store).await, [1, 2, 3]);
 }

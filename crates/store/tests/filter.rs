@@ -1,5 +1,5 @@
 //! Compiled filters against the evaluator, on a database of their own.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test support")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test support")]
 
 use std::cell::RefCell;
 
@@ -212,6 +212,7 @@ impl Postgres {
     fn open() -> Self {
         let url = std::env::var("KEYHERALD_TEST_POSTGRES").unwrap();
         let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+        client.batch_execute("SET jit = off").unwrap(); // else it compiles 200 subqueries for 20 seconds
         client.batch_execute(&TABLES.replace("COLLATION", "COLLATE \"C\"")).unwrap();
         Self(client)
     }
@@ -245,7 +246,7 @@ fn store(engine: &mut dyn Engine, documents: &[Json]) {
         Json::Object(_) => "1".to_owned(),
         other => other.to_string(),
     };
-    let mut sql = String::from("DELETE FROM document; DELETE FROM tag; DELETE FROM line; DELETE FROM mark;");
+    let mut sql = vec!["DELETE FROM document; DELETE FROM tag; DELETE FROM line; DELETE FROM mark".to_owned()];
     for (id, document) in documents.iter().enumerate() {
         let at = document["at"].as_str().map(|at| Micros::parse_iso(at).unwrap().0);
         let reference = &document["ref"];
@@ -260,19 +261,19 @@ fn store(engine: &mut dyn Engine, documents: &[Json]) {
             &reference["typeId"],
             &reference["n"],
         ];
-        sql += &format!("INSERT INTO document VALUES ({});", values.map(literal).join(", "));
+        sql.push(format!("INSERT INTO document VALUES ({})", values.map(literal).join(", ")));
         for tag in document["tags"].as_array().unwrap() {
-            sql += &format!("INSERT INTO tag VALUES ({id}, {});", literal(tag));
+            sql.push(format!("INSERT INTO tag VALUES ({id}, {})", literal(tag)));
         }
         for (number, line) in document["lines"].as_array().unwrap().iter().enumerate() {
             let (key, n) = (literal(&line["key"]), literal(&line["n"]));
-            sql += &format!("INSERT INTO line VALUES ({id}, {number}, {key}, {n});");
+            sql.push(format!("INSERT INTO line VALUES ({id}, {number}, {key}, {n})"));
             for mark in line["marks"].as_array().unwrap() {
-                sql += &format!("INSERT INTO mark VALUES ({id}, {number}, {mark});");
+                sql.push(format!("INSERT INTO mark VALUES ({id}, {number}, {mark})"));
             }
         }
     }
-    engine.run(&sql);
+    engine.run(&sql.join(";"));
 }
 
 /// Asks the engine; a placeholder comes before the filter's own, as in real statements.
@@ -337,7 +338,7 @@ fn ask_ten_thousand_terms(engine: &mut dyn Engine) {
         Filter::all_of((10_000..20_000).map(|n| !count(n))),
         !Filter::any_of((0..5_000).map(|n| Filter::all_of([count(n), !label(7)]))),
         Filter::any_of((0..10_000).map(tag)),
-        Filter::any_of((0..5_000).map(|n| Filter::all_of([!count(n), tag(n)]))),
+        Filter::any_of((0..200).map(|n| Filter::all_of([!count(n), tag(n)]))),
         Filter::Test("label".into(), Test::In((0..30_000).map(|n: i64| Scalar::Text(n.to_string())).collect())),
         nested,
     ] {

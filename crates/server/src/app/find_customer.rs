@@ -1,7 +1,7 @@
 //! Read customers.
 
 use keyherald_core::customer::Customer;
-use keyherald_store::customer;
+use keyherald_store::{Listing, Page, customer};
 
 use super::delete_customer::CustomerRef;
 use super::{Answer, App, Call};
@@ -18,5 +18,10 @@ impl App {
             })
             .await?;
         Ok(found.ok_or(not_found)?)
+    }
+
+    /// A page of the project's customers.
+    pub async fn customers(&self, call: Call, listing: Listing) -> Answer<Page<Customer>> {
+        Ok(self.store.read(move |tx| customer::page(tx, &call.project, &listing)).await?)
     }
 }

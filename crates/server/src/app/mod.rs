@@ -9,7 +9,10 @@ pub mod clients;
 pub mod create_customer;
 pub mod create_token;
 pub mod delete_customer;
+pub mod destinations;
+pub mod export_customers;
 pub mod find_customer;
+pub mod import_customers;
 pub mod messages;
 pub mod projects;
 pub mod reset_password;
@@ -27,10 +30,12 @@ use keyherald_core::initiator::Initiator;
 use keyherald_core::message::Flow;
 use keyherald_core::seal::KeyRing;
 use keyherald_core::{Ctx, Refusal};
-use keyherald_store::{Fault, Store, Tx, log};
+pub use keyherald_store::{Fault, FaultKind, Listing, Page};
+use keyherald_store::{Store, Tx, log};
 use tokio::sync::watch;
 
 use crate::clock::Moments;
+use crate::destination;
 use crate::hash::{HashPool, Overloaded};
 
 /// Everything that a use case needs. Cheap to clone; two of them can live in one process.
@@ -44,6 +49,8 @@ pub struct App {
     pub moments: Moments,
     /// The keys that seal what must be readable again.
     pub ring: Arc<KeyRing>,
+    /// What the operator allows of destinations.
+    pub destinations: Arc<destination::Policy>,
     /// Moves when a subscription was made or deleted in this process.
     pub subscriptions_changed: Arc<watch::Sender<u64>>,
 }

@@ -5,7 +5,7 @@ use keyherald_core::id::{Key, SubscriptionId};
 use keyherald_core::refusal::Versioned;
 use keyherald_core::subscription::{self, Command, Subscription};
 use keyherald_core::{Ctx, Refusal};
-use keyherald_store::{Fault, Tx, subscription as subscriptions};
+use keyherald_store::{Fault, Listing, Page, Tx, subscription as subscriptions};
 use zeroize::Zeroizing;
 
 use super::{Answer, App, Call};
@@ -61,13 +61,9 @@ impl App {
         Ok(found.ok_or(Refusal::SubscriptionNotFound)?)
     }
 
-    /// A page of subscriptions, oldest first, and how many there are.
-    pub async fn subscriptions(&self, call: Call, limit: i64, offset: i64) -> Answer<(Vec<Subscription>, u32)> {
-        let look = move |tx: &mut dyn Tx| {
-            let page = subscriptions::page(tx, &call.project, limit, offset)?;
-            Ok::<_, Fault>((page, subscriptions::count(tx, &call.project)?))
-        };
-        Ok(self.store.read(look).await?)
+    /// A page of the project's subscriptions.
+    pub async fn subscriptions(&self, call: Call, listing: Listing) -> Answer<Page<Subscription>> {
+        Ok(self.store.read(move |tx| subscriptions::page(tx, &call.project, &listing)).await?)
     }
 
     /// Deletes a subscription and answers it as it was last.

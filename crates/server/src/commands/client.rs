@@ -30,8 +30,8 @@ pub async fn run(command: Client) -> Result<ExitCode, Complaint> {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-fn failed(failure: Failure) -> Complaint {
-    Complaint::because("the database refused", &failure)
+fn failed(failure: &Failure) -> Complaint {
+    Complaint::because("the database refused", failure)
         .hint("`keyherald migrate --status` says whether it is at this version")
 }
 
@@ -51,7 +51,8 @@ async fn make(app: &App, config: &Config, create: ClientCreate) -> Result<(), Co
         }
     }
     let scopes = Scopes::parse(&create.scopes.join(" "));
-    let (client, secret) = app.create_client(create.project, create.name, scopes).await.map_err(failed)?;
+    let (client, secret) =
+        app.create_client(create.project, create.name, scopes).await.map_err(|failure| failed(&failure))?;
     print(&format!("client id      {}", client.id));
     secret.reveal_with(|text| print(&format!("client secret  {text}")));
     print(&format!("scopes         {}", client.scopes));
@@ -65,7 +66,7 @@ async fn show(app: &App, config: &Config, list: ClientList) -> Result<(), Compla
         None => config.projects.iter().map(|project| project.key.clone()).collect(),
     };
     for project in projects {
-        for client in app.list_clients(project).await.map_err(failed)? {
+        for client in app.list_clients(project).await.map_err(|failure| failed(&failure))? {
             let state = client.revoked_at.map_or_else(|| "active".to_owned(), |at| format!("revoked {}", at.iso()));
             let made = client.created_at.iso();
             print(&format!(
@@ -78,7 +79,7 @@ async fn show(app: &App, config: &Config, list: ClientList) -> Result<(), Compla
 }
 
 async fn end(app: &App, revoke: ClientRevoke) -> Result<(), Complaint> {
-    if app.revoke_client(revoke.project.clone(), revoke.id.clone()).await.map_err(failed)? {
+    if app.revoke_client(revoke.project.clone(), revoke.id.clone()).await.map_err(|failure| failed(&failure))? {
         print(&format!("revoked {}; its tokens have ended", revoke.id));
         Ok(())
     } else {

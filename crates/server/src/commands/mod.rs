@@ -1,6 +1,7 @@
 //! What the commands do. `main.rs` parses and calls; what takes more than a few lines has a file here.
 
 mod client;
+pub mod customers;
 mod migrate;
 mod tail;
 
@@ -25,8 +26,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, Complaint> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo(options) => {
-            // The story is what is to be read: of the server, only what is wrong.
-            telemetry::init(&Log { level: "warn".into(), ..Log::default() });
+            // The story is what is to be read: of the server, only what is broken.
+            telemetry::init(&Log { level: "error".into(), ..Log::default() });
             let colors = match options.color {
                 Color::Auto => Colors::Auto,
                 Color::Always => Colors::Always,
@@ -43,6 +44,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Complaint> {
         }
         Command::Migrate(options) => on_runtime(migrate::run(load(&options.file, Purpose::Maintain)?, options.status)),
         Command::Client(command) => on_runtime(client::run(command)),
+        Command::Customers(command) => on_runtime(customers::run(command)),
         Command::Messages(Messages::Tail(options)) => on_runtime(tail::run(options)),
     }
 }

@@ -10,11 +10,12 @@ mod receiver;
 mod screen;
 mod story;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 use crate::clock::{ManualClock, Moments, SystemEntropy};
 use crate::complaint::Complaint;
@@ -36,6 +37,8 @@ pub struct Options {
 
 /// Plays the demo. True: everything that was shown was as expected.
 pub async fn run(options: Options) -> Result<bool, Complaint> {
+    // The story's HTTP client wants one, though it speaks no TLS. Fails only if there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::Builder::new()
         .prefix("keyherald-demo-")
         .tempdir()
@@ -68,13 +71,17 @@ pub async fn run(options: Options) -> Result<bool, Complaint> {
 }
 
 /// When the store committed: the moments from which the way of a message is timed.
-struct CommitTimes(Arc<std::sync::Mutex<Vec<Instant>>>, tokio::task::JoinSet<()>);
+struct CommitTimes {
+    times: Arc<Mutex<Vec<Instant>>>,
+    // Its drop ends the watching.
+    _watching: JoinSet<()>,
+}
 
 impl CommitTimes {
     fn watch(mut commits: watch::Receiver<u64>) -> Self {
-        let times = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let times = Arc::new(Mutex::new(Vec::new()));
         let kept = times.clone();
-        let mut task = tokio::task::JoinSet::new();
+        let mut task = JoinSet::new();
         task.spawn(async move {
             while commits.changed().await.is_ok() {
                 if let Ok(mut times) = kept.lock() {
@@ -82,12 +89,12 @@ impl CommitTimes {
                 }
             }
         });
-        Self(times, task)
+        Self { times, _watching: task }
     }
 
     /// The last commit before `answered`: an answer follows its commit at once, and the story makes one call at a time.
     fn before(&self, answered: Instant) -> Option<Instant> {
-        let times = self.0.lock().ok()?;
+        let times = self.times.lock().ok()?;
         times.iter().rev().find(|at| **at <= answered).copied()
     }
 }

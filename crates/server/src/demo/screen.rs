@@ -115,12 +115,11 @@ impl Screen {
             line.sequence,
             Self::paint(self.faint, &format!("{:.1} ms after the commit", line.way_ms)),
         ));
-        let text = body.to_string();
-        let short: String = text.chars().take(320).collect();
-        for part in wrapped(&short, 92) {
-            Self::line(&format!("      {}", Self::paint(self.faint, &part)));
+        let lines = wrapped(&body.to_string());
+        for line in lines.iter().take(LINES_MAX) {
+            Self::line(&format!("      {}", Self::paint(self.faint, line)));
         }
-        if short.len() < text.len() {
+        if lines.len() > LINES_MAX {
             Self::line(&format!("      {}", Self::paint(self.faint, "…")));
         }
     }
@@ -180,8 +179,19 @@ impl Screen {
     }
 }
 
-/// Cuts a text into pieces of at most `width` characters.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let characters: Vec<char> = text.chars().collect();
-    characters.chunks(width).map(|part| part.iter().collect()).collect()
+/// Lines of a message that are shown.
+const LINES_MAX: usize = 6;
+/// Longest line of a message, where a field is not longer.
+const WIDTH: usize = 96;
+
+/// JSON in lines that break before a field.
+fn wrapped(json: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for field in json.split_inclusive(',') {
+        match lines.last_mut() {
+            Some(line) if line.len() + field.len() <= WIDTH => line.push_str(field),
+            _ => lines.push(field.to_owned()),
+        }
+    }
+    lines
 }

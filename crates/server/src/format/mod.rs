@@ -28,3 +28,162 @@ pub fn render(project: &ProjectKey, message: &Message, format: FormatKind) -> Re
         FormatKind::CloudEvents => cloudevents::render(project, message),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use keyherald_core::Micros;
+    use keyherald_core::credential::AuthenticationMode;
+    use keyherald_core::customer::{Customer, Profile};
+    use keyherald_core::id::CustomerId;
+    use keyherald_core::initiator::Initiator;
+    use keyherald_core::message::{Content, Facts, Flow, Identifiers, Personal};
+    use keyherald_core::secret::TokenValue;
+
+    use super::*;
+
+    const AT: Micros = Micros(1_763_784_000_123_000);
+
+    fn customer_id() -> CustomerId {
+        "019aa4b2-5b7c-7d3e-9f10-0123456789ab".parse().unwrap()
+    }
+
+    fn message(content: Content, flow: Flow, personal: Option<Personal>) -> Message {
+        let by = Initiator { client_id: Some("shop".into()), ..Initiator::default() };
+        Message {
+            position: 7,
+            id: "019aa4b2-0000-7000-8000-00000000000a".parse().unwrap(),
+            created_at: AT,
+            resource_id: customer_id().uuid(),
+            resource_version: 3,
+            sequence: 2,
+            customer: customer_id(),
+            visible: true,
+            facts: Facts { content, by, flow },
+            personal,
+            secret: None,
+        }
+    }
+
+    fn updated() -> Message {
+        let identifiers = Identifiers { key: Some("c-1".into()), ..Identifiers::default() };
+        let personal = Personal { identifiers, external_user_id: Some("agent-7".into()), ..Personal::default() };
+        message(Content::CustomerPasswordUpdated { reset: true }, Flow::Reset, Some(personal))
+    }
+
+    fn created() -> Message {
+        let customer = Customer {
+            id: customer_id(),
+            number: "123456789012345".parse().unwrap(),
+            version: 1,
+            last_sequence: 1,
+            created_at: AT,
+            last_modified_at: AT,
+            created_by: Initiator::default(),
+            last_modified_by: Initiator::default(),
+            email: "Jo@Example.com".into(),
+            key: None,
+            external_id: None,
+            customer_number: Some("K-1".into()),
+            authentication_mode: AuthenticationMode::Password,
+            is_email_verified: false,
+            password_tail: Some("aGg=".into()),
+            stores: Vec::new(),
+            profile: Profile { first_name: Some("Jo".into()), ..Profile::default() },
+        };
+        let personal = Personal { customer: Some(Box::new(customer)), ..Personal::default() };
+        message(Content::CustomerCreated, Flow::Create, Some(personal))
+    }
+
+    fn token_created() -> Message {
+        let expires_at = AT.plus(3600 * Micros::SECOND);
+        let content = Content::CustomerPasswordTokenCreated {
+            customer_id: customer_id(),
+            expires_at,
+            invalidate_older_tokens: false,
+        };
+        let secret = Some(TokenValue::from_sealed("a-token-value".into()));
+        Message { secret, visible: false, ..message(content, Flow::CreateToken, Some(Personal::default())) }
+    }
+
+    fn deleted() -> Message {
+        let personal = Personal { email: Some("jo@example.com".into()), ..Personal::default() };
+        message(Content::CustomerDeleted { data_erasure: false }, Flow::Delete, Some(personal))
+    }
+
+    /// The bytes, rendered twice.
+    fn bytes(message: &Message, format: FormatKind) -> String {
+        let project = "demo".parse().unwrap();
+        let [one, other] = [0, 1].map(|_| render(&project, message, format).ok().unwrap());
+        assert_eq!((one.content_type, &one.body), (other.content_type, &other.body));
+        String::from_utf8(one.body).unwrap()
+    }
+
+    const COMMON: &str = r#"{"notificationType":"Message","projectKey":"demo","id":"019aa4b2-0000-7000-8000-00000000000a","version":1,"sequenceNumber":2,"resource":{"typeId":"RESOURCE","id":"019aa4b2-5b7c-7d3e-9f10-0123456789ab"},"resourceVersion":3,"resourceUserProvidedIdentifiers":NAMES,"type":"TYPE",FIELDS"createdAt":"2025-11-22T04:00:00.123Z","lastModifiedAt":"2025-11-22T04:00:00.123Z"}"#;
+
+    fn platform_bytes(resource: &str, names: &str, kind: &str, fields: &str) -> String {
+        let text = COMMON.replace("RESOURCE", resource).replace("NAMES", names);
+        text.replace("TYPE", kind).replace("FIELDS", fields)
+    }
+
+    #[test]
+    fn platform_is_rendered_to_these_bytes() {
+        let all = [updated(), created(), token_created(), deleted()];
+        let rendered = all.map(|message| bytes(&message, FormatKind::Platform));
+        assert_eq!(
+            rendered,
+            [
+                platform_bytes("customer", r#"{"key":"c-1"}"#, "CustomerPasswordUpdated", r#""reset":true,"#),
+                platform_bytes(
+                    "customer",
+                    "{}",
+                    "CustomerCreated",
+                    r#""customer":{"id":"019aa4b2-5b7c-7d3e-9f10-0123456789ab","version":1,"createdAt":"2025-11-22T04:00:00.123Z","lastModifiedAt":"2025-11-22T04:00:00.123Z","lastModifiedBy":{"isPlatformClient":false},"createdBy":{"isPlatformClient":false},"customerNumber":"K-1","email":"Jo@Example.com","firstName":"Jo","password":"****aGg=","addresses":[],"shippingAddressIds":[],"billingAddressIds":[],"isEmailVerified":false,"stores":[],"authenticationMode":"Password","customerGroupAssignments":[]},"#,
+                ),
+                platform_bytes(
+                    "customer-password-token",
+                    "{}",
+                    "CustomerPasswordTokenCreated",
+                    r#""customerId":"019aa4b2-5b7c-7d3e-9f10-0123456789ab","expiresAt":"2025-11-22T05:00:00.123Z","value":"a-token-value","invalidateOlderTokens":false,"#,
+                ),
+                platform_bytes("customer", "{}", "CustomerDeleted", r#""email":"jo@example.com","#),
+            ]
+        );
+    }
+
+    #[test]
+    fn cloudevents_are_rendered_to_these_bytes() {
+        let data = bytes(&updated(), FormatKind::Platform);
+        assert_eq!(
+            bytes(&updated(), FormatKind::CloudEvents),
+            format!(
+                r#"{{"specversion":"1.0","id":"019aa4b2-0000-7000-8000-00000000000a","type":"com.commercetools.customer.message.CustomerPasswordUpdated","source":"/demo/customers","subject":"019aa4b2-5b7c-7d3e-9f10-0123456789ab","time":"2025-11-22T04:00:00.123Z","sequence":"2","sequencetype":"Integer","dataref":"/demo/messages/019aa4b2-0000-7000-8000-00000000000a","data":{data}}}"#
+            )
+        );
+        let token = bytes(&token_created(), FormatKind::CloudEvents);
+        assert!(token.contains(r#""source":"/demo/customers/password-token""#));
+        assert!(!token.contains("dataref"), "it is not in /messages");
+    }
+
+    #[test]
+    fn the_media_types_are_these() {
+        let project = "demo".parse().unwrap();
+        let media_type = |format| render(&project, &updated(), format).ok().unwrap().content_type;
+        assert_eq!(media_type(FormatKind::Platform), "application/json; charset=utf-8");
+        assert_eq!(media_type(FormatKind::CloudEvents), "application/cloudevents+json; charset=utf-8");
+    }
+
+    #[test]
+    fn what_is_erased_or_ended_is_left_out_or_refused() {
+        let project = "demo".parse().unwrap();
+        let erased = |message: Message| Message { personal: None, ..message };
+        for format in [FormatKind::Platform, FormatKind::CloudEvents] {
+            assert_eq!(render(&project, &erased(created()), format).err(), Some(Erased));
+            let updated = bytes(&erased(updated()), format);
+            assert!(updated.contains(r#""resourceUserProvidedIdentifiers":{},"#));
+            assert!(!updated.contains("agent-7"));
+            assert!(!bytes(&erased(deleted()), format).contains("email"));
+            let ended = Message { secret: None, ..token_created() };
+            assert!(!bytes(&ended, format).contains(r#""value""#));
+        }
+    }
+}

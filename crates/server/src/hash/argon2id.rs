@@ -45,12 +45,16 @@ pub(super) const TAG_BYTES: usize = 32;
 
 /// A hash could not be computed: no memory for it, or parameters that the implementation refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("Argon2id could not be computed: {0}")]
+#[error("the hash could not be computed: {0}")]
 pub(super) struct HashFault(&'static str);
 
 impl HashFault {
     /// The string that came out cannot be stored.
     pub(super) const UNSTORABLE: Self = Self("not a PHC string");
+    /// No memory for a hash of another system.
+    pub(super) const NO_MEMORY: Self = Self("no memory for it");
+    /// Parameters that the implementation of another system's scheme does not take.
+    pub(super) const REFUSED: Self = Self("its parameters are refused");
     /// The thread that computed it panicked.
     pub(super) const PANICKED: Self = Self("it panicked");
 }

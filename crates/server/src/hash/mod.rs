@@ -6,15 +6,19 @@
 //! lanes by weight, a bound for each, and a deadline. Who cannot be served in time is told so at the door, with the
 //! seconds to wait, and costs nothing.
 //!
-//! Unknown customers, and hashes that cannot be read, are verified against nothing at the same cost.
+//! Unknown customers, and hashes that cannot be read, are verified against nothing at the same cost. Hashes that other
+//! systems made (`foreign`) cost what their makers chose, up to about a second and 64 MiB besides the arena, until their
+//! owners sign in once.
 //!
 //! What it does not do: it draws no salt (chance is an argument), knows no customer, and limits nobody in particular:
 //! that is for rate limits, which look at the identifier before anything is looked up.
 
 mod argon2id;
+mod foreign;
 mod options;
 mod phc;
 mod queue;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -28,8 +32,11 @@ use keyherald_core::credential::PasswordHash;
 use keyherald_core::secret::Password;
 
 use argon2id::{HashFault, Implementation};
+pub use foreign::UnusableHash;
 pub use options::{HashOptions, OptionProblem};
+use phc::Encoded;
 pub use queue::Lane;
+use stored::Stored;
 use work::{Hash, Verify, Work};
 use worker::{Admitted, Shared, Worker};
 pub use yardstick::bare_two_hash_loop;
@@ -238,6 +245,18 @@ impl HashPool {
             return Ok((verified, None)); // the new hash is not waited for; if it was begun, nobody gets it
         }
         Ok((verified, Some(hash.done().await?.hash.ok_or(Overloaded::FAILED)?)))
+    }
+
+    /// A hash of another system, in the form in which it is stored: what [`HashPool::verify`] will read. Computes
+    /// nothing; the forms are listed in the documentation of `customers import`.
+    pub fn importable(&self, text: &str) -> Result<PasswordHash, UnusableHash> {
+        let stored = Stored::read(text, self.shared.cost.ceiling())?;
+        PasswordHash::parse(&stored.write()).map_err(|_| UnusableHash::Unstorable)
+    }
+
+    /// Whether it is a hash as this pool makes them, which no sign-in will replace.
+    pub fn is_current(&self, hash: &PasswordHash) -> bool {
+        Encoded::read(hash.as_phc()).is_some_and(|encoded| encoded.is_current(self.shared.cost))
     }
 
     /// What was done, and what is going on.

@@ -6,7 +6,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-use super::argon2id::Cost;
+use super::argon2id::{Cost, TAG_BYTES};
 
 /// A stored hash, taken apart.
 pub(super) struct Encoded {
@@ -30,6 +30,11 @@ impl Encoded {
         (whole && fits).then_some(Self { cost, salt, tag })
     }
 
+    /// Whether it is as this server would make it: of its cost, and no shorter.
+    pub(super) fn is_current(&self, cost: Cost) -> bool {
+        self.cost == cost && self.tag.len() == TAG_BYTES && self.salt.len() >= 16
+    }
+
     /// The string to store.
     pub(super) fn write(&self) -> String {
         let Cost { memory_kib, passes, lanes } = self.cost;
@@ -40,7 +45,7 @@ impl Encoded {
 }
 
 /// `m=..,t=..,p=..` in any order (some producers write `m,p,t`), each once and nothing else.
-fn read_cost(text: &str) -> Option<Cost> {
+pub(super) fn read_cost(text: &str) -> Option<Cost> {
     let (mut memory_kib, mut passes, mut lanes) = (None, None, None);
     for field in text.split(',') {
         let (name, number) = field.split_once('=')?;
@@ -59,7 +64,7 @@ fn read_cost(text: &str) -> Option<Cost> {
 }
 
 /// Decimal digits without sign and without leading zero: one number, one spelling.
-fn read_number(text: &str) -> Option<u32> {
+pub(super) fn read_number(text: &str) -> Option<u32> {
     let canonical = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     if canonical { text.parse().ok() } else { None }
 }

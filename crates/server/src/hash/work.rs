@@ -9,7 +9,9 @@ use zeroize::Zeroizing;
 
 use super::Verified;
 use super::argon2id::{Argon2id, Cost, HashFault, TAG_BYTES};
+use super::foreign;
 use super::phc::Encoded;
+use super::stored::Stored;
 
 /// A password to be compared with a stored hash. `None`: there is no such customer, and nobody may notice.
 pub(super) struct Verify {
@@ -97,27 +99,29 @@ const DUMMY_TAG: [u8; TAG_BYTES] = [0x5a; TAG_BYTES];
 
 impl Verify {
     fn run(self, argon2id: &mut Argon2id, cost: Cost) -> Result<(Verified, bool), HashFault> {
-        let stored = self.stored.as_ref().and_then(|stored| readable(stored, cost));
+        let stored = match self.stored.as_ref().and_then(|stored| readable(stored, cost)) {
+            Some(Stored::Foreign(hash)) => {
+                let matches = self.password.hash_with(|bytes| foreign::verify(hash.as_ref(), bytes))?;
+                return Ok((Verified { matches, upgrade: matches }, false));
+            }
+            Some(Stored::Argon2id(encoded)) => Some(encoded),
+            None => None,
+        };
         let dummy = stored.is_none();
         let expected = stored.unwrap_or_else(|| Encoded { cost, salt: DUMMY_SALT.to_vec(), tag: DUMMY_TAG.to_vec() });
         let mut tag = Zeroizing::new(vec![0; expected.tag.len()]);
         self.password.hash_with(|bytes| argon2id.tag(expected.cost, bytes, &expected.salt, &mut tag))?;
         let same: bool = black_box(tag.ct_eq(&expected.tag).into());
         let matches = same && !dummy;
-        let current = expected.cost == cost && expected.tag.len() == TAG_BYTES && expected.salt.len() >= 16;
-        Ok((Verified { matches, upgrade: matches && !current }, dummy))
+        Ok((Verified { matches, upgrade: matches && !expected.is_current(cost) }, dummy))
     }
 }
 
-/// The stored hash, if it is one of ours and not dearer than this server is willing to pay.
-fn readable(stored: &PasswordHash, cost: Cost) -> Option<Encoded> {
-    let encoded = Encoded::read(stored.as_phc())?;
-    if !encoded.cost.is_within(cost.ceiling()) {
-        let Cost { memory_kib, passes, lanes } = encoded.cost;
-        tracing::warn!(memory_kib, passes, lanes, "a stored hash costs too much to be verified: taken as no match");
-        return None;
-    }
-    Some(encoded)
+/// The stored hash, if it is of a scheme that is known and not dearer than this server is willing to pay.
+fn readable(stored: &PasswordHash, cost: Cost) -> Option<Stored> {
+    Stored::read(stored.as_phc(), cost.ceiling())
+        .inspect_err(|reason| tracing::warn!(%reason, "a stored hash cannot be verified: taken as no match"))
+        .ok()
 }
 
 impl Hash {

@@ -9,6 +9,8 @@ struct List {
     folder: &'static str,
     /// What the list names: each subfolder, or each file.
     of: Of,
+    /// What lies there and is no element of the list.
+    apart: &'static [&'static str],
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,10 +20,11 @@ enum Of {
 }
 
 static LISTS: &[List] = &[
-    List { folder: "crates/server/src/dialect/", of: Of::Folders },
-    List { folder: "crates/server/src/connector/", of: Of::Folders },
-    List { folder: "crates/server/src/destination/", of: Of::Folders },
-    List { folder: "crates/server/src/format/", of: Of::Files },
+    List { folder: "crates/server/src/dialect/", of: Of::Folders, apart: &[] },
+    List { folder: "crates/server/src/connector/", of: Of::Folders, apart: &[] },
+    List { folder: "crates/server/src/destination/", of: Of::Folders, apart: &[] },
+    // `commercetools` is the JSON that two formats and a dialect share.
+    List { folder: "crates/server/src/format/", of: Of::Files, apart: &["commercetools"] },
 ];
 
 /// What lies in a folder but is not in its list.
@@ -44,7 +47,7 @@ fn missing(list: &List, sources: &[Source]) -> Vec<String> {
         .collect();
     entries
         .into_iter()
-        .filter(|entry| !named.contains(*entry))
+        .filter(|entry| !named.contains(*entry) && !list.apart.contains(entry))
         .map(|entry| {
             format!(
                 "{folder}{entry}: not in the list of {folder}mod.rs. Add `{entry}::..` there, or remove it.",

@@ -16,14 +16,23 @@ struct Room {
 /// Every room of the server. A new top-level module needs an entry.
 #[rustfmt::skip]
 static ROOMS: &[Room] = &[
-    Room { name: "main", may: &["boot", "demo", "dev", "config", "app", "life", "telemetry", "clock", "core"],
-        why: "reads the command line and calls: it wires nothing and stores nothing" },
-    Room { name: "demo", may: &["boot", "dev", "config", "life", "telemetry", "clock", "core"],
+    Room { name: "main", may: &["commands", "cli"],
+        why: "parses the command line and runs it: it wires nothing and stores nothing" },
+    Room { name: "commands", may: &["cli", "check", "demo", "dev", "boot", "app", "format", "complaint", "config", "life",
+            "telemetry", "clock", "store", "core"],
+        why: "what the commands do; of the store they know what they print" },
+    Room { name: "cli", may: &["core"],
+        why: "the command line's words and helps, nothing that acts" },
+    Room { name: "check", may: &["complaint", "config"],
+        why: "reads a configuration and says what it means" },
+    Room { name: "complaint", may: &["config"],
+        why: "how a command says that it failed" },
+    Room { name: "demo", may: &["boot", "dev", "complaint", "config", "life", "telemetry", "clock", "core"],
         why: "sees the server as a client does, over HTTP; it only starts one" },
-    Room { name: "dev", may: &["boot", "config", "app", "life", "telemetry", "clock", "core"],
+    Room { name: "dev", may: &["boot", "complaint", "config", "app", "life", "telemetry", "clock", "core"],
         why: "a server with a ready-made project, set up through use cases" },
     Room { name: "boot", may: &["dialect", "console", "app", "operate", "deliver", "connector", "destination", "format",
-            "hash", "limit", "mail", "http", "config", "life", "telemetry", "clock", "store", "core"],
+            "hash", "limit", "mail", "http", "complaint", "config", "life", "telemetry", "clock", "store", "core"],
         why: "the only wiring: makes an App of a Config, so it may know everything below" },
     Room { name: "dialect", may: &["app", "format", "http", "config", "telemetry", "core"],
         why: "translates a contract into use cases and back; what it remembers, it remembers through `app`" },
@@ -50,8 +59,8 @@ static ROOMS: &[Room] = &[
         why: "reads settings and says what is wrong with them; `boot` hands them to the rooms. Of the store it knows its address" },
     Room { name: "life", may: &["telemetry", "clock", "core"],
         why: "starts, watches and ends tasks without knowing what they do" },
-    Room { name: "telemetry", may: &["core"],
-        why: "logs and metrics; it is told, it does not look" },
+    Room { name: "telemetry", may: &["config", "store", "core"],
+        why: "logs and metrics; it is told, it does not look. Of the store it knows what a fault prints" },
     Room { name: "hash", may: &["core"],
         why: "the bounded pool of hashing threads" },
     Room { name: "limit", may: &["core"],
@@ -237,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_binary_names_the_library_by_its_name() {
-        assert_eq!(found_in("crates/server/src/main.rs", "use keyherald::boot;"), Vec::<String>::new());
+        assert_eq!(found_in("crates/server/src/main.rs", "use keyherald::commands;"), Vec::<String>::new());
         assert_eq!(found_in("crates/server/src/main.rs", "use keyherald::dialect;").len(), 1);
     }
 

@@ -5,8 +5,12 @@
 //! be closed from outside while what it holds is still worked off.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::ops::Deref;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+/// How long a batch waits for more jobs, at most: less than a disk takes to flush.
+const PATIENCE: Duration = Duration::from_micros(200);
 
 /// Why a job was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,13 +43,23 @@ struct State<J> {
     jobs: VecDeque<J>,
     /// Threads in `wake`: a wake-up is a system call, so none is made when nobody sleeps.
     sleepers: usize,
+    /// Threads that take jobs.
+    takers: usize,
+    /// How many jobs are worth waking anybody for.
+    wanted: usize,
     closed: bool,
 }
 
 impl<J> Queue<J> {
     pub(crate) fn new(waiting_max: usize) -> Self {
-        let state = State { jobs: VecDeque::new(), sleepers: 0, closed: false };
+        let state = State { jobs: VecDeque::new(), sleepers: 0, takers: 0, wanted: 1, closed: false };
         Self { state: Mutex::new(state), wake: Condvar::new(), closing: Condvar::new(), waiting_max }
+    }
+
+    /// Says that a thread takes jobs for as long as it keeps the answer.
+    pub(crate) fn taker(self: &Arc<Self>) -> Taker<J> {
+        self.lock().takers += 1;
+        Taker(Arc::clone(self))
     }
 
     /// Appends a job, or says at once why not.
@@ -58,7 +72,7 @@ impl<J> Queue<J> {
             return Err(Refused::Full);
         }
         state.jobs.push_back(job);
-        let wake = state.sleepers > 0;
+        let wake = state.sleepers > 0 && state.jobs.len() >= state.wanted;
         drop(state);
         if wake {
             self.wake.notify_one();
@@ -67,10 +81,22 @@ impl<J> Queue<J> {
     }
 
     /// Waits for at least one job and moves up to `max` of them, in order, into `batch`. False: closed and empty.
-    pub(crate) fn take_batch(&self, max: usize, batch: &mut Vec<J>) -> bool {
+    ///
+    /// Once there is one, it waits up to [`PATIENCE`] for `hoped` of them.
+    pub(crate) fn take_batch(&self, max: usize, hoped: usize, batch: &mut Vec<J>) -> bool {
         let mut state = self.lock();
         while state.jobs.is_empty() && !state.closed {
             state = self.sleep(state, None);
+        }
+        let until = Instant::now() + PATIENCE;
+        while state.jobs.len() < hoped.min(max) && !state.closed {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state.wanted = hoped;
+            state = self.sleep(state, Some(left));
+            state.wanted = 1;
         }
         let count = state.jobs.len().min(max);
         batch.extend(state.jobs.drain(..count));
@@ -125,5 +151,74 @@ impl<J> Queue<J> {
 
     fn lock(&self) -> MutexGuard<'_, State<J>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread that takes jobs. When the last one ends, be it by a panic, nobody would answer what still waits: it is
+/// dropped, which its callers notice, and nothing more is taken.
+pub(crate) struct Taker<J>(Arc<Queue<J>>);
+
+impl<J> Deref for Taker<J> {
+    type Target = Queue<J>;
+
+    fn deref(&self) -> &Queue<J> {
+        &self.0
+    }
+}
+
+impl<J> Drop for Taker<J> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.takers -= 1;
+        if state.takers == 0 {
+            state.closed = true;
+            let unanswered = std::mem::take(&mut state.jobs);
+            drop(state);
+            drop(unanswered); // foreign destructors, so not under the lock
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_when_full_and_when_closed_and_gives_in_order() {
+        let queue = Queue::new(2);
+        assert_eq!((queue.push(1), queue.push(2), queue.push(3)), (Ok(()), Ok(()), Err(Refused::Full)));
+        queue.close();
+        assert_eq!(queue.push(4), Err(Refused::Closed));
+        let mut batch = Vec::new();
+        assert!(queue.take_batch(5, 1, &mut batch));
+        assert!(!queue.take_batch(5, 1, &mut batch));
+        assert_eq!(batch, [1, 2]);
+    }
+
+    #[test]
+    fn what_waits_is_dropped_when_the_last_taker_ends() {
+        let queue = Arc::new(Queue::new(2));
+        let (job, dropped) = std::sync::mpsc::channel::<()>();
+        let takers = [queue.taker(), queue.taker()];
+        queue.push(job.clone()).unwrap();
+        let [one, other] = takers;
+        drop(one);
+        queue.push(job).unwrap();
+        let died = std::thread::spawn(move || {
+            let _other = other;
+            panic!("on purpose");
+        });
+        assert!(died.join().is_err());
+        assert_eq!(dropped.recv(), Err(std::sync::mpsc::RecvError));
+        assert!(queue.is_closed());
+    }
+
+    #[test]
+    fn a_batch_does_not_wait_for_jobs_that_do_not_come() {
+        let queue = Queue::new(9);
+        queue.push(1).unwrap();
+        let mut batch = Vec::new();
+        assert!(queue.take_batch(5, 4, &mut batch));
+        assert_eq!(batch, [1]);
     }
 }

@@ -15,7 +15,9 @@ pub(super) struct ServingLock {
 
 impl ServingLock {
     pub(super) fn take(database: &Path) -> Result<Self, Fault> {
-        let mut name = OsString::from(database);
+        // By whatever links the file was named, the lock lies beside the file itself.
+        let database = database.canonicalize().unwrap_or_else(|_| database.to_owned());
+        let mut name = OsString::from(&database);
         name.push(".lock");
         let path = Path::new(&name);
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(|error| {

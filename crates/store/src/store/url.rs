@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use postgres::config::Host;
+use postgres::config::{Config, Host};
 
 /// Where the data lies: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=...`.
 ///
@@ -45,17 +45,24 @@ impl FromStr for StoreUrl {
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             let text = strict_sslmode(text);
-            return match text.parse::<postgres::Config>() {
-                Ok(_) => Ok(Self::Postgres(text)),
-                // The cause names the option, not its value.
-                Err(error) => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    Err(StoreUrlError::Postgres(cause.unwrap_or_else(|| error.to_string())))
-                }
-            };
+            return parsed(&text).map(|_| Self::Postgres(text));
         }
         Err(StoreUrlError::UnknownForm)
     }
+}
+
+/// What the client understands.
+fn parsed(text: &str) -> Result<Config, StoreUrlError> {
+    let config: Config = text.parse().map_err(|error: postgres::Error| {
+        // The cause names the option, not its value.
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        StoreUrlError::Postgres(cause.unwrap_or_else(|| error.to_string()))
+    })?;
+    let cut_in_the_password = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
+    if config.get_hosts().iter().any(cut_in_the_password) {
+        return Err(StoreUrlError::Postgres("write a `@` in a user name or password as `%40`".to_owned()));
+    }
+    Ok(config)
 }
 
 /// `require` checks the server's certificate and name here, which is what others call `verify-full`.
@@ -80,7 +87,7 @@ impl fmt::Debug for StoreUrl {
 
 /// Put together again from what the client understood, so that no spelling of a password can slip through.
 fn without_password(text: &str) -> String {
-    let Ok(config) = text.parse::<postgres::Config>() else { return "postgres://***".to_owned() };
+    let Ok(config) = parsed(text) else { return "postgres://***".to_owned() };
     let user = config.get_user().map(|user| format!("{user}@")).unwrap_or_default();
     let mut ports = config.get_ports().iter().cycle();
     let host = |host: &Host| {
@@ -120,17 +127,20 @@ mod tests {
         }
         let error = "postgres://u:hunter2@h/d?sslmode=maybe".parse::<StoreUrl>().unwrap_err().to_string();
         assert!(error.contains("sslmode") && !error.contains("hunter2"), "{error}");
-        let error = "postgres://u:hunter2@h:x/d".parse::<StoreUrl>().unwrap_err().to_string();
-        assert!(!error.contains("hunter2"), "{error}");
+        for text in ["postgres://u:hunter2@h:x/d", "postgres://u:hun@ter2@h/d"] {
+            let error = text.parse::<StoreUrl>().unwrap_err().to_string();
+            assert!(!error.contains("ter2") && !error.contains("hun"), "{error}");
+        }
     }
 
     #[test]
     fn a_password_is_never_shown() {
         for (text, shown) in [
             ("postgres://u:hunter2@h:5/d?sslmode=disable", "postgres://u@h:5/d"),
-            ("postgres://u:hun@ter2@h/d", "postgres://u@h/d"),
-            ("postgres://u:hun?ter2@h/d", "postgres://***"),
-            ("postgres://u:hun/ter2@h/d", "postgres://***"),
+            ("postgres://u:hun@ter2@h/d", "postgres://***"),
+            ("postgres://u:hun%40ter2@h/d", "postgres://u@h:5432/d"),
+            ("postgres://u:hun?ter2@h/d", "postgres://u@h:5432/d"),
+            ("postgres://u:hun/ter2@h/d", "postgres://u@h:5432/d"),
             ("postgres:///d?user=u&password=hunter2&host=/run", "postgres://u@/run/d"),
             ("postgres://u@h:5,i:6/d", "postgres://u@h:5,i:6/d"),
         ] {

@@ -27,6 +27,9 @@ pub static IDS: Sql = Sql::both("IDS", "SELECT id FROM ledger ORDER BY id");
 static VERSION: Sql = Sql::both("VERSION", "SELECT version FROM counter WHERE id = 1");
 static SWAP: Sql = Sql::both("SWAP", "UPDATE counter SET version = version + 1 WHERE id = 1 AND version = $1");
 
+/// What `write` takes.
+pub type Work<T> = Box<dyn FnMut(&mut dyn Tx, &mut Ctx) -> Result<T, Fault> + Send>;
+
 /// A context; its chance is fixed.
 pub fn ctx() -> Ctx {
     Ctx::new(Micros(1_700_000_000_000_000), [7; 32])
@@ -108,7 +111,7 @@ impl Gate {
 /// Starts writes one after the other, so that they are queued in this order, and returns what they answer.
 pub async fn queue<T: Send + 'static>(
     store: &Store,
-    works: Vec<Box<dyn FnMut(&mut dyn Tx, &mut Ctx) -> Result<T, Fault> + Send>>,
+    works: Vec<Work<T>>,
 ) -> Vec<tokio::task::JoinHandle<Result<T, Fault>>> {
     let mut answers = Vec::new();
     for work in works {

@@ -1,6 +1,6 @@
 //! Connections and their settings.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use postgres::config::{Config, SslMode};
@@ -9,7 +9,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error;
-use crate::{Fault, FaultKind, StoreOptions};
+use crate::StoreOptions;
+use crate::fault::{self, Fault, FaultKind};
 
 /// Unless the URL says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,6 +28,7 @@ pub(super) struct Connector {
     config: Config,
     tls: Option<MakeRustlsConnect>,
     settings: String,
+    warn_once: Once,
 }
 
 impl Connector {
@@ -47,7 +49,7 @@ impl Connector {
             config.tcp_user_timeout(KEEPALIVE_IDLE + KEEPALIVE_INTERVAL * KEEPALIVE_RETRIES);
         }
         let tls = if config.get_ssl_mode() == SslMode::Disable { None } else { Some(tls()?) };
-        Ok(Self { config, tls, settings: settings(options) })
+        Ok(Self { config, tls, settings: settings(options), warn_once: Once::new() })
     }
 
     /// A new connection. Blocks; not on a thread of the async runtime.
@@ -63,7 +65,14 @@ impl Connector {
             // The server itself said no: it would say the same in clear.
             Err(cause) if cause.as_db_error().is_some() => Err(cause),
             Err(cause) if self.config.get_ssl_mode() == SslMode::Prefer => {
-                self.config.clone().ssl_mode(SslMode::Disable).connect(NoTls).map_err(|_| cause)
+                let Ok(client) = self.config.clone().ssl_mode(SslMode::Disable).connect(NoTls) else {
+                    return Err(cause);
+                };
+                self.warn_once.call_once(|| {
+                    let error = fault::chain(&cause);
+                    tracing::warn!(error, "PostgreSQL is spoken to in clear, as TLS failed; see sslmode=require");
+                });
+                Ok(client)
             }
             connected => connected,
         }
@@ -73,8 +82,9 @@ impl Connector {
 /// The limits of a session. A lock gives up before its statement does, so that contention is told from slowness.
 fn settings(options: &StoreOptions) -> String {
     let statement_ms = options.statement_timeout.as_millis().max(2);
+    // Our statements are short; a long filter would be compiled for seconds to run for a moment.
     format!(
-        "SET statement_timeout = {statement_ms}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}",
+        "SET jit = off; SET statement_timeout = {statement_ms}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}",
         statement_ms / 2,
         statement_ms * 4
     )

@@ -40,10 +40,11 @@ impl Postgres {
     /// Starts the threads and waits until the first of them has a connection, or knows why it has none.
     fn start(&self, connector: &Arc<Connector>, options: &StoreOptions, shared: &Arc<Shared>) -> Result<(), Fault> {
         let committed = notify::start(connector, shared, &self.queue)?;
-        let pool = Arc::new(Pool::new(Arc::clone(&self.queue), Arc::clone(shared), options.inject.clone()));
+        let pool = Arc::new(Pool::new(Arc::clone(shared), options.inject.clone()));
         let (tell_first, first) = mpsc::sync_channel(1);
         for number in 0..options.connections.max(1) {
-            let mut worker = Worker::new(Arc::clone(&pool), Arc::clone(connector), committed.clone());
+            let mut worker =
+                Worker::new(self.queue.taker(), Arc::clone(&pool), Arc::clone(connector), committed.clone());
             let tell_first = (number == 0).then(|| tell_first.clone());
             let body = move || {
                 if let Some(tell_first) = tell_first {

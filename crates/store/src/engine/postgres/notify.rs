@@ -71,8 +71,9 @@ impl Notifier {
             }
             self.queue.stand_aside(NOTIFY_EVERY);
         }
-        // Lets this process' own listener see at once that the store was closed.
-        let _ = self.notify();
+        if self.client.is_some() {
+            let _ = self.notify(); // lets this process' own listener see at once that the store was closed
+        }
     }
 
     fn notify(&mut self) -> Result<(), Fault> {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::connect::Connector;
 use super::error::{self, Cure};
 use super::tx::{Connection, PostgresTx, provoke};
-use crate::engine::queue::{Queue, Taken};
+use crate::engine::queue::{Taken, Taker};
 use crate::engine::{Inject, Job, Point, Shared};
 use crate::{Fault, FaultKind};
 
@@ -39,7 +39,6 @@ enum Mode {
 
 /// What the workers share.
 pub(super) struct Pool {
-    queue: Arc<Queue<Task>>,
     shared: Arc<Shared>,
     inject: Option<Inject>,
     /// Workers that have a connection.
@@ -47,12 +46,13 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(queue: Arc<Queue<Task>>, shared: Arc<Shared>, inject: Option<Inject>) -> Self {
-        Self { queue, shared, inject, connected: AtomicUsize::new(0) }
+    pub(super) fn new(shared: Arc<Shared>, inject: Option<Inject>) -> Self {
+        Self { shared, inject, connected: AtomicUsize::new(0) }
     }
 }
 
 pub(super) struct Worker {
+    queue: Taker<Task>,
     pool: Arc<Pool>,
     connector: Arc<Connector>,
     committed: SyncSender<()>,
@@ -68,8 +68,13 @@ struct Failed {
 }
 
 impl Worker {
-    pub(super) fn new(pool: Arc<Pool>, connector: Arc<Connector>, committed: SyncSender<()>) -> Self {
-        Self { pool, connector, committed, connection: None, failures: 0 }
+    pub(super) fn new(
+        queue: Taker<Task>,
+        pool: Arc<Pool>,
+        connector: Arc<Connector>,
+        committed: SyncSender<()>,
+    ) -> Self {
+        Self { queue, pool, connector, committed, connection: None, failures: 0 }
     }
 
     /// Works until the queue is closed and empty.
@@ -81,7 +86,7 @@ impl Worker {
                 }
                 continue;
             }
-            match self.pool.queue.take_one(None) {
+            match self.queue.take_one(None) {
                 Taken::Job(task) => self.serve(task),
                 Taken::Nothing => {}
                 Taken::Closed => return,
@@ -130,13 +135,13 @@ impl Worker {
                 return true;
             }
             if self.pool.connected.load(Ordering::Relaxed) > 0 {
-                self.pool.queue.stand_aside(left);
-                if self.pool.queue.is_closed() {
+                self.queue.stand_aside(left);
+                if self.queue.is_closed() {
                     return false; // the others work off what is left
                 }
                 continue;
             }
-            match self.pool.queue.take_one(Some(left)) {
+            match self.queue.take_one(Some(left)) {
                 Taken::Job(Task::Write(job) | Task::Read(job)) => job.answer(Err(fault.duplicate())),
                 Taken::Nothing => {}
                 Taken::Closed => return false,
@@ -162,7 +167,7 @@ impl Worker {
             let Err(Failed { fault, cure }) = self.attempt(job, mode) else { return Ok(()) };
             match cure {
                 Cure::Again | Cure::Prepare if runs < RUNS_MAX => {
-                    self.pool.queue.stand_aside(pause(RETRY_PAUSE, runs));
+                    self.queue.stand_aside(pause(RETRY_PAUSE, runs));
                 }
                 Cure::AgainOnce if runs < CONFLICTS_MAX => {}
                 Cure::Reconnect if !reconnected => {

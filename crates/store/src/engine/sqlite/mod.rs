@@ -38,10 +38,10 @@ impl Sqlite {
     }
 
     fn start(&self, writer: writer::Writer, readers: Vec<reader::Reader>, shared: &Arc<Shared>) -> Result<(), Fault> {
-        let writes = Arc::clone(&self.writes);
+        let writes = self.writes.taker();
         spawn(shared, "store-writer".to_owned(), move || writer.run(&writes))?;
         for (number, reader) in readers.into_iter().enumerate() {
-            let reads = Arc::clone(&self.reads);
+            let reads = self.reads.taker();
             spawn(shared, format!("store-reader-{number}"), move || reader.run(&reads))?;
         }
         Ok(())

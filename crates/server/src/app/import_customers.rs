@@ -1,0 +1,78 @@
+//! Import customers that another system made, many in one transaction.
+
+use std::sync::Arc;
+
+use keyherald_core::Ctx;
+use keyherald_core::credential::PasswordHash;
+use keyherald_core::id::ProjectKey;
+use keyherald_core::import::{self, Decision, Fields, Holder, Record, Rejected};
+use keyherald_store::{Fault, Tx, claim, credential, customer};
+
+use super::{Answer, App};
+
+/// What became of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportOutcome {
+    /// It is a customer now.
+    Imported,
+    /// It was one before, just as the record has it.
+    AlreadyThere,
+    /// It was not taken.
+    Rejected(Rejected),
+}
+
+impl App {
+    /// Looks at a record's form, its hash included. Changes nothing.
+    pub fn check_import(&self, fields: Fields) -> Result<Record, Rejected> {
+        let read_hash = |text: &str| self.hash.importable(text).map_err(|unusable| unusable.to_string());
+        import::check(fields, self.moments.now(), read_hash)
+    }
+
+    /// Writes the records in one transaction and says what became of each, in their order. Each is seen by those after
+    /// it. The caller chooses how many: some hundred.
+    pub async fn import_customers(
+        &self,
+        project: ProjectKey,
+        records: Vec<Record>,
+        announce: bool,
+    ) -> Answer<Vec<ImportOutcome>> {
+        let (app, records) = (self.clone(), Arc::new(records));
+        let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
+            records.iter().map(|record| app.import_one(tx, &project, record, announce, ctx)).collect()
+        };
+        Ok(self.store.write(&self.ctx(), work).await?)
+    }
+
+    fn import_one(
+        &self,
+        tx: &mut dyn Tx,
+        project: &ProjectKey,
+        record: &Record,
+        announce: bool,
+        ctx: &mut Ctx,
+    ) -> Result<ImportOutcome, Fault> {
+        let taken = claim::take(tx, project, &record.claims(), None)?;
+        let holder = match taken {
+            Some(field) => customer::by_unique(tx, project, field, record)?,
+            None => None,
+        };
+        let holder = match holder {
+            Some(customer) => {
+                let hash = credential::by_customer(tx, project, customer.id)?;
+                let is_current = |hash: &Option<PasswordHash>| hash.as_ref().is_some_and(|h| self.hash.is_current(h));
+                let could_be_upgraded = is_current(&hash) && !is_current(&record.password_hash);
+                Some(Holder { customer, hash, could_be_upgraded })
+            }
+            None => None,
+        };
+        Ok(match import::decide(record, taken, holder.as_ref(), announce, ctx) {
+            Decision::Create(imported) => {
+                customer::import(tx, &self.ring, project, &imported, ctx)?;
+                ImportOutcome::Imported
+            }
+            Decision::AlreadyThere => ImportOutcome::AlreadyThere,
+            Decision::Conflict(conflict) => ImportOutcome::Rejected(Rejected(conflict.to_string())),
+            Decision::Refused(refusal) => ImportOutcome::Rejected(Rejected(refusal.to_string())),
+        })
+    }
+}

@@ -1,0 +1,39 @@
+//! `DELETE /{projectKey}/customers/{id}` and `/key={key}` (commercetools.md 2.6).
+
+use axum::http::Method;
+use keyherald_core::client::Permission;
+
+use super::super::reply::{Answer, Problem, Reply, failed};
+use super::super::request::Request;
+use super::super::route::{Access, Route};
+use super::Target;
+use crate::app::Call;
+use crate::format::commercetools;
+
+pub const BY_ID: Route = Route {
+    method: Method::DELETE,
+    path: "/{project}/customers/{id}",
+    access: Access::Token(Permission::ManageCustomers, |request, call| {
+        let target = Target::by_id(&request.captured);
+        Box::pin(handle(request, call, target))
+    }),
+};
+
+pub const BY_KEY: Route = Route {
+    method: Method::DELETE,
+    path: "/{project}/customers/key={key}",
+    access: Access::Token(Permission::ManageCustomers, |request, call| {
+        let target = Target::by_key(&request.captured);
+        Box::pin(handle(request, call, target))
+    }),
+};
+
+async fn handle(request: Request, call: Call, target: Result<Target, Problem>) -> Answer {
+    let query = request.query()?;
+    let version = query.version()?;
+    let erase = query.flag("dataErasure")?;
+    let Target { which, named } = target?;
+    let deleted = request.app.delete_customer(call, which, version, erase).await;
+    let last = deleted.map_err(|failure| failed(failure, &named))?;
+    Ok(Reply::ok(commercetools::customer(&last)))
+}

@@ -1,0 +1,122 @@
+//! commercetools Composable Commerce: customers, passwords, messages, subscriptions, and the OAuth that guards them.
+//!
+//! Auth and api share one origin: `/oauth/..` and `/{projectKey}/..` never overlap. An endpoint is a file with a
+//! [`Route`]; [`ROUTES`] is the list of all. Who calls is settled here, before an endpoint is entered and before a body
+//! is read.
+//!
+//! Deliberately absent: what the contract has and the list has not (update actions, `/me`, stores, GraphQL) is answered
+//! like an unknown route.
+
+mod customers;
+mod fields;
+mod messages;
+mod oauth;
+mod parameters;
+mod passwords;
+pub mod predicate;
+pub mod reply;
+mod request;
+mod route;
+mod subscriptions;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Method;
+use axum::response::{IntoResponse, Response};
+use keyherald_core::client::Permission;
+
+use self::reply::{Answer, Problem};
+use self::request::Request;
+use self::route::{Access, Captured, Route};
+use crate::app::App;
+use crate::http;
+
+/// Every endpoint.
+static ROUTES: &[Route] = &[
+    oauth::client_token::ROUTE,
+    oauth::customer_token::ROUTE,
+    passwords::change::ROUTE,
+    passwords::create_token::ROUTE,
+    passwords::reset::ROUTE,
+    passwords::get_by_token::ROUTE,
+    passwords::login::ROUTE,
+    customers::create::ROUTE,
+    customers::query::HEAD,
+    customers::query::ROUTE,
+    customers::get::BY_ID,
+    customers::get::BY_KEY,
+    customers::delete::BY_ID,
+    customers::delete::BY_KEY,
+    messages::query::HEAD,
+    messages::query::ROUTE,
+    messages::get::ROUTE,
+    subscriptions::create::ROUTE,
+    subscriptions::query::HEAD,
+    subscriptions::query::ROUTE,
+    subscriptions::get::BY_ID,
+    subscriptions::get::BY_KEY,
+    subscriptions::delete::BY_ID,
+    subscriptions::delete::BY_KEY,
+    subscriptions::health::ROUTE,
+];
+
+/// What the dialect is given besides the use cases.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Longest request body.
+    pub body_bytes_max: usize,
+}
+
+/// Method, path pattern and needed permission of every endpoint: for documentation and for tests that try them all.
+pub fn endpoints() -> impl Iterator<Item = (&'static Method, &'static str, Option<Permission>)> {
+    ROUTES.iter().map(|route| {
+        let permission = match route.access {
+            Access::Token(permission, _) => Some(permission),
+            Access::Client(_) | Access::Anybody(_) => None,
+        };
+        (&route.method, route.path, permission)
+    })
+}
+
+/// The dialect, to be served at `/`. What matches no endpoint is answered too.
+pub fn router(app: App, settings: Settings) -> Router {
+    Router::new().fallback(answer).with_state((app, settings))
+}
+
+async fn answer(State((app, settings)): State<(App, Settings)>, request: axum::extract::Request) -> Response {
+    let is_head = request.method() == Method::HEAD;
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let found = ROUTES.iter().find_map(|route| route.capture(&method, &path).map(|captured| (route, captured)));
+    let response = match found {
+        Some((route, Captured { project, value: captured })) => {
+            let span = tracing::Span::current();
+            span.record("dialect", "commercetools");
+            if let Some(project) = &project {
+                span.record("project", project.as_str());
+            }
+            let request = Request { app, settings, project, captured, http: request };
+            let mut response = enter(route, request).await.into_response();
+            response.extensions_mut().insert(http::Route(route.path.into()));
+            response
+        }
+        None => reply::method_not_allowed(),
+    };
+    if is_head { response.map(|_| Body::empty()) } else { response }
+}
+
+async fn enter(route: &'static Route, request: Request) -> Answer {
+    let Request { app, project, http, .. } = &request;
+    let headers = http.headers();
+    match route.access {
+        Access::Token(permission, handle) => {
+            let call = request::authorize(app, headers, project.as_ref(), permission).await?;
+            handle(request, call).await
+        }
+        Access::Client(handle) => {
+            let client = request::client(app, headers).await.map_err(Problem::as_auth)?;
+            handle(request, client).await.map_err(Problem::as_auth)
+        }
+        Access::Anybody(handle) => handle(request).await,
+    }
+}

@@ -1,0 +1,34 @@
+//! `POST /{projectKey}/customers/password`: a new password for the current one (commercetools.md 3.1).
+
+use axum::http::Method;
+use keyherald_core::Refusal;
+use keyherald_core::client::Permission;
+use keyherald_core::refusal::Lookup;
+
+use super::super::fields::INDEXED_CHARS_MAX;
+use super::super::reply::{Answer, Named, Reply, failed, refused};
+use super::super::request::Request;
+use super::super::route::{Access, Route};
+use crate::app::Call;
+use crate::format::commercetools;
+
+pub const ROUTE: Route = Route {
+    method: Method::POST,
+    path: "/{project}/customers/password",
+    access: Access::Token(Permission::ManageCustomers, |request, call| Box::pin(handle(request, call))),
+};
+
+async fn handle(request: Request, call: Call) -> Answer {
+    let app = request.app.clone();
+    let mut body = request.json().await?;
+    let id = body.required_text("id", INDEXED_CHARS_MAX)?;
+    let version = body.required_integer("version")?;
+    let current = body.password("currentPassword")?;
+    let new = body.new_password("newPassword")?;
+
+    let named = Named::id(id);
+    let Ok(id) = named.id.parse() else { return Err(refused(&Refusal::CustomerNotFound(Lookup::Id), &named)) };
+    let changed = app.change_password(call, id, version, current, new).await;
+    let customer = changed.map_err(|failure| failed(failure, &named))?;
+    Ok(Reply::ok(commercetools::customer(&customer)))
+}

@@ -1,0 +1,29 @@
+//! `POST /{projectKey}/customers/password/reset`: a new password for a token (commercetools.md 3.3).
+
+use axum::http::Method;
+use keyherald_core::client::Permission;
+
+use super::super::fields::INDEXED_CHARS_MAX;
+use super::super::reply::{Answer, Named, Reply, failed};
+use super::super::request::Request;
+use super::super::route::{Access, Route};
+use crate::app::Call;
+use crate::format::commercetools;
+
+pub const ROUTE: Route = Route {
+    method: Method::POST,
+    path: "/{project}/customers/password/reset",
+    access: Access::Token(Permission::ManageCustomers, |request, call| Box::pin(handle(request, call))),
+};
+
+async fn handle(request: Request, call: Call) -> Answer {
+    let app = request.app.clone();
+    let mut body = request.json().await?;
+    let named = Named::token(body.required_text("tokenValue", INDEXED_CHARS_MAX)?);
+    let new = body.new_password("newPassword")?;
+    let version = body.integer("version")?;
+
+    let reset = app.reset_password(call, &named.token, version, new).await;
+    let customer = reset.map_err(|failure| failed(failure, &named))?;
+    Ok(Reply::ok(commercetools::customer(&customer)))
+}

@@ -1,0 +1,121 @@
+//! Which fields can be asked for, and of what type they are.
+//!
+//! A list names what the store has columns for; a field that is missing here "does not exist", and one that is here
+//! but has no column is a fault when it is asked for.
+
+/// The type of a plain value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// Text or enum.
+    Text,
+    /// A whole number.
+    Integer,
+    /// `true` or `false`.
+    Boolean,
+    /// A date-time, compared as an instant.
+    DateTime,
+    /// A calendar date, `YYYY-MM-DD`.
+    Date,
+}
+
+/// What lies under a field's name.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    /// A plain value.
+    One(Type),
+    /// An array of plain values.
+    Many(Type),
+    /// An object with these fields.
+    Object(&'static [Field]),
+    /// An array of objects with these fields.
+    Objects(&'static [Field]),
+}
+
+/// A field that predicates, and sorts if it is a plain value, can name.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its name in its object.
+    pub name: &'static str,
+    /// What it is.
+    pub shape: Shape,
+}
+
+impl Field {
+    const fn new(name: &'static str, shape: Shape) -> Self {
+        Self { name, shape }
+    }
+
+    /// A text or enum.
+    pub const fn text(name: &'static str) -> Self {
+        Self::new(name, Shape::One(Type::Text))
+    }
+
+    /// A whole number.
+    pub const fn integer(name: &'static str) -> Self {
+        Self::new(name, Shape::One(Type::Integer))
+    }
+
+    /// `true` or `false`.
+    pub const fn boolean(name: &'static str) -> Self {
+        Self::new(name, Shape::One(Type::Boolean))
+    }
+
+    /// A date-time.
+    pub const fn date_time(name: &'static str) -> Self {
+        Self::new(name, Shape::One(Type::DateTime))
+    }
+
+    /// A calendar date.
+    pub const fn date(name: &'static str) -> Self {
+        Self::new(name, Shape::One(Type::Date))
+    }
+
+    /// An array of plain values.
+    pub const fn many(name: &'static str, of: Type) -> Self {
+        Self::new(name, Shape::Many(of))
+    }
+
+    /// An object.
+    pub const fn object(name: &'static str, fields: &'static [Self]) -> Self {
+        Self::new(name, Shape::Object(fields))
+    }
+
+    /// An array of objects.
+    pub const fn objects(name: &'static str, fields: &'static [Self]) -> Self {
+        Self::new(name, Shape::Objects(fields))
+    }
+
+    /// The field `name` among `fields`.
+    pub(super) fn named(fields: &'static [Self], name: &str) -> Option<&'static Self> {
+        fields.iter().find(|field| field.name == name)
+    }
+}
+
+/// Messages, in queries and in subscriptions: the eight that the contract allows.
+pub static MESSAGES: &[Field] = &[
+    Field::text("id"),
+    Field::integer("version"),
+    Field::date_time("createdAt"),
+    Field::date_time("lastModifiedAt"),
+    Field::integer("sequenceNumber"),
+    Field::object("resource", &[Field::text("typeId"), Field::text("id")]),
+    Field::integer("resourceVersion"),
+    Field::text("type"),
+];
+
+/// Customers. `lowercaseEmail` is not in responses; `password` must not be asked for.
+pub static CUSTOMERS: &[Field] = &[
+    Field::text("id"),
+    Field::integer("version"),
+    Field::date_time("createdAt"),
+    Field::date_time("lastModifiedAt"),
+    Field::text("email"),
+    Field::text("lowercaseEmail"),
+    Field::text("key"),
+    Field::text("externalId"),
+    Field::text("customerNumber"),
+    Field::text("firstName"),
+    Field::text("lastName"),
+    Field::boolean("isEmailVerified"),
+    Field::text("authenticationMode"),
+];

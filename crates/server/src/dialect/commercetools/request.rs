@@ -1,0 +1,109 @@
+//! A request as the endpoints see it, and who is allowed to make it.
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use keyherald_core::client::{ApiClient, Permission};
+use keyherald_core::id::ProjectKey;
+use zeroize::Zeroizing;
+
+use super::Settings;
+use super::fields::Fields;
+use super::parameters::Parameters;
+use super::reply::{Named, Problem, failed};
+use crate::app::{App, Call};
+use crate::http::read_body;
+
+/// Longest external user id in characters (commercetools.md 7.5).
+const EXTERNAL_USER_ID_CHARS_MAX: usize = 128;
+/// Longest client id that is looked up, in bytes.
+const CLIENT_ID_BYTES_MAX: usize = 256;
+/// Longest body of a token request.
+const FORM_BYTES_MAX: usize = 64 * 1024;
+
+/// What an endpoint is handed.
+pub struct Request {
+    /// The use cases.
+    pub app: App,
+    /// What else the dialect was given.
+    pub settings: Settings,
+    /// The project key in the path, if it can be one.
+    pub project: Option<ProjectKey>,
+    /// The value that the path names: an id, a key, a token. Empty if its pattern has none.
+    pub captured: String,
+    /// The request itself.
+    pub http: axum::extract::Request,
+}
+
+impl Request {
+    /// Reads a JSON body, whatever its media type is called.
+    pub async fn json(self) -> Result<Fields, Problem> {
+        let body = read_body(self.http, self.settings.body_bytes_max).await?;
+        Fields::parse(&body)
+    }
+
+    /// The parameters of the query string.
+    pub fn query(&self) -> Result<Parameters, Problem> {
+        Parameters::of_query(self.http.uri())
+    }
+
+    /// The parameters of a token request: those of its body, then those of its query string.
+    pub async fn form(self) -> Result<Parameters, Problem> {
+        let query = self.query()?;
+        let body = read_body(self.http, self.settings.body_bytes_max.min(FORM_BYTES_MAX)).await?;
+        Ok(Parameters::of_form(&body)?.and(query))
+    }
+}
+
+/// The call, if the access token in `headers` permits what the endpoint `needs` on the path's project.
+pub async fn authorize(
+    app: &App,
+    headers: &HeaderMap,
+    project: Option<&ProjectKey>,
+    needs: Permission,
+) -> Result<Call, Problem> {
+    let token = bearer(headers).ok_or_else(Problem::no_token)?;
+    let session = app.authenticate(token).await.map_err(|failure| failed(failure, &Named::default()))?;
+    let session = session.ok_or_else(Problem::dead_token)?;
+    // A project that does not exist is one that no token has a scope for.
+    let project = project.filter(|project| session.scopes.permit(project, needs));
+    let project = project.ok_or_else(|| Problem::insufficient_scope(needs.name()))?.clone();
+    let by = session.initiator(external_user_id(headers)?);
+    Ok(Call { project, by })
+}
+
+/// The API client whose id and secret are in `headers`.
+pub async fn client(app: &App, headers: &HeaderMap) -> Result<ApiClient, Problem> {
+    let (id, secret) = basic(headers).ok_or_else(Problem::invalid_client)?;
+    let client = app.authenticate_client(&id, &secret).await.map_err(|failure| failed(failure, &Named::default()))?;
+    client.ok_or_else(Problem::invalid_client)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Client id and secret. Not form-encoded first, as RFC 6749 would have it: the contract's clients do not.
+fn basic(headers: &HeaderMap) -> Option<(String, Zeroizing<String>)> {
+    let (scheme, encoded) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = Zeroizing::new(STANDARD.decode(encoded.trim()).ok()?);
+    let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    let can_be_one = !id.is_empty() && id.len() <= CLIENT_ID_BYTES_MAX && !id.contains('\0');
+    can_be_one.then(|| (id.to_owned(), Zeroizing::new(secret.to_owned())))
+}
+
+/// `X-External-User-ID`: at most 128 visible characters.
+fn external_user_id(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(sent) = headers.get("x-external-user-id") else { return Ok(None) };
+    let text = std::str::from_utf8(sent.as_bytes()).unwrap_or("\0").trim();
+    if text.chars().any(char::is_control) || text.chars().count() > EXTERNAL_USER_ID_CHARS_MAX {
+        let why = format!("Expected at most {EXTERNAL_USER_ID_CHARS_MAX} visible characters.");
+        return Err(Problem::malformed_parameter("X-External-User-ID", why));
+    }
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}

@@ -1,0 +1,89 @@
+//! A sign-in costs the same whoever does not get in, so that its duration says nothing about who is known.
+
+use axum::http::{Method, StatusCode};
+use keyherald_store::testing::block_on;
+use serde_json::json;
+
+use crate::support::{TestServer, basic};
+
+/// What a request has cost: hashes, statements read and written, transactions.
+#[derive(Debug, PartialEq, Eq)]
+struct Cost {
+    hashes: u64,
+    read_statements: u64,
+    write_statements: u64,
+    writes: u64,
+    commits: u64,
+}
+
+fn spent(server: &TestServer) -> Cost {
+    let (hash, store) = (server.app.hash.counters(), server.store().counters());
+    Cost {
+        hashes: hash.verified + hash.dummy + hash.hashed,
+        read_statements: store.read_statements,
+        write_statements: store.write_statements,
+        writes: store.writes,
+        commits: store.commits,
+    }
+}
+
+impl Cost {
+    fn since(self, before: &Self) -> Self {
+        Self {
+            hashes: self.hashes - before.hashes,
+            read_statements: self.read_statements - before.read_statements,
+            write_statements: self.write_statements - before.write_statements,
+            writes: self.writes - before.writes,
+            commits: self.commits - before.commits,
+        }
+    }
+}
+
+async fn login(server: &TestServer, token: &str, email: &str, status: StatusCode) -> Cost {
+    let before = spent(server);
+    let answered = server.json(token, Method::POST, "/demo/login", &json!({"email": email, "password": "wrong"})).await;
+    assert_eq!(answered.status, status);
+    spent(server).since(&before)
+}
+
+async fn customer_token(server: &TestServer, email: &str) -> Cost {
+    let before = spent(server);
+    let form = format!("grant_type=password&username={email}&password=wrong");
+    let headers = [("authorization", basic("demo-client"))];
+    let answered = server.send(Method::POST, "/oauth/demo/customers/token", &headers, form).await;
+    assert_eq!(answered.status, StatusCode::BAD_REQUEST);
+    spent(server).since(&before)
+}
+
+async fn nobody_costs_more(server: &TestServer) {
+    let token = server.token("demo-client").await;
+    for draft in [
+        json!({"email": "known@example.com", "password": "secret"}),
+        json!({"email": "external@example.com", "authenticationMode": "ExternalAuth"}),
+        json!({"email": "lucky@example.com", "password": "wrong"}),
+    ] {
+        assert_eq!(server.json(&token, Method::POST, "/demo/customers", &draft).await.status, StatusCode::CREATED);
+    }
+    let wrong = login(server, &token, "known@example.com", StatusCode::BAD_REQUEST).await;
+    assert_eq!((wrong.hashes, wrong.writes), (1, 1), "one hash, and one trace");
+    assert_eq!(login(server, &token, "unknown@example.com", StatusCode::BAD_REQUEST).await, wrong);
+    assert_eq!(login(server, &token, "external@example.com", StatusCode::BAD_REQUEST).await, wrong);
+    // Even who gets in is no cheaper; only a better hash, once in a while, would cost more.
+    assert_eq!(login(server, &token, "lucky@example.com", StatusCode::OK).await, wrong);
+
+    let wrong = customer_token(server, "known%40example.com").await;
+    assert_eq!((wrong.hashes, wrong.writes), (1, 1));
+    assert_eq!(customer_token(server, "unknown%40example.com").await, wrong);
+    assert_eq!(customer_token(server, "external%40example.com").await, wrong);
+}
+
+#[test]
+fn sqlite() {
+    block_on(async { nobody_costs_more(&TestServer::sqlite().await).await });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test starts one"]
+fn postgres() {
+    block_on(async { nobody_costs_more(&TestServer::postgres().await).await });
+}

@@ -1,0 +1,14 @@
+//! The commercetools contract, held against the server: golden transcripts of every endpoint, and what transcripts
+//! cannot say (many at once, equal work, bad input in bulk, every caller on every route).
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod callers;
+mod concurrency;
+mod equal_work;
+mod fields;
+#[path = "../support/mod.rs"]
+mod support;
+mod transcript;
+mod transcripts;
+mod trouble;

@@ -1,0 +1,58 @@
+//! Every file of `transcripts/`, on both engines.
+
+use keyherald_store::testing::block_on;
+
+use crate::support::TestServer;
+use crate::transcript::run;
+
+macro_rules! transcripts {
+    ($($name:ident),* $(,)?) => {
+        $(mod $name {
+            const TEXT: &str = include_str!(concat!("transcripts/", stringify!($name), ".txt"));
+
+            #[test]
+            fn sqlite() {
+                super::block_on(async { super::run(&super::TestServer::sqlite().await, stringify!($name), TEXT).await });
+            }
+
+            #[test]
+            #[ignore = "needs PostgreSQL: cargo xtask test starts one"]
+            fn postgres() {
+                super::block_on(async { super::run(&super::TestServer::postgres().await, stringify!($name), TEXT).await });
+            }
+        })*
+
+        #[test]
+        fn no_file_is_forgotten() {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract_commercetools/transcripts");
+            let mut files: Vec<String> = std::fs::read_dir(folder).unwrap()
+                .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+                .collect();
+            files.sort();
+            assert_eq!(files, [$(stringify!($name)),*]);
+        }
+    };
+}
+
+transcripts! {
+    auth,
+    customers_create,
+    customers_delete,
+    customers_get,
+    customers_query,
+    expiry,
+    login,
+    messages_get,
+    messages_off,
+    messages_query,
+    oauth_client_token,
+    oauth_customer_token,
+    password_change,
+    password_reset,
+    password_token,
+    routes,
+    subscriptions_create,
+    subscriptions_delete,
+    subscriptions_get,
+    subscriptions_query,
+}

@@ -1,0 +1,186 @@
+//! The binary as an operator sees it: started, asked, ended, started again.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[path = "black_box/mod.rs"]
+#[expect(dead_code, reason = "parts of it are for other tests")]
+mod black_box;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use black_box::api::{Api, http_client};
+use black_box::server::Launch;
+use keyherald_core::{Ctx, Micros};
+use keyherald_store::{Sql, Store, StoreOptions, StoreUrl};
+use serde_json::json;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_keyherald");
+
+fn launch(folder: &Path) -> Launch {
+    Launch {
+        program: PathBuf::from(PROGRAM),
+        data: folder.join("data"),
+        store: None,
+        log: folder.join("log"),
+        settings: vec![("KEYHERALD__HASHING__MEMORY_KIB", "64".into()), ("KEYHERALD__HASHING__PASSES", "1".into())],
+    }
+}
+
+fn keyherald(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_outlives_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let launch = launch(folder.path());
+    let http = http_client(Duration::from_secs(20)).unwrap();
+    let server = launch.start().unwrap();
+    let api = Api::sign_in(&http, &server).await.unwrap();
+    let made = api.post("/customers", &json!({"email": "ada@example.com", "password": "one"})).await.unwrap();
+    assert_eq!(made.status, 201, "{}", made.body);
+    server.kill();
+
+    let server = launch.start().unwrap();
+    // The old token is still good: sessions are in the store.
+    let login = json!({"email": "ada@example.com", "password": "one"});
+    assert_eq!(api.moved_to(&server.url).post("/login", &login).await.unwrap().status, 200);
+    // Nothing that was said or sent is in the log.
+    let log = std::fs::read_to_string(&launch.log).unwrap();
+    assert!(!log.contains("ada@example.com") && !log.contains("\"one\""), "{log}");
+}
+
+#[test]
+fn a_second_server_on_the_same_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let launch = launch(folder.path());
+    let _first = launch.start().unwrap();
+    let data = folder.path().join("data");
+    let second = keyherald(&["dev", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second.stderr).contains("error: the database cannot be served"), "{}", text(&second.stderr));
+    assert!(second.stdout.is_empty());
+}
+
+#[test]
+fn sigterm_ends_in_order_and_a_second_signal_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let launch = launch(folder.path());
+    let mut server = launch.start().unwrap();
+    signal(server.pid(), rustix::process::Signal::TERM);
+    assert_eq!(server.wait(Duration::from_secs(30)), Some(0));
+
+    // With a long delay before it stops accepting, the first signal alone would take its time.
+    let mut launch = launch;
+    launch.settings.push(("KEYHERALD__SERVER__SHUTDOWN_DELAY", "10m".into()));
+    let mut server = launch.start().unwrap();
+    signal(server.pid(), rustix::process::Signal::TERM);
+    wait_for(|| std::fs::read_to_string(&launch.log).unwrap().contains("shutting_down"));
+    signal(server.pid(), rustix::process::Signal::INT);
+    assert_eq!(server.wait(Duration::from_secs(30)), Some(130));
+}
+
+fn wait_for(mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < until, "it did not come about in 30 s");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// A configuration that `serve` takes.
+fn configured(folder: &Path) -> String {
+    let key = folder.join("sealing.key");
+    std::fs::write(&key, "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=").unwrap();
+    let file = folder.join("keyherald.toml");
+    let configuration = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nurl = \"sqlite:{}\"\n[secrets]\nsealing_keys = [{{ id = \"a\", key_file = \"{}\" }}]\n\
+         [[projects]]\nkey = \"shop\"\nmessages = {{ enabled = true }}\n",
+        folder.join("k.db").display(),
+        key.display()
+    );
+    std::fs::write(&file, configuration).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_operator_sets_a_server_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = configured(folder.path());
+    let check = keyherald(&["check", "--config", &file]);
+    assert!(check.status.success() && text(&check.stdout).ends_with("# ok\n"), "{}", text(&check.stderr));
+
+    let status = keyherald(&["migrate", "--config", &file, "--status"]);
+    assert!(text(&status.stdout).contains("to be applied"), "{}", text(&status.stdout));
+    let migrated = keyherald(&["migrate", "--config", &file]);
+    assert!(text(&migrated.stdout).ends_with("sqlite database: up to date\n"), "{}", text(&migrated.stdout));
+
+    let make = |project: &str, scope: &str| {
+        keyherald(&["client", "create", "--config", &file, "--project", project, "--name", "front", "--scope", scope])
+    };
+    let made = make("shop", "manage_project:shop");
+    let shown = text(&made.stdout);
+    let value = |name: &str| {
+        let line = shown.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in {shown}"));
+        line.rsplit(' ').next().unwrap().to_owned()
+    };
+    let id = value("client id");
+    assert_eq!((id.len(), value("client secret").len()), (24, 32));
+    for (project, scope, what) in [
+        ("shop", "manage_project:other", "is no scope of project shop"),
+        ("shop", "paint_walls:shop", "is no scope of project shop"),
+        ("nowhere", "manage_project:nowhere", "there is no project nowhere"),
+    ] {
+        let refused = make(project, scope);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(text(&refused.stderr).contains(what), "{}", text(&refused.stderr));
+    }
+    let list = || text(&keyherald(&["client", "list", "--config", &file]).stdout);
+    assert!(list().contains(&id) && list().contains("active") && !list().contains(&value("client secret")));
+    assert!(keyherald(&["client", "revoke", "--config", &file, "--project", "shop", &id]).status.success());
+    assert!(list().contains("revoked"));
+    assert_eq!(keyherald(&["client", "revoke", "--config", &file, "--project", "shop", &id]).status.code(), Some(1));
+}
+
+/// Writes down a migration that this program does not know.
+fn mark_newer(file: &Path) {
+    let store = Store::open(&StoreUrl::Sqlite(file.to_owned()), &StoreOptions::default()).unwrap();
+    let insert = Sql::both("test", "INSERT INTO keyherald_migration VALUES (9999, '9999_future', 'x', 0)");
+    keyherald_store::testing::block_on(async {
+        let ctx = Ctx::new(Micros(0), [0; 32]);
+        assert_eq!(store.write(&ctx, move |tx, _| tx.execute(&insert, &[])).await.unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_database_of_a_newer_program_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = configured(folder.path());
+    assert!(keyherald(&["migrate", "--config", &file]).status.success());
+    mark_newer(&folder.path().join("k.db"));
+    let serve = keyherald(&["serve", "--config", &file]);
+    assert_eq!(serve.status.code(), Some(1));
+    assert!(text(&serve.stderr).contains("newer"), "{}", text(&serve.stderr));
+}
+
+#[test]
+fn tail_prints_what_is_in_the_log_and_ends_with_its_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = configured(folder.path());
+    assert!(keyherald(&["migrate", "--config", &file]).status.success());
+    let tail = ["messages", "tail", "--config", &file, "--from", "0", "--json"];
+    let mut child = Command::new(PROGRAM).args(tail).stdout(Stdio::piped()).spawn().unwrap();
+    signal(child.id(), rustix::process::Signal::INT);
+    let status = child.wait().unwrap();
+    assert!(status.success() || status.code().is_none(), "{status}"); // ended by the signal before it could catch it
+}

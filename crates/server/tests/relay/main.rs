@@ -1,0 +1,11 @@
+//! The relay on real stores: with a destination in memory that answers by a script, and with a webhook receiver over
+//! HTTP. Every test runs on both engines.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test support")]
+
+mod delivery;
+mod horizon;
+mod lifetime;
+mod restart;
+mod scripted;
+mod stage;
+mod webhook;

@@ -1,0 +1,176 @@
+//! A server for tests, in this process and without a socket: an embedded store (or PostgreSQL), a clock moved by hand,
+//! seeded chance, cheap hashes. Other test targets take it in with `#[path = "../support/mod.rs"] mod support;`.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own setting has no other way to fail")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::BodyExt;
+use keyherald::app::App;
+use keyherald::clock::{ManualClock, Moments, Seeded};
+use keyherald::hash::{HashOptions, HashPool};
+use keyherald::http::{Frame, framed};
+use keyherald_core::Micros;
+use keyherald_core::client::Scopes;
+use keyherald_core::id::ProjectKey;
+use keyherald_core::seal::{KeyRing, SealingKey};
+use keyherald_core::secret::TokenDigest;
+use keyherald_store::StoreOptions;
+use keyherald_store::engine::Inject;
+use keyherald_store::testing::TestStore;
+use serde_json::Value;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+/// When the clock stands at first: 2026-03-04T05:06:07.890Z.
+pub const START: Micros = Micros(1_772_600_767_890_000);
+/// Longest request body.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// A server, and what it runs on.
+pub struct TestServer {
+    /// Its use cases.
+    pub app: App,
+    /// Its clock.
+    pub clock: Arc<ManualClock>,
+    router: Router,
+    // Last: the database goes when nothing uses it any more.
+    store: TestStore,
+}
+
+/// A response, read to its end.
+#[derive(Debug)]
+pub struct Answered {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+impl Answered {
+    /// The body as JSON; `null` if there is none.
+    pub fn json(&self) -> Value {
+        if self.body.is_empty() { Value::Null } else { serde_json::from_slice(&self.body).unwrap() }
+    }
+}
+
+impl TestServer {
+    /// On SQLite.
+    pub async fn sqlite() -> Self {
+        Self::on(TestStore::sqlite().await).await
+    }
+
+    /// On the PostgreSQL of `KEYHERALD_TEST_POSTGRES`.
+    pub async fn postgres() -> Self {
+        Self::on(TestStore::postgres().await).await
+    }
+
+    /// On SQLite, with a store that fails when it is told to.
+    pub async fn failing(inject: Inject) -> Self {
+        let store = TestStore::sqlite_with(&StoreOptions { inject: Some(inject), ..StoreOptions::default() });
+        store.migrate(START).await.unwrap();
+        Self::on(store).await
+    }
+
+    /// With the projects `demo` (messages enabled) and `other` (not), each with a client that may do everything:
+    /// `demo-client` / `demo-secret` and `other-client` / `other-secret`.
+    async fn on(store: TestStore) -> Self {
+        let clock = Arc::new(ManualClock::at(START));
+        let moments = Moments::new(clock.clone(), Arc::new(Seeded::new(7)));
+        let options = HashOptions {
+            memory_kib: 8,
+            passes: 1,
+            workers: Some(2),
+            queue_max: 4096,
+            deadline: Duration::from_mins(1),
+            ..HashOptions::default()
+        };
+        let app = App {
+            store: (*store).clone(),
+            hash: Arc::new(HashPool::start(&options).unwrap()),
+            moments: moments.clone(),
+            ring: Arc::new(KeyRing::new(vec![SealingKey::new("test", [7; 32]).unwrap()]).unwrap()),
+            destinations: Arc::default(),
+            subscriptions_changed: Arc::new(watch::Sender::new(0)),
+        };
+        let router = keyherald::dialect::router(app.clone(), BODY_BYTES_MAX);
+        let frame = Frame {
+            moments,
+            header_bytes_max: 16 * 1024,
+            request_timeout: Duration::from_mins(1),
+            body_timeout: Duration::from_secs(15),
+            reply: keyherald::dialect::frame_reply(),
+        };
+        let server = Self { app, clock, router: framed(router, frame), store };
+        for (project, enabled) in [("demo", true), ("other", false)] {
+            server.project(project, enabled).await;
+            server.client(project, &format!("{project}-client"), &format!("manage_project:{project}")).await;
+        }
+        server
+    }
+
+    /// Makes sure that there is such a project.
+    pub async fn project(&self, key: &str, messages_enabled: bool) {
+        let setting = Some((messages_enabled, 15));
+        self.app.ensure_project(key.parse().unwrap(), key.to_owned(), setting).await.unwrap();
+    }
+
+    /// Makes a client `NAME-client` with the secret `NAME-secret`.
+    pub async fn client(&self, project: &str, id: &str, scopes: &str) {
+        let project: ProjectKey = project.parse().unwrap();
+        let secret = TokenDigest::of(&id.replace("-client", "-secret"));
+        self.app.put_client(project, id.to_owned(), id.to_owned(), secret, Scopes::parse(scopes)).await.unwrap();
+    }
+
+    /// An access token of a client.
+    pub async fn token(&self, client: &str) -> String {
+        let headers = [("authorization", basic(client)), ("content-type", "application/x-www-form-urlencoded".into())];
+        let answered = self.send(Method::POST, "/oauth/token", &headers, "grant_type=client_credentials").await;
+        assert_eq!(answered.status, StatusCode::OK, "{answered:?}");
+        answered.json().get("access_token").and_then(Value::as_str).unwrap().to_owned()
+    }
+
+    /// Sends a request and reads the answer. Holds what must hold for every one.
+    pub async fn send(&self, method: Method, uri: &str, headers: &[(&str, String)], body: impl Into<Body>) -> Answered {
+        let is_head = method == Method::HEAD;
+        let mut request = Request::new(body.into());
+        *request.method_mut() = method;
+        *request.uri_mut() = uri.parse().unwrap();
+        for (name, value) in headers {
+            let name: HeaderName = name.parse().unwrap();
+            request.headers_mut().insert(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        let answered = Answered { status: parts.status, headers: parts.headers, body };
+        assert_eq!(answered.body.is_empty(), is_head, "only HEAD has no body: {uri} {answered:?}");
+        assert_eq!(answered.headers["content-type"], "application/json; charset=utf-8");
+        assert!(!answered.headers["x-correlation-id"].is_empty());
+        answered
+    }
+
+    /// Sends JSON with an access token.
+    pub async fn json(&self, token: &str, method: Method, uri: &str, body: &Value) -> Answered {
+        let headers = [("authorization", format!("Bearer {token}")), ("content-type", "application/json".into())];
+        self.send(method, uri, &headers, if body.is_null() { String::new() } else { body.to_string() }).await
+    }
+
+    /// The store, for its counters.
+    pub fn store(&self) -> &TestStore {
+        &self.store
+    }
+}
+
+/// The `Authorization` of a client made by [`TestServer::client`].
+pub fn basic(client: &str) -> String {
+    let secret = client.replace("-client", "-secret");
+    format!("Basic {}", STANDARD.encode(format!("{client}:{secret}")))
+}
