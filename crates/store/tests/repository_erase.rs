@@ -11,6 +11,7 @@ use keyherald_core::activity::Activity;
 use keyherald_core::create;
 use keyherald_core::credential::AuthenticationMode;
 use keyherald_core::customer::{Address, Customer, Profile};
+use keyherald_core::filter::Filter;
 use keyherald_core::id::{CustomerId, DeadLetterId, MessageId, ProjectKey, Reference, SubscriptionId};
 use keyherald_core::initiator::Initiator;
 use keyherald_core::message::{Content, Flow, NewMessage, partition};
@@ -19,11 +20,12 @@ use keyherald_core::token::TokenKind;
 use keyherald_core::update::{Action, TextField};
 use keyherald_core::{Ctx, Micros};
 use keyherald_store::delivery::{self, DeadLetter, ParkedLane};
+use keyherald_store::project::{self, MessagesSetting};
 use keyherald_store::retention::{self, Place};
 use keyherald_store::testing::{TestStore, block_on};
 use keyherald_store::tx::{query_all, query_one};
 use keyherald_store::{
-    Fault, Sql, Store, StoreUrl, Tx, customer, each_engine, erase, log, subscription as subscriptions,
+    Fault, Listing, Sql, Store, StoreUrl, Tx, customer, each_engine, erase, log, subscription as subscriptions,
 };
 
 each_engine! {
@@ -45,6 +47,8 @@ struct Ada {
 
 /// Everything that can be written down of a customer, among many others.
 async fn ada(store: &Store) -> Ada {
+    let enabled = Some(MessagesSetting { enabled: true, days: 90 });
+    store.write(&ctx(0), move |tx, ctx| project::ensure(tx, &demo(), "Demo", enabled, ctx)).await.unwrap();
     open_shops(store, &["shop-a"]).await;
     for seed in 0..60 {
         created(store, 1000 + seed, &format!("other{seed}@example.com"), &[]).await;
@@ -169,6 +173,17 @@ async fn an_erased_customer_leaves_ids_only(store: &TestStore) {
     let last = &after.last().unwrap().message;
     assert_eq!(last.facts.content, Content::CustomerDeleted { data_erasure: true });
     assert!(last.personal.as_ref().is_some_and(keyherald_core::message::Personal::is_empty));
+    // What cannot be told any more is not shown.
+    let all = Listing { filter: Filter::All, sort: Vec::new(), limit: 500, offset: 0, with_total: true };
+    let shown = store.read(move |tx| log::shown(tx, &ring(), &demo(), Micros(0), &all, NOW)).await.unwrap().results;
+    let types: Vec<_> = shown
+        .iter()
+        .filter(|message| message.customer == ada.id)
+        .map(|message| message.facts.content.type_name())
+        .collect();
+    let (password, email) = ("CustomerPasswordTokenCreated", "CustomerEmailTokenCreated");
+    assert_eq!(types, [password, email, password, email, "CustomerDeleted"]);
+
     let letters = letters(store).await;
     assert_eq!((letters.len(), &letters[0].body), (1, &None));
     // Harmless when repeated.
