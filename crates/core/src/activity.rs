@@ -41,8 +41,12 @@ impl Activity {
         by: &Initiator,
         ctx: &mut Ctx,
     ) -> Self {
-        let by = Initiator { external_user_id: None, ..by.clone() }; // personal: not in an unerasable row
         let outcome = refusal.map_or("done", Refusal::code).to_owned();
-        Self { id: MessageId::new(ctx), at: ctx.now, customer, facts: ActivityFacts { flow, outcome, by } }
+        Self {
+            id: MessageId::new(ctx),
+            at: ctx.now,
+            customer,
+            facts: ActivityFacts { flow, outcome, by: by.impersonal() },
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::ctx::Micros;
-use crate::id::ProjectKey;
+use crate::id::{Key, ProjectKey};
 use crate::secret::TokenDigest;
 
 /// What a call needs. Each is a scope name without its project.
@@ -70,6 +70,11 @@ impl Permission {
         }
     }
 
+    /// Whether its scope can be held for one store: `name:projectKey:storeKey`.
+    fn is_per_store(self) -> bool {
+        matches!(self, Self::ViewCustomers | Self::ManageCustomers | Self::ManageMyProfile)
+    }
+
     /// Scope names that include this one besides `manage_project`.
     fn implied_by(self) -> &'static [&'static str] {
         match self {
@@ -84,7 +89,8 @@ impl Permission {
 
 const MANAGE_PROJECT: &str = "manage_project";
 
-/// Scopes as they are written: `name:projectKey`, in the order in which they were asked for.
+/// Scopes as they are written: `name:projectKey` or `name:projectKey:storeKey`, in the order in which they were asked
+/// for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scopes(Vec<String>);
 
@@ -112,35 +118,68 @@ impl Scopes {
 
     /// Whether a call on `project` that needs `permission` is allowed.
     pub fn permit(&self, project: &ProjectKey, permission: Permission) -> bool {
-        self.has(project, MANAGE_PROJECT)
-            || self.has(project, permission.name())
-            || permission.implied_by().iter().any(|name| self.has(project, name))
+        self.has(project, None, MANAGE_PROJECT) || self.has_or_implies(project, None, permission)
     }
 
-    fn has(&self, project: &ProjectKey, name: &str) -> bool {
-        self.0.iter().any(|scope| scope.split_once(':').is_some_and(|(n, p)| n == name && p == project.as_str()))
+    /// The same for a call on one store of the project: a scope for the whole project does, or one for this store.
+    pub fn permit_in_store(&self, project: &ProjectKey, store: &Key, permission: Permission) -> bool {
+        self.permit(project, permission)
+            || (permission.is_per_store() && self.has_or_implies(project, Some(store), permission))
+    }
+
+    fn has_or_implies(&self, project: &ProjectKey, store: Option<&Key>, permission: Permission) -> bool {
+        let implied_by = permission.implied_by().iter().copied();
+        implied_by.chain([permission.name()]).any(|name| self.has(project, store, name))
+    }
+
+    fn has(&self, project: &ProjectKey, store: Option<&Key>, name: &str) -> bool {
+        let wanted = (name, project.as_str(), store.map(Key::as_str));
+        self.0.iter().any(|scope| parts(scope) == Some(wanted))
     }
 
     /// Whether a client that holds these scopes may be granted `requested`: each of them is a scope that we know and
     /// that it holds itself or by implication. A client with `manage_project` may ask for less (commercetools.md 1.5).
     pub fn cover(&self, requested: &Self) -> bool {
-        requested.0.iter().all(|scope| {
-            let Some((name, project)) = scope.split_once(':') else { return false };
-            let Ok(project) = project.parse::<ProjectKey>() else { return false };
-            if name == MANAGE_PROJECT {
-                return self.has(&project, MANAGE_PROJECT);
-            }
-            let known = Permission::ALL.into_iter().find(|permission| permission.name() == name);
-            known.is_some_and(|permission| self.permit(&project, permission))
+        requested.0.iter().all(|scope| match known(scope) {
+            Some((Grant::All, project)) => self.has(&project, None, MANAGE_PROJECT),
+            Some((Grant::One(permission), project)) => self.permit(&project, permission),
+            Some((Grant::InStore(permission, store), project)) => self.permit_in_store(&project, &store, permission),
+            None => false,
         })
     }
 
-    /// Whether `scope` is one that a client may hold: a known name and a project key.
+    /// Whether `scope` is one that a client may hold: a known name, a project key, and a store key if it has one.
     pub fn is_known(scope: &str) -> bool {
-        let Some((name, project)) = scope.split_once(':') else { return false };
-        let known = name == MANAGE_PROJECT || Permission::ALL.iter().any(|permission| permission.name() == name);
-        known && project.parse::<ProjectKey>().is_ok()
+        known(scope).is_some()
     }
+}
+
+/// What a scope of a known form stands for.
+enum Grant {
+    All,
+    One(Permission),
+    InStore(Permission, Key),
+}
+
+fn known(scope: &str) -> Option<(Grant, ProjectKey)> {
+    let (name, project, store) = parts(scope)?;
+    let permission = Permission::ALL.into_iter().find(|permission| permission.name() == name);
+    let grant = match (permission, store) {
+        (Some(permission), None) => Grant::One(permission),
+        (Some(permission), Some(store)) if permission.is_per_store() => Grant::InStore(permission, store.parse().ok()?),
+        (None, None) if name == MANAGE_PROJECT => Grant::All,
+        _ => return None,
+    };
+    Some((grant, project.parse().ok()?))
+}
+
+/// Name, project key, store key.
+fn parts(scope: &str) -> Option<(&str, &str, Option<&str>)> {
+    let (name, rest) = scope.split_once(':')?;
+    Some(match rest.split_once(':') {
+        Some((project, store)) => (name, project, Some(store)),
+        None => (name, rest, None),
+    })
 }
 
 impl fmt::Display for Scopes {
@@ -196,6 +235,33 @@ mod tests {
         let all = Scopes::parse("manage_project:demo");
         assert!(Permission::ALL.into_iter().all(|permission| all.permit(&demo, permission)));
         assert!(!all.permit(&other, Permission::ViewCustomers));
+    }
+
+    #[test]
+    fn a_store_scope_is_for_that_store_only() {
+        let demo: ProjectKey = "demo".parse().unwrap();
+        let (a, b): (Key, Key) = ("shop-a".parse().unwrap(), "shop-b".parse().unwrap());
+        let held = Scopes::parse("manage_customers:demo:shop-a");
+        assert!(held.permit_in_store(&demo, &a, Permission::ViewCustomers));
+        assert!(!held.permit_in_store(&demo, &b, Permission::ViewCustomers));
+        assert!(!held.permit_in_store(&demo, &a, Permission::ManageMyProfile));
+        assert!(!held.permit(&demo, Permission::ViewCustomers));
+        assert!(Scopes::parse("view_customers:demo").permit_in_store(&demo, &b, Permission::ViewCustomers));
+        assert!(Scopes::parse("manage_project:demo").permit_in_store(&demo, &b, Permission::ManageMyProfile));
+        assert!(held.cover(&Scopes::parse("view_customers:demo:shop-a")));
+        assert!(Scopes::parse("manage_customers:demo").cover(&Scopes::parse("view_customers:demo:shop-a")));
+        for not in ["view_customers:demo", "view_customers:demo:shop-b", "view_customers:other:shop-a"] {
+            assert!(!held.cover(&Scopes::parse(not)), "{not}");
+        }
+        assert!(Scopes::is_known("manage_my_profile:demo:shop-a"));
+        for not in [
+            "view_messages:demo:shop-a",
+            "manage_project:demo:shop-a",
+            "view_customers:demo:",
+            "view_customers:demo:a:b",
+        ] {
+            assert!(!Scopes::is_known(not), "{not}");
+        }
     }
 
     #[test]

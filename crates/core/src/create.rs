@@ -1,11 +1,12 @@
 //! Create a customer (commercetools.md 2.2).
 
 use crate::credential::{AuthenticationMode, PasswordHash};
-use crate::customer::{Address, Customer, CustomerNumber, Profile};
-use crate::id::{CustomerId, Key};
+use crate::customer::{Address, Claims, Customer, CustomerNumber, Profile};
+use crate::id::{CustomerId, Key, Reference};
 use crate::initiator::Initiator;
 use crate::message::{Content, Flow, NewMessage};
 use crate::refusal::UniqueField;
+use crate::shop::Known;
 use crate::{Ctx, Refusal};
 
 /// A draft whose form was checked by the dialect. The password was hashed before the decision.
@@ -19,6 +20,8 @@ pub struct Command {
     pub external_id: Option<String>,
     /// The customer number.
     pub customer_number: Option<String>,
+    /// The stores that it will belong to. Empty: a global customer.
+    pub stores: Vec<Reference>,
     /// Who checks the password.
     pub authentication_mode: AuthenticationMode,
     /// Whether the address is known to be the customer's.
@@ -29,6 +32,18 @@ pub struct Command {
     pub addresses: AddressUse,
     /// Who asks.
     pub by: Initiator,
+}
+
+impl Command {
+    /// The values that the new customer would keep from others, or the refusal of a store that is not known.
+    pub fn claims(&self, known: &Known) -> Result<Claims, Refusal> {
+        Ok(Claims {
+            email: self.email.clone(),
+            stores: known.resolve(&self.stores)?,
+            key: self.key.clone(),
+            customer_number: self.customer_number.clone(),
+        })
+    }
 }
 
 /// Indices into the draft's addresses. The dialect has checked that they exist.
@@ -56,14 +71,16 @@ pub struct Created {
     pub message: NewMessage,
 }
 
-/// Decides. `taken` is the first unique field whose value another customer of the project has, seen under the same
-/// transaction.
+/// Decides. `known` are the stores that the command may name, `taken` is the first of its [`Claims`] that another
+/// customer of the project has; both seen under the same transaction.
 pub fn decide(
     command: &Command,
+    known: &Known,
     taken: Option<UniqueField>,
     hash: Option<PasswordHash>,
     ctx: &mut Ctx,
 ) -> Result<Created, Refusal> {
+    let stores = known.resolve(&command.stores)?;
     if let Some(field) = taken {
         return Err(Refusal::Duplicate(field));
     }
@@ -84,6 +101,7 @@ pub fn decide(
         authentication_mode: command.authentication_mode,
         is_email_verified: command.is_email_verified,
         password_tail: hash.as_ref().map(PasswordHash::tail),
+        stores,
         profile: with_address_ids(&command.profile, &command.addresses, ctx),
     };
     let data_key = ctx.bytes();
@@ -94,17 +112,11 @@ pub fn decide(
 }
 
 fn with_address_ids(profile: &Profile, used: &AddressUse, ctx: &mut Ctx) -> Profile {
-    const ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefgh";
-    let name = |ctx: &mut Ctx| -> String {
-        ctx.bytes::<8>()
-            .iter()
-            .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)))
-            .copied()
-            .map(char::from)
-            .collect()
-    };
     let mut profile = profile.clone();
-    profile.addresses = profile.addresses.into_iter().map(|address| Address { id: name(ctx), ..address }).collect();
+    for address in std::mem::take(&mut profile.addresses) {
+        let id = Address::fresh_id(&profile.addresses, ctx);
+        profile.addresses.push(Address { id, ..address });
+    }
     let ids: Vec<String> = profile.addresses.iter().map(|address| address.id.clone()).collect();
     let id = |index: &usize| ids.get(*index).cloned();
     profile.default_shipping_address_id = used.default_shipping.as_ref().and_then(id);
@@ -138,6 +150,7 @@ pub(crate) mod tests {
             key: None,
             external_id: None,
             customer_number: None,
+            stores: Vec::new(),
             authentication_mode: AuthenticationMode::Password,
             is_email_verified: false,
             profile: Profile::default(),
@@ -148,13 +161,17 @@ pub(crate) mod tests {
 
     /// A customer as `decide` makes it.
     pub(crate) fn customer() -> Customer {
-        decide(&command(), None, None, &mut Ctx::new(Micros(5_000_000), [1; 32])).ok().unwrap().customer
+        decide(&command(), &Known::default(), None, None, &mut Ctx::new(Micros(5_000_000), [1; 32]))
+            .ok()
+            .unwrap()
+            .customer
     }
 
     #[test]
     fn the_first_message_is_number_one_and_shows_what_was_created() {
         let hash = PasswordHash::parse("$argon2id$v=19$m=8,t=1,p=1$AAAA$aGg=").unwrap();
-        let created = decide(&command(), None, Some(hash), &mut Ctx::new(Micros(5), [1; 32])).ok().unwrap();
+        let created =
+            decide(&command(), &Known::default(), None, Some(hash), &mut Ctx::new(Micros(5), [1; 32])).ok().unwrap();
         assert_eq!((created.customer.version, created.customer.last_sequence, created.message.sequence), (1, 1, 1));
         assert_eq!(created.customer.password_tail.as_deref(), Some("aGg="));
         assert_eq!(created.message.personal.customer.as_deref(), Some(&created.customer));
@@ -164,7 +181,8 @@ pub(crate) mod tests {
     fn external_authentication_keeps_no_password() {
         let command = Command { authentication_mode: AuthenticationMode::ExternalAuth, ..command() };
         let hash = PasswordHash::parse("$x$y").unwrap();
-        let created = decide(&command, None, Some(hash), &mut Ctx::new(Micros(5), [1; 32])).ok().unwrap();
+        let created =
+            decide(&command, &Known::default(), None, Some(hash), &mut Ctx::new(Micros(5), [1; 32])).ok().unwrap();
         assert!(created.hash.is_none());
         assert_eq!(created.customer.password_tail, None);
     }
@@ -174,7 +192,11 @@ pub(crate) mod tests {
         let mut command = command();
         command.profile.addresses = vec![Address { country: "DE".into(), ..Address::default() }; 2];
         command.addresses = AddressUse { default_shipping: Some(1), shipping: vec![0], ..AddressUse::default() };
-        let profile = decide(&command, None, None, &mut Ctx::new(Micros(5), [1; 32])).ok().unwrap().customer.profile;
+        let profile = decide(&command, &Known::default(), None, None, &mut Ctx::new(Micros(5), [1; 32]))
+            .ok()
+            .unwrap()
+            .customer
+            .profile;
         let ids: Vec<_> = profile.addresses.iter().map(|address| address.id.clone()).collect();
         assert_ne!(ids[0], ids[1]);
         assert_eq!(profile.default_shipping_address_id.as_ref(), Some(&ids[1]));
@@ -183,8 +205,26 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn stores_are_resolved_and_named_once() {
+        let shop: Key = "shop-a".parse().unwrap();
+        let known = Known::from_iter([
+            (Reference::Key("shop-a".into()), shop.clone()),
+            (Reference::Id("7".into()), shop.clone()),
+        ]);
+        let stores = vec![Reference::Id("7".into()), Reference::Key("shop-a".into())];
+        let command = Command { stores, ..command() };
+        let ctx = &mut Ctx::new(Micros(5), [1; 32]);
+        let created = decide(&command, &known, None, None, ctx).ok().unwrap().customer;
+        assert_eq!(created.stores, [shop]);
+        assert_eq!(command.claims(&known).unwrap(), created.claims());
+        let refused = decide(&command, &Known::default(), None, None, ctx).err().unwrap();
+        assert!(matches!(refused, Refusal::ReferenceNotFound { .. }));
+    }
+
+    #[test]
     fn a_taken_value_is_refused_by_its_field() {
-        let refused = decide(&command(), Some(UniqueField::Email), None, &mut Ctx::new(Micros(5), [1; 32]));
+        let refused =
+            decide(&command(), &Known::default(), Some(UniqueField::Email), None, &mut Ctx::new(Micros(5), [1; 32]));
         assert_eq!(refused.err(), Some(Refusal::Duplicate(UniqueField::Email)));
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::credential::AuthenticationMode;
 use crate::ctx::{Ctx, Micros};
-use crate::id::{CustomerId, Key};
+use crate::id::{CustomerId, Key, Reference};
 use crate::initiator::Initiator;
 use crate::message::Identifiers;
 
@@ -74,11 +74,39 @@ pub struct Customer {
     pub is_email_verified: bool,
     /// Last four characters of the stored hash, when there is one.
     pub password_tail: Option<String>,
+    /// Keys of the stores that it belongs to, each once. Empty: a global customer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stores: Vec<Key>,
     /// What is only kept and shown.
     pub profile: Profile,
 }
 
 impl Customer {
+    /// Addresses that one may have: each is looked for by going through all of them.
+    pub const ADDRESSES_MAX: usize = 500;
+    /// Stores that one may belong to.
+    pub const STORES_MAX: usize = 500;
+
+    /// Whether it belongs to no store in particular.
+    pub fn is_global(&self) -> bool {
+        self.stores.is_empty()
+    }
+
+    /// Whether it can be seen from this store: only its own customers can, not the global ones (commercetools.md 3).
+    pub fn is_in_store(&self, store: &Key) -> bool {
+        self.stores.contains(store)
+    }
+
+    /// The values that it keeps from others.
+    pub fn claims(&self) -> Claims {
+        Claims {
+            email: self.email.clone(),
+            stores: self.stores.clone(),
+            key: self.key.clone(),
+            customer_number: self.customer_number.clone(),
+        }
+    }
+
     /// The identifiers that messages carry, as they are at this version.
     pub fn identifiers(&self) -> Identifiers {
         Identifiers {
@@ -100,6 +128,22 @@ impl Customer {
         self.last_sequence += 1;
         self.last_sequence
     }
+}
+
+/// The values that no other customer of the project may have.
+///
+/// The e-mail address is the customer's own among the customers of its stores; a global customer has it for the whole
+/// project (commercetools.md 2.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// As typed; compared by [`fold_email`].
+    pub email: String,
+    /// Where the address is claimed. Empty: everywhere.
+    pub stores: Vec<Key>,
+    /// The caller's own key.
+    pub key: Option<Key>,
+    /// The customer number.
+    pub customer_number: Option<String>,
 }
 
 /// Descriptive fields. No rule of ours reads them.
@@ -160,6 +204,61 @@ pub struct Address {
     /// All other fields of the contract's BaseAddress that were given, by their wire names.
     #[serde(default)]
     pub fields: std::collections::BTreeMap<String, String>,
+}
+
+impl Address {
+    /// An id that none of `others` has.
+    pub fn fresh_id(others: &[Self], ctx: &mut Ctx) -> String {
+        const ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefgh";
+        loop {
+            let letters = ctx.bytes::<8>().map(|byte| ALPHABET.get(usize::from(byte % 32)).copied().unwrap_or(b'A'));
+            let id: String = letters.into_iter().map(char::from).collect();
+            if others.iter().all(|other| other.id != id) {
+                return id;
+            }
+        }
+    }
+
+    /// Whether `reference` names it: by its id, or by the key that the caller gave it.
+    pub fn is(&self, reference: &Reference) -> bool {
+        match reference {
+            Reference::Id(id) => self.id == *id,
+            Reference::Key(key) => self.fields.get("key") == Some(key),
+        }
+    }
+
+    /// How many bytes its texts have.
+    pub fn bytes(&self) -> usize {
+        let fields: usize = self.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.id.len() + self.country.len() + fields
+    }
+}
+
+/// What an address is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressRole {
+    /// Goods go there.
+    Shipping,
+    /// Bills go there.
+    Billing,
+}
+
+impl Profile {
+    /// The addresses of this role and the default one among them.
+    pub fn role(&self, role: AddressRole) -> (&[String], Option<&String>) {
+        match role {
+            AddressRole::Shipping => (&self.shipping_address_ids, self.default_shipping_address_id.as_ref()),
+            AddressRole::Billing => (&self.billing_address_ids, self.default_billing_address_id.as_ref()),
+        }
+    }
+
+    /// The same, to change them.
+    pub(crate) fn role_mut(&mut self, role: AddressRole) -> (&mut Vec<String>, &mut Option<String>) {
+        match role {
+            AddressRole::Shipping => (&mut self.shipping_address_ids, &mut self.default_shipping_address_id),
+            AddressRole::Billing => (&mut self.billing_address_ids, &mut self.default_billing_address_id),
+        }
+    }
 }
 
 /// The form in which e-mail addresses are compared: lower case of the whole address (commercetools.md 2.4).

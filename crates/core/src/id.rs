@@ -72,6 +72,17 @@ ids! {
     SubscriptionId,
     /// A dead letter.
     DeadLetterId,
+    /// A store within a project.
+    ShopId,
+}
+
+/// How a caller names another resource, in its own spelling: what it names may not be there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reference {
+    /// By id.
+    Id(String),
+    /// By key.
+    Key(String),
 }
 
 /// A project (tenant): `projectKey`, 2 to 36 of `[a-z0-9_-]`.

@@ -9,11 +9,12 @@ use std::fmt;
 
 use crate::create::{self, AddressUse};
 use crate::credential::{AuthenticationMode, PasswordHash};
-use crate::customer::{Customer, Profile};
+use crate::customer::{Claims, Customer, Profile};
 use crate::id::Key;
 use crate::initiator::Initiator;
 use crate::message::NewMessage;
 use crate::refusal::UniqueField;
+use crate::shop::Known;
 use crate::{Ctx, Micros, Refusal};
 
 /// The names of a record's fields.
@@ -81,6 +82,16 @@ pub struct Record {
 }
 
 impl Record {
+    /// The values that the new customer would keep from others. It will be a global one.
+    pub fn claims(&self) -> Claims {
+        Claims {
+            email: self.email.clone(),
+            stores: Vec::new(),
+            key: self.key.clone(),
+            customer_number: self.customer_number.clone(),
+        }
+    }
+
     /// Whether the customer signs in here and has nothing to sign in with.
     pub fn must_reset(&self) -> bool {
         self.authentication_mode == AuthenticationMode::Password && self.password_hash.is_none()
@@ -235,7 +246,7 @@ pub fn decide(
     announce: bool,
     ctx: &mut Ctx,
 ) -> Decision {
-    match create::decide(&command(record), taken, record.password_hash.clone(), ctx) {
+    match create::decide(&command(record), &Known::default(), taken, record.password_hash.clone(), ctx) {
         Ok(created) => Decision::Create(Box::new(imported(record, created, announce))),
         Err(Refusal::Duplicate(field)) => {
             let differs = holder.map(|holder| differs(record, holder));
@@ -254,6 +265,7 @@ fn command(record: &Record) -> create::Command {
         key: record.key.clone(),
         external_id: record.external_id.clone(),
         customer_number: record.customer_number.clone(),
+        stores: Vec::new(),
         authentication_mode: record.authentication_mode,
         is_email_verified: record.is_email_verified,
         profile: Profile {

@@ -16,7 +16,15 @@ pub struct Initiator {
     /// The customer, for a token of the password flow.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub customer: Option<CustomerId>,
-    /// The visitor, for a token of the anonymous flow.
+    /// The visitor, for a token of the anonymous flow. Callers make these ids up, of whatever they like: kept in side
+    /// rows as well.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub anonymous_id: Option<String>,
+}
+
+impl Initiator {
+    /// What of it may stand in a row that is never erased: ids of ours.
+    pub fn impersonal(&self) -> Self {
+        Self { client_id: self.client_id.clone(), customer: self.customer, external_user_id: None, anonymous_id: None }
+    }
 }

@@ -8,8 +8,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ctx::{Ctx, Micros};
-use crate::customer::{Customer, Version};
-use crate::id::{CustomerId, MessageId, TokenId};
+use crate::customer::{Address, AddressRole, Customer, Version};
+use crate::id::{CustomerId, Key, MessageId, TokenId};
 use crate::initiator::Initiator;
 use crate::secret::TokenValue;
 
@@ -76,6 +76,12 @@ pub enum Flow {
     CreateToken,
     /// A reset token was redeemed.
     Reset,
+    /// An e-mail token was made.
+    CreateEmailToken,
+    /// An e-mail token was redeemed.
+    ConfirmEmail,
+    /// A customer's own fields were changed.
+    Update,
     /// A customer was deleted.
     Delete,
     /// A sign-in was tried.
@@ -102,8 +108,100 @@ pub enum Content {
         /// Whether it ended all earlier ones.
         invalidate_older_tokens: bool,
     },
-    /// Personal part: the e-mail address it had.
-    CustomerDeleted,
+    /// An e-mail token was made. Secret part: its value, when it lives 60 minutes or less.
+    CustomerEmailTokenCreated {
+        /// Whose address it can verify.
+        customer_id: CustomerId,
+        /// When it ends.
+        expires_at: Micros,
+        /// Whether it ended all earlier ones.
+        invalidate_older_tokens: bool,
+    },
+    /// An e-mail token was redeemed.
+    CustomerEmailVerified,
+    /// Personal part: both addresses.
+    CustomerEmailChanged,
+    /// Personal part: the value, if it was not removed.
+    CustomerExternalIdSet,
+    /// Personal part: the stores before and after.
+    CustomerStoresSet,
+    /// Personal part: the value, if it was not removed.
+    CustomerFirstNameSet,
+    /// Personal part: the value, if it was not removed.
+    CustomerLastNameSet,
+    /// Personal part: the value, if it was not removed.
+    CustomerTitleSet,
+    /// Personal part: the value, if it was not removed.
+    CustomerCompanyNameSet,
+    /// Personal part: the value, if it was not removed.
+    CustomerDateOfBirthSet,
+    /// Personal part: the address.
+    CustomerAddressAdded,
+    /// Personal part: the address as it is now.
+    CustomerAddressChanged {
+        /// What it is used for.
+        #[serde(flatten)]
+        roles: AddressRoles,
+    },
+    /// Personal part: the address as it was.
+    CustomerAddressRemoved {
+        /// What it was used for.
+        #[serde(flatten)]
+        roles: AddressRoles,
+    },
+    /// Personal part: the address, if there is a default one now.
+    CustomerDefaultShippingAddressSet,
+    /// Personal part: the address, if there is a default one now.
+    CustomerDefaultBillingAddressSet,
+    /// Personal part: the address.
+    CustomerShippingAddressAdded,
+    /// Personal part: the address.
+    CustomerShippingAddressRemoved,
+    /// Personal part: the address.
+    CustomerBillingAddressAdded,
+    /// Personal part: the address.
+    CustomerBillingAddressRemoved,
+    /// Personal part: the e-mail address it had, unless it was erased.
+    CustomerDeleted {
+        /// Whether everything personal was erased with it.
+        #[serde(default)]
+        data_erasure: bool,
+    },
+}
+
+impl Content {
+    /// A default address was set or unset.
+    pub(crate) fn default_address_set(role: AddressRole) -> Self {
+        match role {
+            AddressRole::Shipping => Self::CustomerDefaultShippingAddressSet,
+            AddressRole::Billing => Self::CustomerDefaultBillingAddressSet,
+        }
+    }
+
+    /// An address got a role.
+    pub(crate) fn role_added(role: AddressRole) -> Self {
+        match role {
+            AddressRole::Shipping => Self::CustomerShippingAddressAdded,
+            AddressRole::Billing => Self::CustomerBillingAddressAdded,
+        }
+    }
+
+    /// An address lost a role.
+    pub(crate) fn role_removed(role: AddressRole) -> Self {
+        match role {
+            AddressRole::Shipping => Self::CustomerShippingAddressRemoved,
+            AddressRole::Billing => Self::CustomerBillingAddressRemoved,
+        }
+    }
+}
+
+/// Whether an address was used for shipping, for billing, or both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressRoles {
+    /// A shipping address.
+    pub shipping: bool,
+    /// A billing address.
+    pub billing: bool,
 }
 
 impl Content {
@@ -113,17 +211,35 @@ impl Content {
             Self::CustomerCreated => "CustomerCreated",
             Self::CustomerPasswordUpdated { .. } => "CustomerPasswordUpdated",
             Self::CustomerPasswordTokenCreated { .. } => "CustomerPasswordTokenCreated",
-            Self::CustomerDeleted => "CustomerDeleted",
+            Self::CustomerEmailTokenCreated { .. } => "CustomerEmailTokenCreated",
+            Self::CustomerEmailVerified => "CustomerEmailVerified",
+            Self::CustomerEmailChanged => "CustomerEmailChanged",
+            Self::CustomerExternalIdSet => "CustomerExternalIdSet",
+            Self::CustomerStoresSet => "CustomerStoresSet",
+            Self::CustomerFirstNameSet => "CustomerFirstNameSet",
+            Self::CustomerLastNameSet => "CustomerLastNameSet",
+            Self::CustomerTitleSet => "CustomerTitleSet",
+            Self::CustomerCompanyNameSet => "CustomerCompanyNameSet",
+            Self::CustomerDateOfBirthSet => "CustomerDateOfBirthSet",
+            Self::CustomerAddressAdded => "CustomerAddressAdded",
+            Self::CustomerAddressChanged { .. } => "CustomerAddressChanged",
+            Self::CustomerAddressRemoved { .. } => "CustomerAddressRemoved",
+            Self::CustomerDefaultShippingAddressSet => "CustomerDefaultShippingAddressSet",
+            Self::CustomerDefaultBillingAddressSet => "CustomerDefaultBillingAddressSet",
+            Self::CustomerShippingAddressAdded => "CustomerShippingAddressAdded",
+            Self::CustomerShippingAddressRemoved => "CustomerShippingAddressRemoved",
+            Self::CustomerBillingAddressAdded => "CustomerBillingAddressAdded",
+            Self::CustomerBillingAddressRemoved => "CustomerBillingAddressRemoved",
+            Self::CustomerDeleted { .. } => "CustomerDeleted",
         }
     }
 
     /// The kind of resource it is about.
     pub fn resource_type(&self) -> ResourceType {
         match self {
-            Self::CustomerCreated | Self::CustomerPasswordUpdated { .. } | Self::CustomerDeleted => {
-                ResourceType::Customer
-            }
             Self::CustomerPasswordTokenCreated { .. } => ResourceType::CustomerPasswordToken,
+            Self::CustomerEmailTokenCreated { .. } => ResourceType::CustomerEmailToken,
+            _ => ResourceType::Customer,
         }
     }
 }
@@ -154,7 +270,7 @@ impl Identifiers {
 pub struct Facts {
     /// What happened.
     pub content: Content,
-    /// Who caused it, without the external user id (that is personal).
+    /// Who caused it, without what is personal of it. Rows of earlier versions have the visitor's id here.
     pub by: Initiator,
     /// By which way.
     pub flow: Flow,
@@ -169,15 +285,39 @@ pub struct Personal {
     /// `X-External-User-ID` of the request.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub external_user_id: Option<String>,
+    /// The visitor whose token the request had.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub anonymous_id: Option<String>,
     /// The customer as it was created.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub customer: Option<Box<Customer>>,
-    /// The e-mail address it had.
+    /// The e-mail address: of a deleted customer the last one, of a changed one the new one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub email: Option<String>,
+    /// The e-mail address before the change.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub old_email: Option<String>,
+    /// The new value of the one text that the message is about. Absent: it was removed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub value: Option<String>,
+    /// The address that the message is about.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub address: Option<Address>,
+    /// The stores after the change.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stores: Option<Vec<Key>>,
+    /// The stores before the change.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub old_stores: Option<Vec<Key>>,
 }
 
 impl Personal {
+    /// What is personal of who caused it.
+    fn of(by: &Initiator) -> Self {
+        let (external_user_id, anonymous_id) = (by.external_user_id.clone(), by.anonymous_id.clone());
+        Self { external_user_id, anonymous_id, ..Self::default() }
+    }
+
     /// Whether there is nothing to keep.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -215,20 +355,18 @@ impl NewMessage {
         by: &Initiator,
         ctx: &mut Ctx,
     ) -> Self {
-        let sequence = customer.next_sequence();
-        let personal = Personal { identifiers: customer.identifiers(), ..Personal::default() };
+        let identifiers = customer.identifiers();
         Self {
             id: MessageId::new(ctx),
             created_at: ctx.now,
             resource_id: customer.id.uuid(),
             resource_version: customer.version,
-            sequence,
+            sequence: customer.next_sequence(),
             customer: customer.id,
-            facts: Facts { content, by: by.clone(), flow },
-            personal,
+            facts: Facts { content, by: by.impersonal(), flow },
+            personal: Personal { identifiers, ..Personal::of(by) },
             secret: None,
         }
-        .with_external_user_aside()
     }
 
     /// A message about a token of `customer`: the token is a resource of its own, this its first message.
@@ -247,17 +385,10 @@ impl NewMessage {
             resource_version: 1,
             sequence: 1,
             customer,
-            facts: Facts { content, by: by.clone(), flow },
-            personal: Personal::default(),
+            facts: Facts { content, by: by.impersonal(), flow },
+            personal: Personal::of(by),
             secret: None,
         }
-        .with_external_user_aside()
-    }
-
-    /// The external user id is personal: it moves from the facts to the side row.
-    fn with_external_user_aside(mut self) -> Self {
-        self.personal.external_user_id = self.facts.by.external_user_id.take();
-        self
     }
 }
 
@@ -289,10 +420,14 @@ pub struct Message {
 }
 
 impl Message {
-    /// Who caused it, with the external user id if it is still there.
+    /// Who caused it, with what is personal of it if that is still there.
     pub fn initiator(&self) -> Initiator {
-        let external_user_id = self.personal.as_ref().and_then(|personal| personal.external_user_id.clone());
-        Initiator { external_user_id, ..self.facts.by.clone() }
+        let mut by = self.facts.by.clone();
+        if let Some(personal) = &self.personal {
+            by.external_user_id.clone_from(&personal.external_user_id);
+            by.anonymous_id = personal.anonymous_id.clone().or(by.anonymous_id);
+        }
+        by
     }
 }
 
@@ -315,7 +450,11 @@ mod tests {
 
     #[test]
     fn facts_hold_nothing_personal() {
-        let by = Initiator { external_user_id: Some("agent-7".into()), ..Initiator::default() };
+        let by = Initiator {
+            external_user_id: Some("agent-7".into()),
+            anonymous_id: Some("jo@example.com".into()),
+            ..Initiator::default()
+        };
         let mut ctx = Ctx::new(Micros(0), [0; 32]);
         let (token, customer) = (TokenId::new(&mut ctx), CustomerId::new(&mut ctx));
         let content = Content::CustomerPasswordTokenCreated {
@@ -324,7 +463,65 @@ mod tests {
             invalidate_older_tokens: false,
         };
         let message = NewMessage::about_token(token, customer, content, Flow::CreateToken, &by, &mut ctx);
-        assert!(!serde_json::to_string(&message.facts).unwrap().contains("agent-7"));
+        let facts = serde_json::to_string(&message.facts).unwrap();
+        assert!(!facts.contains("agent-7") && !facts.contains("jo@"), "{facts}");
         assert_eq!(message.personal.external_user_id.as_deref(), Some("agent-7"));
+        assert_eq!(message.personal.anonymous_id.as_deref(), Some("jo@example.com"));
+    }
+
+    #[test]
+    fn the_stored_tag_is_the_type() {
+        let roles = AddressRoles { shipping: true, billing: false };
+        for content in [
+            Content::CustomerEmailVerified,
+            Content::CustomerDeleted { data_erasure: true },
+            Content::CustomerAddressChanged { roles },
+            Content::CustomerDefaultBillingAddressSet,
+        ] {
+            let stored = serde_json::to_value(&content).unwrap();
+            assert_eq!(stored["type"], content.type_name());
+            assert_eq!(serde_json::from_value::<Content>(stored).unwrap(), content);
+        }
+    }
+
+    /// Rows as the first version wrote them. They are in databases: these texts may never change.
+    #[test]
+    fn rows_of_the_first_version_still_read() {
+        let facts = |content: &str| -> Facts {
+            let by = r#"{"client_id":"c","anonymous_id":"v-1"}"#;
+            serde_json::from_str(&format!(r#"{{"content":{content},"by":{by},"flow":"create"}}"#)).unwrap()
+        };
+        assert_eq!(facts(r#"{"type":"CustomerCreated"}"#).content, Content::CustomerCreated);
+        let deleted = facts(r#"{"type":"CustomerDeleted"}"#);
+        assert_eq!(deleted.content, Content::CustomerDeleted { data_erasure: false });
+        let updated = facts(r#"{"type":"CustomerPasswordUpdated","reset":true}"#);
+        assert_eq!(updated.content, Content::CustomerPasswordUpdated { reset: true });
+        let personal: Personal = serde_json::from_str(
+            r#"{"identifiers":{"key":"c-1"},"external_user_id":"agent-7","customer":{
+                "id":"0192f3a1-5b7c-7d3e-9f10-0123456789ab","number":"123456789012345","version":1,"last_sequence":1,
+                "created_at":5000,"last_modified_at":5000,"created_by":{},"last_modified_by":{},
+                "email":"jo@example.com","key":"c-1","external_id":null,"customer_number":null,
+                "authentication_mode":"Password","is_email_verified":false,"password_tail":"aGg=",
+                "profile":{"first_name":"Jo","addresses":[{"id":"a","country":"DE","fields":{"city":"Ulm"}}]}}}"#,
+        )
+        .unwrap();
+        let customer = personal.customer.as_deref().unwrap();
+        assert!(customer.is_global());
+        assert_eq!(customer.profile.first_name.as_deref(), Some("Jo"));
+        let message = Message {
+            position: 1,
+            id: "0192f3a1-5b7c-7d3e-9f10-0123456789ab".parse().unwrap(),
+            created_at: Micros(5000),
+            resource_id: customer.id.uuid(),
+            resource_version: 1,
+            sequence: 1,
+            customer: customer.id,
+            visible: true,
+            facts: deleted,
+            personal: Some(personal.clone()),
+            secret: None,
+        };
+        let by = message.initiator();
+        assert_eq!((by.external_user_id.as_deref(), by.anonymous_id.as_deref()), (Some("agent-7"), Some("v-1")));
     }
 }

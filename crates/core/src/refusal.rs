@@ -1,7 +1,9 @@
 //! The closed list of ways to say no, with stable codes. No transport and no text: each dialect has its own words.
 
+use crate::credential::AuthenticationMode;
 use crate::customer::Version;
-use crate::id::{CustomerId, SubscriptionId};
+use crate::id::{CustomerId, Reference, SubscriptionId};
+use crate::token::TokenKind;
 
 /// How a customer was looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,14 +25,35 @@ pub enum Versioned {
     Customer(CustomerId),
     /// A subscription.
     Subscription(SubscriptionId),
+    /// The project that the call is about.
+    Project,
+}
+
+/// What kind of resource a [`Reference`] was meant to name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Referenced {
+    /// A store.
+    Store,
+    /// A customer group. There are none here, so every reference to one is refused.
+    CustomerGroup,
+}
+
+impl Referenced {
+    /// The contract's `typeId`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::CustomerGroup => "customer-group",
+        }
+    }
 }
 
 /// A field whose value must be unique within its project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UniqueField {
-    /// The e-mail address, ignoring case.
+    /// The e-mail address, ignoring case; among the customers of the same stores.
     Email,
-    /// A customer's or a subscription's key.
+    /// A customer's, a subscription's or a store's key.
     Key,
     /// The customer number.
     CustomerNumber,
@@ -47,7 +70,8 @@ impl UniqueField {
     }
 }
 
-/// Why a command was not carried out. Values that the caller sent are not repeated here: the dialect still has them.
+/// Why a command was not carried out. Values that the caller sent are not repeated here, for the dialect still has
+/// them; except a reference, of which a command can have many.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No such customer, or not visible from here.
@@ -74,13 +98,45 @@ pub enum Refusal {
     TokenUnknown,
     /// The token expired within the last 24 hours.
     #[error("the token has expired")]
-    TokenExpired,
+    TokenExpired(TokenKind),
     /// The customer signs in elsewhere: there is no password to reset.
     #[error("the customer does not use password authentication")]
     NotPasswordMode,
     /// Another resource has this value.
     #[error("a duplicate value")]
     Duplicate(UniqueField),
+    /// The command names another resource that is not there.
+    #[error("a referenced resource does not exist")]
+    ReferenceNotFound {
+        /// What it was meant to be.
+        of: Referenced,
+        /// How it was named.
+        by: Reference,
+    },
+    /// The customer has no such address.
+    #[error("no such address")]
+    AddressNotFound(Reference),
+    /// The customer signs in that way already.
+    #[error("the customer uses this authentication mode already")]
+    SameAuthenticationMode(AuthenticationMode),
+    /// A customer cannot sign in by a password without one.
+    #[error("a password is needed")]
+    PasswordMissing,
+    /// A customer number is given once.
+    #[error("the customer number is set already")]
+    CustomerNumberIsSet,
+    /// An update has more actions than it may have.
+    #[error("too many actions")]
+    TooManyActions {
+        /// How many it may have.
+        limit: usize,
+    },
+    /// The resource would become larger than it may be.
+    #[error("too large")]
+    TooLarge,
+    /// No such store.
+    #[error("no such store")]
+    ShopNotFound(Lookup),
     /// No such message.
     #[error("no such message")]
     MessageNotFound,
@@ -110,9 +166,17 @@ impl Refusal {
             Self::CurrentPasswordWrong => "current_password_wrong",
             Self::CredentialsWrong => "credentials_wrong",
             Self::TokenUnknown => "token_unknown",
-            Self::TokenExpired => "token_expired",
+            Self::TokenExpired(_) => "token_expired",
             Self::NotPasswordMode => "not_password_mode",
             Self::Duplicate(_) => "duplicate",
+            Self::ReferenceNotFound { .. } => "reference_not_found",
+            Self::AddressNotFound(_) => "address_not_found",
+            Self::SameAuthenticationMode(_) => "same_authentication_mode",
+            Self::PasswordMissing => "password_missing",
+            Self::CustomerNumberIsSet => "customer_number_is_set",
+            Self::TooManyActions { .. } => "too_many_actions",
+            Self::TooLarge => "too_large",
+            Self::ShopNotFound(_) => "shop_not_found",
             Self::MessageNotFound => "message_not_found",
             Self::SubscriptionNotFound => "subscription_not_found",
             Self::TooManySubscriptions { .. } => "too_many_subscriptions",

@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn refusals_in_order() {
         let late = Micros(5 * Micros::MINUTE);
-        assert_eq!(reset(&token(), &customer(), Some(9), late).err(), Some(Refusal::TokenExpired));
+        assert_eq!(reset(&token(), &customer(), Some(9), late).err(), Some(Refusal::TokenExpired(TokenKind::Password)));
         let stale = reset(&token(), &customer(), Some(9), Micros(1)).err().unwrap();
         assert!(matches!(stale, Refusal::VersionMismatch { expected: 9, .. }));
         let external = Customer { authentication_mode: AuthenticationMode::ExternalAuth, ..customer() };

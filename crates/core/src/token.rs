@@ -63,7 +63,7 @@ impl Token {
         if !self.valid || now >= self.expires_at.plus(Self::EXPIRED_TOLD_FOR) {
             Err(Refusal::TokenUnknown)
         } else if now >= self.expires_at {
-            Err(Refusal::TokenExpired)
+            Err(Refusal::TokenExpired(self.kind))
         } else {
             Ok(())
         }
@@ -75,7 +75,7 @@ impl Token {
 pub struct Command {
     /// Within [`Token::TTL_MINUTES`]; checked by the dialect.
     pub ttl_minutes: i64,
-    /// End all earlier password tokens of this customer.
+    /// End all earlier tokens of this kind that the customer has.
     pub invalidate_older_tokens: bool,
     /// Who asks.
     pub by: Initiator,
@@ -94,9 +94,14 @@ pub struct TokenCreated {
 /// Decides. Making a token never changes the customer's version (commercetools.md 0.17), and a customer who signs in
 /// elsewhere may have one too: only the reset is refused.
 pub fn decide(customer: &Customer, command: &Command, ctx: &mut Ctx) -> TokenCreated {
+    created(TokenKind::Password, customer, command, ctx)
+}
+
+/// A new token of either kind.
+pub(crate) fn created(kind: TokenKind, customer: &Customer, command: &Command, ctx: &mut Ctx) -> TokenCreated {
     let token = Token {
         id: TokenId::new(ctx),
-        kind: TokenKind::Password,
+        kind,
         customer: customer.id,
         created_at: ctx.now,
         expires_at: ctx.now.plus(command.ttl_minutes.saturating_mul(Micros::MINUTE)),
@@ -105,12 +110,19 @@ pub fn decide(customer: &Customer, command: &Command, ctx: &mut Ctx) -> TokenCre
         valid: true,
     };
     let value = TokenValue::new(ctx);
-    let content = Content::CustomerPasswordTokenCreated {
-        customer_id: customer.id,
-        expires_at: token.expires_at,
-        invalidate_older_tokens: command.invalidate_older_tokens,
+    let (customer_id, expires_at) = (customer.id, token.expires_at);
+    let invalidate_older_tokens = command.invalidate_older_tokens;
+    let (content, flow) = match kind {
+        TokenKind::Password => (
+            Content::CustomerPasswordTokenCreated { customer_id, expires_at, invalidate_older_tokens },
+            Flow::CreateToken,
+        ),
+        TokenKind::Email => (
+            Content::CustomerEmailTokenCreated { customer_id, expires_at, invalidate_older_tokens },
+            Flow::CreateEmailToken,
+        ),
     };
-    let mut message = NewMessage::about_token(token.id, customer.id, content, Flow::CreateToken, &command.by, ctx);
+    let mut message = NewMessage::about_token(token.id, customer.id, content, flow, &command.by, ctx);
     if command.ttl_minutes <= Token::TTL_MINUTES_SHOWN {
         message.secret = Some((value.clone(), token.expires_at));
     }
@@ -150,7 +162,7 @@ mod tests {
             let token = made(ttl).token;
             let now = token.created_at.plus(after * Micros::MINUTE);
             let expected = if after < ttl { Ok(()) }
-                else if after < ttl + 1440 { Err(Refusal::TokenExpired) }
+                else if after < ttl + 1440 { Err(Refusal::TokenExpired(TokenKind::Password)) }
                 else { Err(Refusal::TokenUnknown) };
             prop_assert_eq!(token.check(now), expected);
             prop_assert_eq!(Token { valid: false, ..token }.check(now), Err(Refusal::TokenUnknown));

@@ -62,7 +62,8 @@ Examples:
     Check(ConfigFile),
     /// Bring the database's schema to this version.
     ///
-    /// Safe to run from several nodes at once. `serve` refuses a database that is not at its version.
+    /// Safe to run from several nodes at once. `serve` does the same when it starts; a database that a newer program has
+    /// migrated is refused by both.
     Migrate(Migrate),
     /// API clients: who may call the server, and for what.
     #[command(subcommand)]

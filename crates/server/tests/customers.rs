@@ -333,6 +333,7 @@ async fn a_customer_that_is_there_is_recognised_or_in_the_way(store: &TestStore)
         key: None,
         external_id: None,
         customer_number: None,
+        stores: Vec::new(),
         authentication_mode: AuthenticationMode::Password,
         is_email_verified: false,
         profile: Profile::default(),

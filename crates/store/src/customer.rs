@@ -2,6 +2,7 @@
 
 use keyherald_core::Ctx;
 use keyherald_core::change::PasswordSet;
+use keyherald_core::confirm_email::EmailConfirmed;
 use keyherald_core::create::Created;
 use keyherald_core::credential::PasswordHash;
 use keyherald_core::customer::{Customer, Profile, fold_email};
@@ -11,18 +12,20 @@ use keyherald_core::id::{CustomerId, Key, ProjectKey};
 use keyherald_core::import::{Imported, Record};
 use keyherald_core::refusal::UniqueField;
 use keyherald_core::seal::KeyRing;
+use keyherald_core::token::TokenKind;
+use keyherald_core::update::{CredentialChange, Updated};
 
 use crate::fault::FaultKind;
 use crate::filter::Column;
 use crate::listing::Source;
 use crate::tx::{Row, query_all, query_one};
-use crate::{Fault, Listing, Page, Tx, Value, credential, log, session, statements, token};
+use crate::{Fault, Listing, Page, Tx, Value, claim, credential, erase, log, session, statements, token};
 
 macro_rules! columns {
     () => {
         "c.id, c.number, c.version, c.last_sequence, c.created_at, c.last_modified_at, c.created_by,
                 c.last_modified_by, c.email, c.key, c.external_id, c.customer_number, c.authentication_mode,
-                c.is_email_verified, c.profile, r.tail"
+                c.is_email_verified, c.profile, r.tail, c.stores"
     };
 }
 
@@ -41,7 +44,8 @@ macro_rules! selected {
 statements! {
     BY_ID = (concat!(selected!(), "WHERE c.project = $1 AND c.id = $2"));
     BY_KEY = (concat!(selected!(), "WHERE c.project = $1 AND c.key = $2"));
-    BY_EMAIL = (concat!(selected!(), "WHERE c.project = $1 AND c.email_folded = $2"));
+    BY_EMAIL = (concat!(selected!(), "WHERE c.project = $1 AND c.id =
+                   (SELECT customer_id FROM customer_email WHERE project = $1 AND email_folded = $2 AND store = $3)"));
     // SQLite has one writer: to be in a write transaction is to hold every lock.
     LOCK = {
         sqlite: "SELECT 1 FROM customer WHERE project = $1 AND id = $2",
@@ -49,14 +53,16 @@ statements! {
     };
     INSERT = "INSERT INTO customer (project, id, number, version, last_sequence, created_at, last_modified_at, created_by,
                   last_modified_by, email, email_folded, key, external_id, customer_number, authentication_mode,
-                  is_email_verified, first_name, last_name, profile)
-              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+                  is_email_verified, first_name, last_name, profile, stores)
+              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
     MOVE = "UPDATE customer SET version = $3, last_sequence = $4, last_modified_at = $5, last_modified_by = $6
             WHERE project = $1 AND id = $2 AND version = $7";
+    REPLACE = "UPDATE customer SET version = $3, last_sequence = $4, last_modified_at = $5, last_modified_by = $6,
+                   email = $8, email_folded = $9, key = $10, external_id = $11, customer_number = $12,
+                   authentication_mode = $13, is_email_verified = $14, first_name = $15, last_name = $16,
+                   profile = $17, stores = $18
+               WHERE project = $1 AND id = $2 AND version = $7";
     DELETE = "DELETE FROM customer WHERE project = $1 AND id = $2 AND version = $3";
-    TAKEN_EMAIL = "SELECT 1 FROM customer WHERE project = $1 AND email_folded = $2";
-    TAKEN_KEY = "SELECT 1 FROM customer WHERE project = $1 AND key = $2";
-    TAKEN_NUMBER = "SELECT 1 FROM customer WHERE project = $1 AND customer_number = $2";
     BY_CUSTOMER_NUMBER = (concat!(selected!(), "WHERE c.project = $1 AND c.customer_number = $2"));
     AFTER = (concat!(selected!(), "WHERE c.project = $1 AND c.id > $2 ORDER BY c.id LIMIT $3"));
     HASHES_BETWEEN = "SELECT customer_id, hash FROM credential
@@ -73,9 +79,19 @@ pub fn by_key(tx: &mut dyn Tx, project: &ProjectKey, key: &Key) -> Result<Option
     query_one(tx, &BY_KEY, &[project.into(), key.into()], read)
 }
 
-/// The customer with this e-mail address, in whatever letter case.
+/// The global customer with this e-mail address, in whatever letter case.
 pub fn by_email(tx: &mut dyn Tx, project: &ProjectKey, email: &str) -> Result<Option<Customer>, Fault> {
-    query_one(tx, &BY_EMAIL, &[project.into(), fold_email(email).into()], read)
+    query_one(tx, &BY_EMAIL, &[project.into(), fold_email(email).into(), claim::EVERYWHERE.into()], read)
+}
+
+/// The customer of this store with this e-mail address, in whatever letter case.
+pub fn by_email_in_store(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    store: &Key,
+    email: &str,
+) -> Result<Option<Customer>, Fault> {
+    query_one(tx, &BY_EMAIL, &[project.into(), fold_email(email).into(), store.into()], read)
 }
 
 /// The fields by which customers can be filtered and sorted (commercetools.md 6.3).
@@ -84,8 +100,8 @@ pub const QUERY_COLUMNS: &[Column] = &[
     Column::new("version", Kind::Integer, "c.version"),
     Column::new("createdAt", Kind::Instant, "c.created_at"),
     Column::new("lastModifiedAt", Kind::Instant, "c.last_modified_at"),
-    Column::new("email", Kind::Text, "c.email").unique(),
-    Column::new("lowercaseEmail", Kind::Text, "c.email_folded").unique(),
+    Column::new("email", Kind::Text, "c.email"),
+    Column::new("lowercaseEmail", Kind::Text, "c.email_folded"),
     Column::new("key", Kind::Text, "c.key").nullable(),
     Column::new("externalId", Kind::Text, "c.external_id").nullable(),
     Column::new("customerNumber", Kind::Text, "c.customer_number").nullable(),
@@ -117,32 +133,7 @@ pub fn lock(tx: &mut dyn Tx, project: &ProjectKey, id: CustomerId) -> Result<Opt
     }
 }
 
-/// The first unique value of a draft that another customer of the project has.
-pub fn taken(
-    tx: &mut dyn Tx,
-    project: &ProjectKey,
-    email: &str,
-    key: Option<&Key>,
-    customer_number: Option<&str>,
-) -> Result<Option<UniqueField>, Fault> {
-    let mut exists = |sql, value: Value| query_one(tx, sql, &[project.into(), value], |_| Ok(()));
-    if exists(&TAKEN_EMAIL, fold_email(email).into())?.is_some() {
-        return Ok(Some(UniqueField::Email));
-    }
-    if let Some(key) = key
-        && exists(&TAKEN_KEY, key.into())?.is_some()
-    {
-        return Ok(Some(UniqueField::Key));
-    }
-    if let Some(number) = customer_number
-        && exists(&TAKEN_NUMBER, number.into())?.is_some()
-    {
-        return Ok(Some(UniqueField::CustomerNumber));
-    }
-    Ok(None)
-}
-
-/// Writes a new customer, its key for personal rows, its credential and its first message.
+/// Writes a new customer, its claims, its key for personal rows, its credential and its first message.
 pub fn create(
     tx: &mut dyn Tx,
     ring: &KeyRing,
@@ -151,6 +142,7 @@ pub fn create(
     ctx: &mut Ctx,
 ) -> Result<(), Fault> {
     insert_row(tx, project, &created.customer)?;
+    claim::put(tx, project, &created.customer)?;
     log::put_customer_key(tx, ring, project, created.customer.id, created.data_key, ctx)?;
     if let Some(hash) = &created.hash {
         credential::put(tx, project, created.customer.id, hash, ctx.now)?;
@@ -167,36 +159,118 @@ pub fn set_password(
     set: &PasswordSet,
     ctx: &mut Ctx,
 ) -> Result<(), Fault> {
-    replace(tx, project, &set.customer)?;
+    move_row(tx, project, &set.customer)?;
     credential::put(tx, project, set.customer.id, &set.hash, ctx.now)?;
-    token::end_of_customer(tx, project, set.customer.id, keyherald_core::token::TokenKind::Password)?;
-    session::end_of_customer(tx, project, set.customer.id)?;
+    end_of_password(tx, project, set.customer.id)?;
     log::append(tx, ring, project, &set.message, ctx)
 }
 
-/// Removes a customer with its credential, tokens and sessions, and writes its last message. With `erase`, what is
-/// personal in its messages goes too, also in those that are still to be delivered.
+/// Whoever proved something with the old password, or could set another one, has to do it anew.
+fn end_of_password(tx: &mut dyn Tx, project: &ProjectKey, id: CustomerId) -> Result<(), Fault> {
+    token::end_of_customer(tx, project, id, TokenKind::Password)?;
+    session::end_of_customer(tx, project, id)
+}
+
+/// Writes an address that was verified: the customer (guarded by its version), the end of all its e-mail tokens, and
+/// the message.
+pub fn confirm_email(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    confirmed: &EmailConfirmed,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    replace_row(tx, project, &confirmed.customer)?;
+    token::end_of_customer(tx, project, confirmed.customer.id, TokenKind::Email)?;
+    log::append(tx, ring, project, &confirmed.message, ctx)
+}
+
+/// Writes an update: the customer (guarded by its version), its claims, what became of its password, the end of tokens
+/// that stand for what is no more, and the messages. Nothing if nothing changed.
+pub fn update(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    updated: &Updated,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    let (customer, id) = (&updated.customer, updated.customer.id);
+    if !updated.changed {
+        return Ok(());
+    }
+    replace_row(tx, project, customer)?;
+    if updated.claims_changed {
+        claim::delete(tx, project, id)?;
+        claim::put(tx, project, customer)?;
+    }
+    match &updated.credential {
+        CredentialChange::Keep => {}
+        CredentialChange::Set(hash) => {
+            credential::put(tx, project, id, hash, ctx.now)?;
+            end_of_password(tx, project, id)?;
+        }
+        CredentialChange::Remove => {
+            credential::delete(tx, project, id)?;
+            end_of_password(tx, project, id)?;
+        }
+    }
+    if updated.email_changed {
+        for kind in [TokenKind::Password, TokenKind::Email] {
+            token::end_of_customer(tx, project, id, kind)?;
+        }
+    }
+    for message in &updated.messages {
+        log::append(tx, ring, project, message, ctx)?;
+    }
+    Ok(())
+}
+
+/// Removes a customer with its claims, credential, tokens and sessions, and writes its last message. If it asks for
+/// that, what is personal in all its messages goes too: see [`erase`].
 pub fn delete(
     tx: &mut dyn Tx,
     ring: &KeyRing,
     project: &ProjectKey,
     deleted: &Deleted,
-    erase: bool,
     ctx: &mut Ctx,
 ) -> Result<(), Fault> {
     let last = &deleted.last;
     guarded(tx.execute(&DELETE, &[project.into(), last.id.into(), last.version.into()])?)?;
+    claim::delete(tx, project, last.id)?;
     credential::delete(tx, project, last.id)?;
     token::delete_of_customer(tx, project, last.id)?;
     session::end_of_customer(tx, project, last.id)?;
     log::append(tx, ring, project, &deleted.message, ctx)?;
-    if erase { log::erase_customer(tx, project, last.id) } else { Ok(()) }
+    if deleted.data_erasure { erase::customer(tx, project, last.id) } else { Ok(()) }
 }
 
 /// Moves the customer's row to its next version. The decision was made on the locked row, so another version here
 /// means that the lock was not taken: a bug, and a fault.
-fn replace(tx: &mut dyn Tx, project: &ProjectKey, customer: &Customer) -> Result<(), Fault> {
-    let args = [
+fn move_row(tx: &mut dyn Tx, project: &ProjectKey, customer: &Customer) -> Result<(), Fault> {
+    guarded(tx.execute(&MOVE, &moved(project, customer)?)?)
+}
+
+/// The same, with all other columns.
+fn replace_row(tx: &mut dyn Tx, project: &ProjectKey, customer: &Customer) -> Result<(), Fault> {
+    let mut args = moved(project, customer)?.to_vec();
+    args.extend([
+        (&customer.email).into(),
+        fold_email(&customer.email).into(),
+        customer.key.as_ref().into(),
+        customer.external_id.as_ref().into(),
+        customer.customer_number.as_ref().into(),
+        customer.authentication_mode.as_str().into(),
+        customer.is_email_verified.into(),
+        customer.profile.first_name.as_ref().into(),
+        customer.profile.last_name.as_ref().into(),
+        Value::json(&customer.profile)?,
+        Value::json(&customer.stores)?,
+    ]);
+    guarded(tx.execute(&REPLACE, &args)?)
+}
+
+fn moved(project: &ProjectKey, customer: &Customer) -> Result<[Value; 7], Fault> {
+    Ok([
         project.into(),
         customer.id.into(),
         customer.version.into(),
@@ -204,8 +278,7 @@ fn replace(tx: &mut dyn Tx, project: &ProjectKey, customer: &Customer) -> Result
         customer.last_modified_at.into(),
         Value::json(&customer.last_modified_by)?,
         (customer.version - 1).into(),
-    ];
-    guarded(tx.execute(&MOVE, &args)?)
+    ])
 }
 
 fn guarded(rows: u64) -> Result<(), Fault> {
@@ -233,6 +306,7 @@ fn insert_row(tx: &mut dyn Tx, project: &ProjectKey, customer: &Customer) -> Res
         customer.profile.first_name.as_ref().into(),
         customer.profile.last_name.as_ref().into(),
         Value::json(&customer.profile)?,
+        Value::json(&customer.stores)?,
     ];
     tx.execute(&INSERT, &args).map(drop)
 }
@@ -256,6 +330,7 @@ pub(crate) fn read(row: &dyn Row) -> Result<Customer, Fault> {
         is_email_verified: row.flag(13)?,
         profile: row.json::<Profile>(14)?,
         password_tail: row.text_opt(15)?,
+        stores: row.json(16)?,
     })
 }
 
@@ -276,7 +351,7 @@ pub fn by_unique(
     }
 }
 
-/// Writes an imported customer, its key for personal rows, its credential and, if it is announced, its first message.
+/// Writes an imported customer, its claims, its key for personal rows, its credential and, if it is announced, its first message.
 pub fn import(
     tx: &mut dyn Tx,
     ring: &KeyRing,
@@ -286,6 +361,7 @@ pub fn import(
 ) -> Result<(), Fault> {
     let id = imported.customer.id;
     insert_row(tx, project, &imported.customer)?;
+    claim::put(tx, project, &imported.customer)?;
     log::put_customer_key(tx, ring, project, id, imported.data_key, ctx)?;
     if let Some(hash) = &imported.hash {
         credential::put(tx, project, id, hash, ctx.now)?;

@@ -8,7 +8,7 @@ use keyherald_core::seal::KeyRing;
 use keyherald_core::{Ctx, Micros};
 use zeroize::Zeroizing;
 
-use crate::tx::{Row, query_all};
+use crate::tx::{Row, query_all, query_one};
 use crate::{Fault, Tx, Value, statements};
 
 statements! {
@@ -28,6 +28,11 @@ statements! {
     UNPARK = "DELETE FROM parked_lane WHERE subscription_id = $1 AND customer_id = $2";
     PARKED = "SELECT customer_id, partition, from_position, failed_attempts, next_at, last_error, parked_at
               FROM parked_lane WHERE subscription_id = $1 ORDER BY customer_id";
+    // While it is held, the customer cannot be erased.
+    HOLD_KEY = {
+        sqlite: "SELECT 1 FROM customer_key WHERE project = $1 AND customer_id = $2",
+        postgres: "SELECT 1 FROM customer_key WHERE project = $1 AND customer_id = $2 FOR KEY SHARE"
+    };
     PUT_LETTER = "INSERT INTO dead_letter (project, id, subscription_id, position, message_id, customer_id, reason, attempts,
                       last_error, body, created_at)
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
@@ -168,8 +173,11 @@ pub struct DeadLetter {
     pub created_at: Micros,
 }
 
-/// Puts a message aside; a second time for the same message and subscription changes nothing.
+/// Puts a message aside; a second time for the same message and subscription changes nothing. The body of a customer
+/// that was erased meanwhile is not kept.
 pub fn put_dead_letter(tx: &mut dyn Tx, letter: &DeadLetter) -> Result<(), Fault> {
+    let of_customer = [(&letter.project).into(), letter.customer.into()];
+    let has_key = letter.body.is_some() && query_one(tx, &HOLD_KEY, &of_customer, |_| Ok(()))?.is_some();
     let args: [Value; 11] = [
         (&letter.project).into(),
         letter.id.into(),
@@ -180,7 +188,7 @@ pub fn put_dead_letter(tx: &mut dyn Tx, letter: &DeadLetter) -> Result<(), Fault
         letter.reason.as_str().into(),
         i64::from(letter.attempts).into(),
         letter.last_error.as_str().into(),
-        letter.body.clone().into(),
+        letter.body.clone().filter(|_| has_key).into(),
         letter.created_at.into(),
     ];
     tx.execute(&PUT_LETTER, &args).map(drop)

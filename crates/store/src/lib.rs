@@ -12,18 +12,22 @@
 //! * a log entry is appended after another write of the same transaction (on PostgreSQL its writer must have its
 //!   transaction id before it takes a position; see `log`).
 
+pub mod claim;
 pub mod client;
 pub mod credential;
 pub mod customer;
 pub mod delivery;
 pub mod engine;
+pub mod erase;
 pub mod fault;
 pub mod filter;
 pub mod listing;
 pub mod log;
 pub mod migrate;
 pub mod project;
+pub mod retention;
 pub mod session;
+pub mod shop;
 pub mod sql;
 mod store;
 pub mod subscription;
@@ -40,14 +44,18 @@ pub use tx::{Row, Tx, Value};
 
 /// Every fixed statement of every module, for the test that prepares them all on both engines.
 pub fn statements() -> impl Iterator<Item = &'static Sql> {
-    let lists: [&[&'static Sql]; 9] = [
+    let lists: [&[&'static Sql]; 13] = [
+        claim::STATEMENTS,
         client::STATEMENTS,
         credential::STATEMENTS,
         customer::STATEMENTS,
         delivery::STATEMENTS,
+        erase::STATEMENTS,
         log::STATEMENTS,
         project::STATEMENTS,
+        retention::STATEMENTS,
         session::STATEMENTS,
+        shop::STATEMENTS,
         subscription::STATEMENTS,
         token::STATEMENTS,
     ];

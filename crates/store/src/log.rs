@@ -48,13 +48,15 @@ macro_rules! selected {
     };
 }
 
-// A CustomerCreated whose customer was erased has nothing left to show.
+// A message whose personal part was erased is shown only if its type can be told without it.
 macro_rules! shown {
     () => {
         concat!(
             tables!(),
             "WHERE l.project = $2 AND l.kind = 'message' AND l.visible = 1 AND l.created_at >= $3
-               AND (l.type <> 'CustomerCreated' OR p.position IS NOT NULL)"
+               AND (l.has_personal = 0 OR p.position IS NOT NULL
+                    OR l.type IN ('CustomerPasswordUpdated', 'CustomerEmailVerified', 'CustomerDeleted',
+                                  'CustomerPasswordTokenCreated', 'CustomerEmailTokenCreated'))"
         )
     };
 }
@@ -89,8 +91,6 @@ statements! {
                                          AND l.position <= $5 AND l.kind = 'message' ORDER BY l.position LIMIT $6"));
     BY_ID = (concat!(selected!(), "WHERE l.project = $2 AND l.id = $3 AND l.kind = 'message'"));
     SHOWN_BY_ID = (concat!("SELECT ", columns!(), " ", shown!(), " AND l.id = $4"));
-    ERASE_PERSONAL = "DELETE FROM log_personal WHERE project = $1 AND customer_id = $2";
-    ERASE_KEY = "DELETE FROM customer_key WHERE project = $1 AND customer_id = $2";
     ACTIVITY_OF_CUSTOMER = "SELECT id, created_at, facts FROM log WHERE project = $1 AND customer_id = $2
                             AND kind = 'activity' ORDER BY position DESC LIMIT $3";
 }
@@ -304,13 +304,6 @@ fn key_binding(customer: CustomerId) -> String {
 
 fn binding(id: MessageId) -> String {
     format!("log:{id}")
-}
-
-/// Erases what is personal in a customer's messages, for ever: the rows, and the key that also opens their copies in
-/// backups.
-pub fn erase_customer(tx: &mut dyn Tx, project: &ProjectKey, customer: CustomerId) -> Result<(), Fault> {
-    tx.execute(&ERASE_PERSONAL, &[project.into(), customer.into()])?;
-    tx.execute(&ERASE_KEY, &[project.into(), customer.into()]).map(drop)
 }
 
 /// The fields by which `/messages` can be filtered and sorted (commercetools.md 6.3).

@@ -2,46 +2,31 @@
 
 use keyherald_core::Ctx;
 use keyherald_core::id::ProjectKey;
+pub use keyherald_core::project::{MessagesSetting, Project};
 
-use crate::tx::{Row, query_one};
+use crate::fault::FaultKind;
+use crate::tx::{Row, query_all, query_one};
 use crate::{Fault, Tx, statements};
 
+macro_rules! selected {
+    () => {
+        "SELECT project, name, version, messages_enabled, messages_days, created_at, last_modified_at FROM project "
+    };
+}
+
 statements! {
-    BY_KEY = "SELECT name, version, messages_enabled, messages_days, created_at FROM project WHERE project = $1";
+    BY_KEY = (concat!(selected!(), "WHERE project = $1"));
+    ALL = (concat!(selected!(), "ORDER BY project"));
+    LOCK = {
+        sqlite: "SELECT 1 FROM project WHERE project = $1",
+        postgres: "SELECT 1 FROM project WHERE project = $1 FOR UPDATE"
+    };
     INSERT = "INSERT INTO project (project, name, version, messages_enabled, messages_days, created_at, last_modified_at)
               VALUES ($1, $2, 1, $3, $4, $5, $5) ON CONFLICT (project) DO NOTHING";
     SET_MESSAGES = "UPDATE project SET messages_enabled = $2, messages_days = $3, version = version + 1, last_modified_at = $4
                     WHERE project = $1 AND (messages_enabled <> $2 OR messages_days <> $3)";
-}
-
-/// Whether and how long `/messages` shows messages (commercetools.md chapter 4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MessagesSetting {
-    /// Whether new messages become visible there. Subscriptions get them regardless.
-    pub enabled: bool,
-    /// Days after which they are hidden, 1 to 90.
-    pub days: i64,
-}
-
-impl Default for MessagesSetting {
-    fn default() -> Self {
-        Self { enabled: false, days: 15 }
-    }
-}
-
-/// A project as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Project {
-    /// Its key.
-    pub key: ProjectKey,
-    /// For people.
-    pub name: String,
-    /// Grows with every change of its settings.
-    pub version: i64,
-    /// Its messages setting.
-    pub messages: MessagesSetting,
-    /// When it was first configured.
-    pub created_at: keyherald_core::Micros,
+    UPDATE = "UPDATE project SET version = $2, messages_enabled = $3, messages_days = $4, last_modified_at = $5
+              WHERE project = $1 AND version = $6";
 }
 
 /// Makes sure that a configured project exists; `messages` named in the configuration win over what is stored.
@@ -62,13 +47,48 @@ pub fn ensure(
 
 /// The project with this key.
 pub fn by_key(tx: &mut dyn Tx, key: &ProjectKey) -> Result<Option<Project>, Fault> {
-    query_one(tx, &BY_KEY, &[key.into()], |row: &dyn Row| {
-        Ok(Project {
-            key: key.clone(),
-            name: row.text(0)?,
-            version: row.int(1)?,
-            messages: MessagesSetting { enabled: row.flag(2)?, days: row.int(3)? },
-            created_at: row.micros(4)?,
-        })
+    query_one(tx, &BY_KEY, &[key.into()], read)
+}
+
+/// All projects, as many as the configuration has ever named.
+pub fn all(tx: &mut dyn Tx) -> Result<Vec<Project>, Fault> {
+    query_all(tx, &ALL, &[], read)
+}
+
+/// Takes the project's row lock until the transaction ends and reads the project under it.
+pub fn lock(tx: &mut dyn Tx, key: &ProjectKey) -> Result<Option<Project>, Fault> {
+    match query_one(tx, &LOCK, &[key.into()], |_| Ok(()))? {
+        Some(()) => by_key(tx, key),
+        None => Ok(None),
+    }
+}
+
+/// Writes what was decided on the locked project `before`. Nothing if nothing changed.
+pub fn update(tx: &mut dyn Tx, before: &Project, after: &Project) -> Result<(), Fault> {
+    if before == after {
+        return Ok(());
+    }
+    let args = [
+        (&after.key).into(),
+        after.version.into(),
+        after.messages.enabled.into(),
+        after.messages.days.into(),
+        after.last_modified_at.into(),
+        before.version.into(),
+    ];
+    match tx.execute(&UPDATE, &args)? {
+        1 => Ok(()),
+        _ => Err(Fault::new(FaultKind::Internal, "a project moved although it was locked")),
+    }
+}
+
+fn read(row: &dyn Row) -> Result<Project, Fault> {
+    Ok(Project {
+        key: row.parsed(0)?,
+        name: row.text(1)?,
+        version: row.int(2)?,
+        messages: MessagesSetting { enabled: row.flag(3)?, days: row.int(4)? },
+        created_at: row.micros(5)?,
+        last_modified_at: row.micros(6)?,
     })
 }

@@ -2,6 +2,7 @@
 
 mod lock;
 mod options;
+mod scrub;
 mod url;
 
 use std::fmt;

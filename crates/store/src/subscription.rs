@@ -76,7 +76,8 @@ pub fn count(tx: &mut dyn Tx, project: &ProjectKey) -> Result<u32, Fault> {
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-/// Writes a new subscription. It gets every message that is committed after this transaction.
+/// Writes a new subscription. It gets the messages of every change that begins after this transaction; of changes that
+/// run at the same moment, those that took their position later.
 pub fn insert(
     tx: &mut dyn Tx,
     ring: &KeyRing,

@@ -1,7 +1,7 @@
 //! A transaction as repository functions see it, whatever the engine.
 
 use keyherald_core::Micros;
-use keyherald_core::id::{CustomerId, DeadLetterId, Key, MessageId, ProjectKey, SubscriptionId, TokenId};
+use keyherald_core::id::{CustomerId, DeadLetterId, Key, MessageId, ProjectKey, ShopId, SubscriptionId, TokenId};
 
 use crate::{Fault, Sql};
 
@@ -193,4 +193,4 @@ macro_rules! bound_as_text {
     )*};
 }
 
-bound_as_text!(CustomerId, TokenId, MessageId, SubscriptionId, DeadLetterId, ProjectKey, Key);
+bound_as_text!(CustomerId, TokenId, MessageId, SubscriptionId, DeadLetterId, ShopId, ProjectKey, Key);

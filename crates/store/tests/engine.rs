@@ -239,23 +239,23 @@ async fn a_conflict_has_the_name_of_the_index(test: &TestStore) {
     static CREATE: [Sql; 4] = [
         Sql::both(
             "T",
-            "CREATE TABLE shop (project TEXT, id TEXT, code TEXT UNIQUE, email TEXT, PRIMARY KEY (project, id))",
+            "CREATE TABLE bakery (project TEXT, id TEXT, code TEXT UNIQUE, email TEXT, PRIMARY KEY (project, id))",
         ),
-        Sql::both("I1", "CREATE UNIQUE INDEX shop_email ON shop (project, email)"),
-        Sql::both("I2", "CREATE UNIQUE INDEX shop_lower_code ON shop (project, lower(code))"),
-        Sql::both("I3", "CREATE UNIQUE INDEX shop_open_email ON shop (email, project) WHERE id > 'm'"),
+        Sql::both("I1", "CREATE UNIQUE INDEX bakery_email ON bakery (project, email)"),
+        Sql::both("I2", "CREATE UNIQUE INDEX bakery_lower_code ON bakery (project, lower(code))"),
+        Sql::both("I3", "CREATE UNIQUE INDEX bakery_open_email ON bakery (email, project) WHERE id > 'm'"),
     ];
-    static ADD: Sql = Sql::both("ADD", "INSERT INTO shop (project, id, code, email) VALUES ($1, $2, $3, $4)");
+    static ADD: Sql = Sql::both("ADD", "INSERT INTO bakery (project, id, code, email) VALUES ($1, $2, $3, $4)");
     let context = ctx();
     let insert =
         |row: [&'static str; 4]| test.write(&context, move |tx, _| tx.execute(&ADD, &row.map(Value::from)).map(drop));
     test.write(&ctx(), |tx, _| CREATE.iter().try_for_each(|sql| tx.execute(sql, &[]).map(drop))).await.unwrap();
     insert(["p", "n1", "c1", "e1"]).await.unwrap();
     for (row, name) in [
-        (["p", "n1", "c2", "e2"], "shop_pkey"),
-        (["q", "n2", "c1", "e2"], "shop_code_key"),
-        (["p", "a2", "c2", "e1"], "shop_email"),
-        (["p", "n2", "C1", "e2"], "shop_lower_code"),
+        (["p", "n1", "c2", "e2"], "bakery_pkey"),
+        (["q", "n2", "c1", "e2"], "bakery_code_key"),
+        (["p", "a2", "c2", "e1"], "bakery_email"),
+        (["p", "n2", "C1", "e2"], "bakery_lower_code"),
     ] {
         assert_eq!(insert(row).await.unwrap_err().kind(), FaultKind::Conflict(name.to_owned()), "{row:?}");
     }

@@ -4,19 +4,22 @@
 use keyherald_core::change::{self, PasswordSet};
 use keyherald_core::create::{self, AddressUse, Created};
 use keyherald_core::credential::{AuthenticationMode, PasswordHash};
-use keyherald_core::customer::{Customer, Profile};
+use keyherald_core::customer::{Claims, Customer, Profile};
 use keyherald_core::id::ProjectKey;
 use keyherald_core::initiator::Initiator;
 use keyherald_core::message::Content;
 use keyherald_core::refusal::UniqueField;
 use keyherald_core::seal::{KeyRing, SealingKey};
 use keyherald_core::secret::TokenValue;
+use keyherald_core::shop::Known;
 use keyherald_core::token::{self, TokenCreated, TokenKind};
 use keyherald_core::{Ctx, Micros, Refusal, delete};
 use keyherald_store::project::MessagesSetting;
 use keyherald_store::testing::TestStore;
 use keyherald_store::tx::query_all;
-use keyherald_store::{Fault, Sql, Store, Tx, Value, credential, customer, each_engine, log, project, token as tokens};
+use keyherald_store::{
+    Fault, Sql, Store, Tx, Value, claim, credential, customer, each_engine, log, project, token as tokens,
+};
 
 each_engine! {
     every_statement_prepares,
@@ -56,6 +59,7 @@ fn draft(email: &str) -> create::Command {
         key: None,
         external_id: Some("crm-77".into()),
         customer_number: None,
+        stores: Vec::new(),
         authentication_mode: AuthenticationMode::Password,
         is_email_verified: false,
         profile: Profile { first_name: Some("Ada".into()), ..Profile::default() },
@@ -71,7 +75,7 @@ async fn enable_messages(store: &Store) {
 
 async fn created(store: &Store, seed: u8, email: &'static str) -> Customer {
     let make = move |tx: &mut dyn Tx, ctx: &mut Ctx| -> Result<Created, Fault> {
-        let created = create::decide(&draft(email), None, Some(hash("aaaa")), ctx).unwrap();
+        let created = create::decide(&draft(email), &Known::default(), None, Some(hash("aaaa")), ctx).unwrap();
         customer::create(tx, &ring(), &demo(), &created, ctx)?;
         Ok(created)
     };
@@ -117,17 +121,12 @@ async fn every_statement_prepares(store: &TestStore) {
         let explain = Sql {
             name: sql.name,
             sqlite: format!("EXPLAIN {}", sql.sqlite).into(),
-            postgres: format!("PREPARE every_statement AS {}", sql.postgres).into(),
+            // A name that no connection has seen: names outlive their transaction.
+            postgres: format!("PREPARE statement_{count} AS {}", sql.postgres).into(),
         };
         let arguments = if store.engine_name() == "sqlite" { placeholders(&sql.sqlite) } else { 0 };
         let run = move |tx: &mut dyn Tx, _: &mut Ctx| {
-            query_all(tx, &explain, &vec![Value::Null; arguments], |_| Ok(()))?;
-            if arguments == 0 {
-                // The name is the connection's: free it for the next one.
-                let free = Sql::split("free", "SELECT 1", "DEALLOCATE every_statement");
-                query_all(tx, &free, &[], |_| Ok(()))?;
-            }
-            Ok(())
+            query_all(tx, &explain, &vec![Value::Null; arguments], |_| Ok(())).map(drop)
         };
         store.write(&ctx(0), run).await.unwrap_or_else(|fault| panic!("{}: {fault:?}", sql.name));
         count += 1;
@@ -166,15 +165,18 @@ async fn a_customer_reads_back(store: &TestStore) {
 
 async fn a_unique_value_is_told_before_the_index_refuses_it(store: &TestStore) {
     created(store, 1, "ada@example.com").await;
-    let look = |tx: &mut dyn Tx| customer::taken(tx, &demo(), "ADA@example.com", None, None);
+    let ada = Claims { email: "ADA@example.com".into(), stores: Vec::new(), key: None, customer_number: None };
+    let elsewhere = ada.clone();
+    let look = move |tx: &mut dyn Tx| claim::taken(tx, &demo(), &ada, None);
     assert_eq!(store.read(look).await.unwrap(), Some(UniqueField::Email));
     let other: ProjectKey = "other".parse().unwrap();
-    let elsewhere = move |tx: &mut dyn Tx| customer::taken(tx, &other, "ADA@example.com", None, None);
+    let elsewhere = move |tx: &mut dyn Tx| claim::taken(tx, &other, &elsewhere, None);
     assert_eq!(store.read(elsewhere).await.unwrap(), None);
-    // Two creates at once: one of them finds the other's row when it is run again.
+    // Two creates at once: one of them finds the other's row.
     let make = |tx: &mut dyn Tx, ctx: &mut Ctx| -> Result<Result<(), Refusal>, Fault> {
-        let taken = customer::taken(tx, &demo(), "eve@example.com", None, None)?;
-        let outcome = create::decide(&draft("eve@example.com"), taken, None, ctx);
+        let draft = draft("eve@example.com");
+        let taken = claim::take(tx, &demo(), &draft.claims(&Known::default()).unwrap(), None)?;
+        let outcome = create::decide(&draft, &Known::default(), taken, None, ctx);
         if let Ok(created) = &outcome {
             customer::create(tx, &ring(), &demo(), created, ctx)?;
         }
@@ -229,12 +231,12 @@ async fn deleting_leaves_only_the_log(store: &TestStore) {
     let customer = created(store, 1, "ada@example.com").await;
     let token = token_of(store, 2, &customer, 5).await;
     let id = customer.id;
-    let command = delete::Command { version: 1, by: Initiator::default() };
+    let command = delete::Command { version: 1, data_erasure: false, by: Initiator::default() };
     store
         .write(&ctx(3), move |tx, ctx| {
             let locked = customer::lock(tx, &demo(), id)?.unwrap();
             let deleted = delete::decide(&locked, &command, ctx).unwrap();
-            customer::delete(tx, &ring(), &demo(), &deleted, false, ctx)
+            customer::delete(tx, &ring(), &demo(), &deleted, ctx)
         })
         .await
         .unwrap();
@@ -252,7 +254,7 @@ async fn deleting_leaves_only_the_log(store: &TestStore) {
     assert_eq!(left, (None, false, None));
     let log = messages(store, NOW).await;
     let last = log.last().unwrap();
-    assert_eq!(last.message.facts.content, Content::CustomerDeleted);
+    assert_eq!(last.message.facts.content, Content::CustomerDeleted { data_erasure: false });
     assert_eq!(last.message.personal.as_ref().unwrap().email.as_deref(), Some("ada@example.com"));
 }
 

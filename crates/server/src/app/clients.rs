@@ -17,7 +17,9 @@ impl App {
     ) -> Answer<(ApiClient, TokenValue)> {
         let mut ctx = self.ctx();
         let secret = TokenValue::access(&mut ctx);
-        let id: String = TokenValue::access(&mut ctx).reveal_with(|text| text.chars().take(24).collect());
+        // Letters and digits only: an id stands on command lines, where a hyphen in front would be an option.
+        let letters = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).take(24).collect::<String>();
+        let id = TokenValue::new(&mut ctx).reveal_with(letters);
         let client = self.put_client(project, id, name, secret.digest(), scopes).await?;
         Ok((client, secret))
     }

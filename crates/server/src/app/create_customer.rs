@@ -5,9 +5,8 @@ use keyherald_core::create::{self, Command};
 use keyherald_core::credential::AuthenticationMode;
 use keyherald_core::customer::Customer;
 use keyherald_core::message::Flow;
-use keyherald_core::refusal::UniqueField;
 use keyherald_core::secret::Password;
-use keyherald_store::{Fault, Tx, customer};
+use keyherald_store::{Tx, claim, customer, shop};
 
 use super::{Answer, App, Call, trace};
 use crate::hash::Lane;
@@ -18,8 +17,15 @@ impl App {
         let mut ctx = self.ctx();
         // A duplicate is refused before it costs a hash; the transaction below has the last word.
         let (look, looked) = (call.clone(), command.clone());
-        if let Some(field) = self.store.read(move |tx| taken(tx, &look, &looked)).await? {
-            return self.refuse(call, Flow::Create, None, Refusal::Duplicate(field), ctx).await;
+        let first_look = move |tx: &mut dyn Tx| {
+            let known = shop::known(tx, &look.project, &looked.stores)?;
+            Ok(match looked.claims(&known) {
+                Ok(claims) => claim::taken(tx, &look.project, &claims, None)?.map(Refusal::Duplicate),
+                Err(refusal) => Some(refusal),
+            })
+        };
+        if let Some(refusal) = self.store.read(first_look).await? {
+            return self.refuse(call, Flow::Create, None, refusal, ctx).await;
         }
         let hash = match password {
             Some(password) if command.authentication_mode == AuthenticationMode::Password => {
@@ -29,8 +35,12 @@ impl App {
         };
         let ring = self.ring.clone();
         let work = move |tx: &mut dyn Tx, ctx: &mut keyherald_core::Ctx| {
-            let taken = taken(tx, &call, &command)?;
-            match create::decide(&command, taken, hash.clone(), ctx) {
+            let known = shop::known(tx, &call.project, &command.stores)?;
+            let taken = match command.claims(&known) {
+                Ok(claims) => claim::take(tx, &call.project, &claims, None)?,
+                Err(_) => None, // the decision says what is wrong
+            };
+            match create::decide(&command, &known, taken, hash.clone(), ctx) {
                 Ok(created) => {
                     customer::create(tx, &ring, &call.project, &created, ctx)?;
                     Ok(Ok(created.customer))
@@ -43,9 +53,4 @@ impl App {
         };
         Ok(self.store.write(&ctx, work).await??)
     }
-}
-
-fn taken(tx: &mut dyn Tx, call: &Call, command: &Command) -> Result<Option<UniqueField>, Fault> {
-    let number = command.customer_number.as_deref();
-    customer::taken(tx, &call.project, &command.email, command.key.as_ref(), number)
 }

@@ -30,8 +30,14 @@ impl CustomerRef {
 }
 
 impl App {
-    /// Deletes a customer and answers it as it was last. With `erase`, what is personal in its messages goes too.
-    pub async fn delete_customer(&self, call: Call, which: CustomerRef, version: i64, erase: bool) -> Answer<Customer> {
+    /// Deletes a customer and answers it as it was last. With `data_erasure`, what is personal in its messages goes too.
+    pub async fn delete_customer(
+        &self,
+        call: Call,
+        which: CustomerRef,
+        version: i64,
+        data_erasure: bool,
+    ) -> Answer<Customer> {
         let ring = self.ring.clone();
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             let id = match &which {
@@ -42,12 +48,12 @@ impl App {
                 Some(id) => customer::lock(tx, &call.project, id)?,
                 None => None,
             };
-            let command = Command { version, by: call.by.clone() };
+            let command = Command { version, data_erasure, by: call.by.clone() };
             let outcome =
                 locked.ok_or_else(|| which.not_found()).and_then(|locked| delete::decide(&locked, &command, ctx));
             match outcome {
                 Ok(deleted) => {
-                    customer::delete(tx, &ring, &call.project, &deleted, erase, ctx)?;
+                    customer::delete(tx, &ring, &call.project, &deleted, ctx)?;
                     Ok(Ok(deleted.last))
                 }
                 Err(refusal) => {

@@ -6,7 +6,7 @@ use keyherald_core::Ctx;
 use keyherald_core::credential::PasswordHash;
 use keyherald_core::id::ProjectKey;
 use keyherald_core::import::{self, Decision, Fields, Holder, Record, Rejected};
-use keyherald_store::{Fault, Tx, credential, customer};
+use keyherald_store::{Fault, Tx, claim, credential, customer};
 
 use super::{Answer, App};
 
@@ -51,8 +51,7 @@ impl App {
         announce: bool,
         ctx: &mut Ctx,
     ) -> Result<ImportOutcome, Fault> {
-        let number = record.customer_number.as_deref();
-        let taken = customer::taken(tx, project, &record.email, record.key.as_ref(), number)?;
+        let taken = claim::take(tx, project, &record.claims(), None)?;
         let holder = match taken {
             Some(field) => customer::by_unique(tx, project, field, record)?,
             None => None,

@@ -2,8 +2,9 @@
 //! (commercetools.md 2.3, 5.1, 7). Unset fields are absent, never `null`.
 
 use keyherald_core::customer::{Address, Customer};
+use keyherald_core::id::Key;
 use keyherald_core::initiator::Initiator;
-use keyherald_core::message::{Content, Identifiers, Message};
+use keyherald_core::message::{AddressRoles, Content, Identifiers, Message};
 use serde_json::{Map, Value, json};
 
 use super::Erased;
@@ -90,7 +91,7 @@ pub fn customer(customer: &Customer) -> Value {
         .with("shippingAddressIds", profile.shipping_address_ids.clone())
         .with("billingAddressIds", profile.billing_address_ids.clone())
         .with("isEmailVerified", customer.is_email_verified)
-        .with("stores", Vec::<Value>::new())
+        .with("stores", stores(&customer.stores))
         .with("authenticationMode", customer.authentication_mode.as_str())
         .with("customerGroupAssignments", Vec::<Value>::new())
         .into()
@@ -99,6 +100,11 @@ pub fn customer(customer: &Customer) -> Value {
 fn address(address: &Address) -> Value {
     let fields = address.fields.iter().map(|(name, value)| (name.clone(), Value::from(value.clone()))).collect();
     Object::default().with("id", address.id.clone()).with("country", address.country.clone()).with_all(fields).into()
+}
+
+/// Stores by their keys.
+fn stores(keys: &[Key]) -> Vec<Value> {
+    keys.iter().map(|key| json!({"typeId": "store", "key": key.as_str()})).collect()
 }
 
 /// `resourceUserProvidedIdentifiers`; `None` when there is none.
@@ -110,16 +116,15 @@ pub fn identifiers(identifiers: &Identifiers) -> Option<Value> {
     (!identifiers.is_empty()).then(|| object.into())
 }
 
-/// The fields that only this type of message has (commercetools.md 7.1).
+/// The fields that only this type of message has (commercetools.md 7.1, 7.2).
 pub fn content(message: &Message) -> Result<Object, Erased> {
     let object = Object::default();
+    let personal = message.personal.as_ref().ok_or(Erased);
     Ok(match &message.facts.content {
-        Content::CustomerCreated => {
-            let created = message.personal.as_ref().and_then(|personal| personal.customer.as_deref()).ok_or(Erased)?;
-            object.with("customer", customer(created))
-        }
+        Content::CustomerCreated => object.with("customer", customer(personal?.customer.as_deref().ok_or(Erased)?)),
         Content::CustomerPasswordUpdated { reset } => object.with("reset", *reset),
-        Content::CustomerPasswordTokenCreated { customer_id, expires_at, invalidate_older_tokens } => {
+        Content::CustomerPasswordTokenCreated { customer_id, expires_at, invalidate_older_tokens }
+        | Content::CustomerEmailTokenCreated { customer_id, expires_at, invalidate_older_tokens } => {
             let value = message.secret.as_ref().map(|value| value.reveal_with(str::to_owned));
             object
                 .with("customerId", customer_id.to_string())
@@ -127,10 +132,41 @@ pub fn content(message: &Message) -> Result<Object, Erased> {
                 .with_some("value", value)
                 .with("invalidateOlderTokens", *invalidate_older_tokens)
         }
-        Content::CustomerDeleted => {
-            object.with_some("email", message.personal.as_ref().and_then(|personal| personal.email.clone()))
+        Content::CustomerEmailVerified => object,
+        Content::CustomerEmailChanged => {
+            object.with_some("email", personal?.email.clone()).with_some("oldEmail", personal?.old_email.clone())
+        }
+        Content::CustomerExternalIdSet => object.with_some("externalId", personal?.value.clone()),
+        Content::CustomerStoresSet => object
+            .with("stores", stores(personal?.stores.as_deref().unwrap_or_default()))
+            .with("oldStores", stores(personal?.old_stores.as_deref().unwrap_or_default())),
+        Content::CustomerFirstNameSet => object.with_some("firstName", personal?.value.clone()),
+        Content::CustomerLastNameSet => object.with_some("lastName", personal?.value.clone()),
+        Content::CustomerTitleSet => object.with_some("title", personal?.value.clone()),
+        Content::CustomerCompanyNameSet => object.with_some("companyName", personal?.value.clone()),
+        Content::CustomerDateOfBirthSet => object.with_some("dateOfBirth", personal?.value.clone()),
+        Content::CustomerAddressAdded
+        | Content::CustomerShippingAddressAdded
+        | Content::CustomerShippingAddressRemoved
+        | Content::CustomerBillingAddressAdded
+        | Content::CustomerBillingAddressRemoved
+        | Content::CustomerDefaultShippingAddressSet
+        | Content::CustomerDefaultBillingAddressSet => {
+            object.with_some("address", personal?.address.as_ref().map(address))
+        }
+        Content::CustomerAddressChanged { roles } | Content::CustomerAddressRemoved { roles } => object
+            .with_some("address", personal?.address.as_ref().map(address))
+            .with("addressRoles", role_names(*roles)),
+        // The address is optional here, and the fact itself must be heard: erasing is no reason to keep silent.
+        Content::CustomerDeleted { .. } => {
+            object.with_some("email", personal.ok().and_then(|personal| personal.email.clone()))
         }
     })
+}
+
+fn role_names(roles: AddressRoles) -> Vec<&'static str> {
+    let names = [(roles.shipping, "Shipping"), (roles.billing, "Billing")];
+    names.into_iter().filter_map(|(is_used, name)| is_used.then_some(name)).collect()
 }
 
 /// `resource`: `{typeId, id}`.
@@ -160,3 +196,6 @@ pub fn message(message: &Message) -> Value {
         .with("createdBy", by)
         .into()
 }
+
+#[cfg(test)]
+mod tests;

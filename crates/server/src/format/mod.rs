@@ -66,7 +66,7 @@ mod tests {
 
     fn updated() -> Message {
         let identifiers = Identifiers { key: Some("c-1".into()), ..Identifiers::default() };
-        let personal = Personal { identifiers, external_user_id: Some("agent-7".into()), customer: None, email: None };
+        let personal = Personal { identifiers, external_user_id: Some("agent-7".into()), ..Personal::default() };
         message(Content::CustomerPasswordUpdated { reset: true }, Flow::Reset, Some(personal))
     }
 
@@ -87,6 +87,7 @@ mod tests {
             authentication_mode: AuthenticationMode::Password,
             is_email_verified: false,
             password_tail: Some("aGg=".into()),
+            stores: Vec::new(),
             profile: Profile { first_name: Some("Jo".into()), ..Profile::default() },
         };
         let personal = Personal { customer: Some(Box::new(customer)), ..Personal::default() };
@@ -106,7 +107,7 @@ mod tests {
 
     fn deleted() -> Message {
         let personal = Personal { email: Some("jo@example.com".into()), ..Personal::default() };
-        message(Content::CustomerDeleted, Flow::Delete, Some(personal))
+        message(Content::CustomerDeleted { data_erasure: false }, Flow::Delete, Some(personal))
     }
 
     /// The bytes, rendered twice.

@@ -183,7 +183,7 @@ async fn a_wrong_current_password_gives_no_new_hash_on_either_way() {
 
 #[tokio::test]
 async fn stopping_finishes_what_waits_and_takes_nothing_new() {
-    let pool = HashPool::start(&options(2)).unwrap();
+    let pool = HashPool::start(&options(1)).unwrap();
     let (release, blocked) = block(&pool).await;
     let waiting = enter(hooked(&pool, Lane::Import, || ()));
     let mut stopping = Box::pin(pool.stop());

@@ -12,6 +12,7 @@ use keyherald_core::delivery::BreakerSettings;
 use keyherald_core::id::{CustomerId, ProjectKey, SubscriptionId};
 use keyherald_core::initiator::Initiator;
 use keyherald_core::seal::{KeyRing, SealingKey};
+use keyherald_core::shop::Known;
 use keyherald_core::subscription::{
     self, Command, DestinationSettings, FormatKind, MessageSelection, Subscription, SubscriptionStatus,
 };
@@ -78,13 +79,14 @@ impl Stage {
             key: None,
             external_id: None,
             customer_number: None,
+            stores: Vec::new(),
             authentication_mode: AuthenticationMode::Password,
             is_email_verified: false,
             profile: Profile::default(),
             addresses: AddressUse::default(),
             by: Initiator::default(),
         };
-        create::decide(&command, None, Some(hash()), &mut ctx).ok().unwrap()
+        create::decide(&command, &Known::default(), None, Some(hash()), &mut ctx).ok().unwrap()
     }
 
     pub async fn customers(&self, count: usize) -> Vec<Customer> {

@@ -9,7 +9,9 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTIC
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use keyherald_core::Refusal;
+use keyherald_core::id::Reference;
 use keyherald_core::refusal::{Lookup, UniqueField, Versioned};
+use keyherald_core::token::TokenKind;
 use serde_json::{Value, json};
 
 pub use self::problem::Problem;
@@ -153,11 +155,12 @@ pub fn failed_at_oauth(failure: Failure) -> Problem {
 /// The answer to a refusal.
 pub fn refused(refusal: &Refusal, named: &Named) -> Problem {
     match refusal {
-        Refusal::CustomerNotFound(Lookup::Key) => named.key_not_found(),
+        Refusal::CustomerNotFound(Lookup::Key) | Refusal::ShopNotFound(Lookup::Key) => named.key_not_found(),
         Refusal::SubscriptionNotFound if named.id.is_empty() => named.key_not_found(),
-        Refusal::CustomerNotFound(Lookup::Id) | Refusal::MessageNotFound | Refusal::SubscriptionNotFound => {
-            named.id_not_found()
-        }
+        Refusal::CustomerNotFound(Lookup::Id)
+        | Refusal::ShopNotFound(_)
+        | Refusal::MessageNotFound
+        | Refusal::SubscriptionNotFound => named.id_not_found(),
         Refusal::CustomerNotFound(Lookup::Email) => {
             Problem::not_found(format!("The Customer with ID '{}' was not found.", shortened(&named.email)))
         }
@@ -168,6 +171,7 @@ pub fn refused(refusal: &Refusal, named: &Named) -> Problem {
             let id = match of {
                 Versioned::Customer(id) => id.to_string(),
                 Versioned::Subscription(id) => id.to_string(),
+                Versioned::Project => named.id.clone(),
             };
             let message =
                 format!("Object {id} has a different version than expected. Expected: {expected} - Actual: {actual}.");
@@ -179,11 +183,34 @@ pub fn refused(refusal: &Refusal, named: &Named) -> Problem {
         Refusal::CredentialsWrong => {
             Problem::bad_request("InvalidCredentials", "Account with the given credentials not found.")
         }
-        Refusal::TokenExpired => {
+        Refusal::TokenExpired(TokenKind::Password) => {
             Problem::bad_request("ExpiredCustomerPasswordToken", "The given password token has expired.")
         }
+        Refusal::TokenExpired(TokenKind::Email) => {
+            Problem::bad_request("ExpiredCustomerEmailToken", "The given email token has expired.")
+        }
         Refusal::NotPasswordMode => {
-            Problem::bad_request("InvalidOperation", "The customer does not use the 'Password' authentication mode.")
+            Problem::invalid_operation("The customer does not use the 'Password' authentication mode.")
+        }
+        Refusal::ReferenceNotFound { of, by } => Problem::reference_not_found(of.as_str(), spelled(by)),
+        Refusal::AddressNotFound(by) => {
+            let (name, value) = spelled(by);
+            let name = if name == "id" { "ID" } else { name };
+            let value = shortened(value);
+            Problem::invalid_operation(format!("The customer does not contain an address with the {name} '{value}'."))
+        }
+        Refusal::SameAuthenticationMode(mode) => {
+            Problem::invalid_input(format!("The customer is already using the '{mode}' authentication mode."))
+        }
+        Refusal::PasswordMissing => Problem::invalid_json("password: Missing required value"),
+        Refusal::CustomerNumberIsSet => {
+            Problem::invalid_operation("The customerNumber cannot be changed once it is set.")
+        }
+        Refusal::TooManyActions { limit } => {
+            Problem::invalid_input(format!("A request can have at most {limit} update actions."))
+        }
+        Refusal::TooLarge => {
+            Problem::bad_request("ResourceSizeLimitExceeded", "The resource exceeds the size limit of 16 MB.")
         }
         Refusal::Duplicate(field) => duplicate(*field, named),
         Refusal::TooManySubscriptions { limit } => {
@@ -193,6 +220,14 @@ pub fn refused(refusal: &Refusal, named: &Named) -> Problem {
         Refusal::Overloaded { retry_after_s } => {
             Problem::over_capacity("The server has too much to do at the moment. Please try again.", *retry_after_s)
         }
+    }
+}
+
+/// A reference as the request had it: `("id" | "key", value)`.
+fn spelled(reference: &Reference) -> (&'static str, &str) {
+    match reference {
+        Reference::Id(id) => ("id", id),
+        Reference::Key(key) => ("key", key),
     }
 }
 

@@ -73,6 +73,7 @@ pub fn read(mut body: Fields, by: &Initiator) -> Result<(Command, Option<Passwor
         key,
         external_id,
         customer_number,
+        stores: Vec::new(),
         authentication_mode,
         is_email_verified,
         profile,

@@ -42,6 +42,10 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
+    pub(super) fn invalid_operation(message: impl Into<String>) -> Self {
+        Self::bad_request("InvalidOperation", message)
+    }
+
     pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.extra.insert(name.to_owned(), value.into());
         self

@@ -1,0 +1,76 @@
+//! Stores, the shops of a project.
+
+use keyherald_core::id::{Key, ProjectKey, Reference, ShopId};
+use keyherald_core::shop::{Known, Shop};
+
+use crate::tx::{Row, query_one};
+use crate::{Fault, Tx, Value, statements};
+
+macro_rules! selected {
+    () => {
+        "SELECT id, key, version, created_at, last_modified_at, created_by, last_modified_by, name FROM shop "
+    };
+}
+
+statements! {
+    INSERT = "INSERT INTO shop (project, id, key, version, created_at, last_modified_at, created_by, last_modified_by, name)
+              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    BY_ID = (concat!(selected!(), "WHERE project = $1 AND id = $2"));
+    BY_KEY = (concat!(selected!(), "WHERE project = $1 AND key = $2"));
+    KEY_BY_ID = "SELECT key FROM shop WHERE project = $1 AND id = $2";
+    KEY_BY_KEY = "SELECT key FROM shop WHERE project = $1 AND key = $2";
+}
+
+/// Writes a new store. Two with one key at once: the index refuses the second, which then finds the first.
+pub fn insert(tx: &mut dyn Tx, project: &ProjectKey, shop: &Shop) -> Result<(), Fault> {
+    let args = [
+        project.into(),
+        shop.id.into(),
+        (&shop.key).into(),
+        shop.version.into(),
+        shop.created_at.into(),
+        shop.last_modified_at.into(),
+        Value::json(&shop.created_by)?,
+        Value::json(&shop.last_modified_by)?,
+        Value::json(&shop.name)?,
+    ];
+    tx.execute(&INSERT, &args).map(drop)
+}
+
+/// The store with this id.
+pub fn by_id(tx: &mut dyn Tx, project: &ProjectKey, id: ShopId) -> Result<Option<Shop>, Fault> {
+    query_one(tx, &BY_ID, &[project.into(), id.into()], read)
+}
+
+/// The store with this key.
+pub fn by_key(tx: &mut dyn Tx, project: &ProjectKey, key: &Key) -> Result<Option<Shop>, Fault> {
+    query_one(tx, &BY_KEY, &[project.into(), key.into()], read)
+}
+
+/// Those of the named stores that are there. A store that is there stays, so this may be looked up beforehand.
+pub fn known(tx: &mut dyn Tx, project: &ProjectKey, named: &[Reference]) -> Result<Known, Fault> {
+    let mut found = Vec::new();
+    for reference in named {
+        let (statement, name) = match reference {
+            Reference::Id(id) => (&KEY_BY_ID, id),
+            Reference::Key(key) => (&KEY_BY_KEY, key),
+        };
+        if let Some(key) = query_one(tx, statement, &[project.into(), name.into()], |row| row.parsed(0))? {
+            found.push((reference.clone(), key));
+        }
+    }
+    Ok(Known::from_iter(found))
+}
+
+fn read(row: &dyn Row) -> Result<Shop, Fault> {
+    Ok(Shop {
+        id: row.parsed(0)?,
+        key: row.parsed(1)?,
+        version: row.int(2)?,
+        created_at: row.micros(3)?,
+        last_modified_at: row.micros(4)?,
+        created_by: row.json(5)?,
+        last_modified_by: row.json(6)?,
+        name: row.json(7)?,
+    })
+}
