@@ -209,6 +209,9 @@ impl Stage {
 
     /// Milliseconds from the moments in `sent` to the receipts, in order.
     async fn latencies(&self, sent: &[Sent]) -> Result<Vec<f64>> {
+        if sent.is_empty() {
+            return Err("nothing was done at half load: the machine is busy with something else".into());
+        }
         let mut latencies = Vec::new();
         for Sent { resource, sequence, at } in sent {
             let receipt = self.receipts.wait_for(resource, *sequence).await?;
