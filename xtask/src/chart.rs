@@ -13,7 +13,7 @@ const SECTION: f64 = 34.0;
 const HEAD: f64 = 96.0;
 const FOOT: f64 = 44.0;
 /// Where bars begin.
-const LEFT: f64 = 330.0;
+const LEFT: f64 = 356.0;
 /// Where measured values and aims end.
 const VALUES: f64 = 800.0;
 const AIMS: f64 = WIDTH - 24.0;
