@@ -71,6 +71,12 @@ impl FromIterator<(Reference, Key)> for Known {
 }
 
 impl Known {
+    /// Of these, only the store with this key.
+    pub fn only(mut self, key: &Key) -> Self {
+        self.0.retain(|_, known| known == key);
+        self
+    }
+
     /// The key of the store that `reference` names.
     pub fn key(&self, reference: &Reference) -> Result<Key, Refusal> {
         let unknown = || Refusal::ReferenceNotFound { of: Referenced::Store, by: reference.clone() };

@@ -340,7 +340,7 @@ async fn a_customer_that_is_there_is_recognised_or_in_the_way(store: &TestStore)
         addresses: AddressUse::default(),
         by: Initiator { client_id: Some("shop".into()), ..Initiator::default() },
     };
-    let call = Call { project: demo(), by: command.by.clone() };
+    let call = Call { project: demo(), store: None, by: command.by.clone() };
     app.create_customer(call, command, Some(Password::new("U*U".into()).unwrap())).await.unwrap();
     assert!(app.hash.is_current(&hash));
     let (_folder, path) = file("customers.jsonl", record("eve@example.com", json!({})));
@@ -376,7 +376,7 @@ async fn an_imported_customer_signs_in_and_its_hash_is_replaced(store: &TestStor
     let (_folder, path) = file("customers.jsonl", SCHEMES.iter().enumerate().map(line).collect::<String>());
     let options = options(&path);
     assert_eq!(import(&app, options.clone()).await.imported, 9);
-    let call = || Call { project: demo(), by: Initiator::default() };
+    let call = || Call { project: demo(), store: None, by: Initiator::default() };
     let password = |text: &str| Password::new(text.to_owned()).unwrap();
     for (number, (text, foreign)) in SCHEMES.iter().enumerate() {
         let email = format!("{number}@example.com");
@@ -411,7 +411,7 @@ async fn creations_are_told_only_if_it_is_asked_for(store: &TestStore) {
     let quiet = quiet.unwrap();
     assert_eq!((quiet.last_sequence, loud.unwrap().last_sequence), (0, 1));
     // The first message of the quiet one is number one.
-    let call = Call { project: demo(), by: Initiator::default() };
+    let call = Call { project: demo(), store: None, by: Initiator::default() };
     let password = |text: &str| Password::new(text.to_owned()).unwrap();
     let changed = app.change_password(call, quiet.id, 1, password("U*U"), password("new")).await.unwrap();
     assert_eq!((changed.version, changed.last_sequence), (2, 1));

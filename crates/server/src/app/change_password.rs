@@ -9,7 +9,7 @@ use keyherald_core::secret::Password;
 use keyherald_core::{Ctx, Refusal};
 use keyherald_store::{Fault, Tx, credential, customer};
 
-use super::{Answer, App, Call, trace};
+use super::{Answer, App, Call, CustomerRef, trace};
 
 impl App {
     /// Changes the password of customer `id`, if `current` is it and the version is right.
@@ -23,9 +23,10 @@ impl App {
     ) -> Answer<Customer> {
         let mut ctx = self.ctx();
         let command = Command { version, by: call.by.clone() };
-        let project = call.project.clone();
+        let looking = call.clone();
         let look = move |tx: &mut dyn Tx| {
-            Ok::<_, Fault>((customer::by_id(tx, &project, id)?, credential::by_customer(tx, &project, id)?))
+            let found = CustomerRef::Id(id).find(tx, &looking)?;
+            Ok::<_, Fault>((found, credential::by_customer(tx, &looking.project, id)?))
         };
         let (found, stored) = self.store.read(look).await?;
         let Some(found) = found else {
@@ -39,7 +40,7 @@ impl App {
         let (verified, new_hash) = self.hash.change(current, stored, new, ctx.bytes()).await?;
         let ring = self.ring.clone();
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            let outcome = match customer::lock(tx, &call.project, id)? {
+            let outcome = match call.lock(tx, id)? {
                 Some(locked) => change::decide(&locked, &command, verified.matches, new_hash.clone(), ctx),
                 None => Err(Refusal::CustomerNotFound(Lookup::Id)),
             };

@@ -4,21 +4,31 @@ use keyherald_core::Refusal;
 use keyherald_core::create::{self, Command};
 use keyherald_core::credential::AuthenticationMode;
 use keyherald_core::customer::Customer;
+use keyherald_core::id::Reference;
 use keyherald_core::message::Flow;
 use keyherald_core::secret::Password;
-use keyherald_store::{Tx, claim, customer, shop};
+use keyherald_store::{Tx, claim, customer};
 
 use super::{Answer, App, Call, trace};
 use crate::hash::Lane;
 
 impl App {
-    /// Creates a customer. `password` is needed in Password mode (the dialect has checked) and ignored otherwise.
-    pub async fn create_customer(&self, call: Call, command: Command, password: Option<Password>) -> Answer<Customer> {
+    /// Creates a customer. `password` is needed in Password mode (the dialect has checked) and ignored otherwise. Within
+    /// a store, one that names no stores is that store's.
+    pub async fn create_customer(
+        &self,
+        call: Call,
+        mut command: Command,
+        password: Option<Password>,
+    ) -> Answer<Customer> {
         let mut ctx = self.ctx();
+        if let (Some(store), true) = (&call.store, command.stores.is_empty()) {
+            command.stores.push(Reference::Key(store.key.to_string()));
+        }
         // A duplicate is refused before it costs a hash; the transaction below has the last word.
         let (look, looked) = (call.clone(), command.clone());
         let first_look = move |tx: &mut dyn Tx| {
-            let known = shop::known(tx, &look.project, &looked.stores)?;
+            let known = look.known(tx, &looked.stores)?;
             Ok(match looked.claims(&known) {
                 Ok(claims) => claim::taken(tx, &look.project, &claims, None)?.map(Refusal::Duplicate),
                 Err(refusal) => Some(refusal),
@@ -35,7 +45,7 @@ impl App {
         };
         let ring = self.ring.clone();
         let work = move |tx: &mut dyn Tx, ctx: &mut keyherald_core::Ctx| {
-            let known = shop::known(tx, &call.project, &command.stores)?;
+            let known = call.known(tx, &command.stores)?;
             let taken = match command.claims(&known) {
                 Ok(claims) => claim::take(tx, &call.project, &claims, None)?,
                 Err(_) => None, // the decision says what is wrong

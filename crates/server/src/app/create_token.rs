@@ -4,7 +4,7 @@ use keyherald_core::message::Flow;
 use keyherald_core::refusal::Lookup;
 use keyherald_core::token::{self, Command, TokenCreated, TokenKind};
 use keyherald_core::{Ctx, Refusal};
-use keyherald_store::{Tx, customer, log, token as tokens};
+use keyherald_store::{Tx, log, token as tokens};
 
 use super::{Answer, App, Call, trace};
 
@@ -13,8 +13,8 @@ impl App {
     pub async fn create_password_token(&self, call: Call, email: String, command: Command) -> Answer<TokenCreated> {
         let ring = self.ring.clone();
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            let locked = match customer::by_email(tx, &call.project, &email)? {
-                Some(found) => customer::lock(tx, &call.project, found.id)?,
+            let locked = match call.by_email(tx, &email)? {
+                Some(found) => call.lock(tx, found.id)?,
                 None => None,
             };
             let Some(locked) = locked else {

@@ -1,33 +1,12 @@
 //! Delete a customer.
 
+use keyherald_core::Ctx;
 use keyherald_core::customer::Customer;
 use keyherald_core::delete::{self, Command};
-use keyherald_core::id::{CustomerId, Key};
 use keyherald_core::message::Flow;
-use keyherald_core::refusal::Lookup;
-use keyherald_core::{Ctx, Refusal};
 use keyherald_store::{Tx, customer};
 
-use super::{Answer, App, Call, trace};
-
-/// How a customer is named in a request path.
-#[derive(Clone)]
-pub enum CustomerRef {
-    /// By id.
-    Id(CustomerId),
-    /// By key.
-    Key(Key),
-}
-
-impl CustomerRef {
-    /// The refusal when there is none.
-    pub(super) fn not_found(&self) -> Refusal {
-        Refusal::CustomerNotFound(match self {
-            Self::Id(_) => Lookup::Id,
-            Self::Key(_) => Lookup::Key,
-        })
-    }
-}
+use super::{Answer, App, Call, CustomerRef, trace};
 
 impl App {
     /// Deletes a customer and answers it as it was last. With `data_erasure`, what is personal in its messages goes too.
@@ -40,14 +19,8 @@ impl App {
     ) -> Answer<Customer> {
         let ring = self.ring.clone();
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            let id = match &which {
-                CustomerRef::Id(id) => Some(*id),
-                CustomerRef::Key(key) => customer::by_key(tx, &call.project, key)?.map(|found| found.id),
-            };
-            let locked = match id {
-                Some(id) => customer::lock(tx, &call.project, id)?,
-                None => None,
-            };
+            let locked = which.lock(tx, &call)?;
+            let id = locked.as_ref().map(|locked| locked.id);
             let command = Command { version, data_erasure, by: call.by.clone() };
             let outcome =
                 locked.ok_or_else(|| which.not_found()).and_then(|locked| delete::decide(&locked, &command, ctx));

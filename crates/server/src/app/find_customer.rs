@@ -3,20 +3,13 @@
 use keyherald_core::customer::Customer;
 use keyherald_store::{Listing, Page, customer};
 
-use super::delete_customer::CustomerRef;
-use super::{Answer, App, Call};
+use super::{Answer, App, Call, CustomerRef};
 
 impl App {
     /// The customer that a path names.
     pub async fn customer(&self, call: Call, which: CustomerRef) -> Answer<Customer> {
         let not_found = which.not_found();
-        let found = self
-            .store
-            .read(move |tx| match &which {
-                CustomerRef::Id(id) => customer::by_id(tx, &call.project, *id),
-                CustomerRef::Key(key) => customer::by_key(tx, &call.project, key),
-            })
-            .await?;
+        let found = self.store.read(move |tx| which.find(tx, &call)).await?;
         Ok(found.ok_or(not_found)?)
     }
 

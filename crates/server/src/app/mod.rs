@@ -4,6 +4,7 @@
 //! then one transaction locks the customer, reads again, decides and writes. A refusal commits its traces.
 
 pub mod authenticate;
+mod call;
 pub mod change_password;
 pub mod clients;
 pub mod create_customer;
@@ -21,12 +22,13 @@ pub mod subscriptions;
 pub mod sweep;
 pub mod tail;
 pub mod tokens;
+pub mod update_customer;
+pub mod verify_email;
 
 use std::sync::Arc;
 
 use keyherald_core::activity::Activity;
-use keyherald_core::id::{CustomerId, ProjectKey};
-use keyherald_core::initiator::Initiator;
+use keyherald_core::id::CustomerId;
 use keyherald_core::message::Flow;
 use keyherald_core::seal::KeyRing;
 use keyherald_core::{Ctx, Refusal};
@@ -34,6 +36,7 @@ pub use keyherald_store::{Fault, FaultKind, Listing, Page};
 use keyherald_store::{Store, Tx, log};
 use tokio::sync::watch;
 
+pub use self::call::{Call, CustomerRef, InStore};
 use crate::clock::Moments;
 use crate::destination;
 use crate::hash::{HashPool, Overloaded};
@@ -74,15 +77,6 @@ impl From<Overloaded> for Failure {
 
 /// What a use case answers.
 pub type Answer<T> = Result<T, Failure>;
-
-/// One call: on which project, by whom.
-#[derive(Clone)]
-pub struct Call {
-    /// The project.
-    pub project: ProjectKey,
-    /// Who calls.
-    pub by: Initiator,
-}
 
 impl App {
     fn ctx(&self) -> Ctx {

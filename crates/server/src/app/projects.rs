@@ -1,7 +1,8 @@
 //! Projects.
 
-use keyherald_core::id::ProjectKey;
+use keyherald_core::id::{Key, ProjectKey};
 use keyherald_store::project::{self, MessagesSetting, Project};
+use keyherald_store::shop;
 
 use super::{Answer, App};
 
@@ -19,6 +20,11 @@ impl App {
 }
 
 impl App {
+    /// Whether the project has a store with this key.
+    pub async fn has_store(&self, project: ProjectKey, key: Key) -> Answer<bool> {
+        Ok(self.store.read(move |tx| shop::by_key(tx, &project, &key)).await?.is_some())
+    }
+
     /// Whether the database answers a read: for readiness.
     pub async fn store_answers(&self) -> Answer<()> {
         Ok(self.store.read(|tx| keyherald_store::log::last_position(tx).map(drop)).await?)

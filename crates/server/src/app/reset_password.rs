@@ -9,7 +9,7 @@ use keyherald_core::token::{Token, TokenKind};
 use keyherald_core::{Ctx, Refusal};
 use keyherald_store::{Fault, Tx, customer, token};
 
-use super::{Answer, App, Call, trace};
+use super::{Answer, App, Call, CustomerRef, trace};
 use crate::hash::Lane;
 
 impl App {
@@ -25,7 +25,7 @@ impl App {
         let digest = TokenDigest::of(token_value);
         let command = Command { version, by: call.by.clone() };
         let look = call.clone();
-        let found = self.store.read(move |tx| by_token(tx, &look, digest)).await?;
+        let found = self.store.read(move |tx| by_token(tx, &look, TokenKind::Password, digest)).await?;
         let Some((found, owner)) = found else {
             return self.refuse(call, Flow::Reset, None, Refusal::TokenUnknown, ctx).await;
         };
@@ -36,7 +36,7 @@ impl App {
         let ring = self.ring.clone();
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             // The customer first, then the token under its lock: of two calls with one token, the second sees it ended.
-            let locked = customer::lock(tx, &call.project, owner.id)?;
+            let locked = call.lock(tx, owner.id)?;
             let token = token::by_digest(tx, &call.project, TokenKind::Password, digest)?;
             let outcome = match (locked, token) {
                 (Some(locked), Some(token)) => reset::decide(&token, &locked, &command, hash.clone(), ctx),
@@ -56,11 +56,11 @@ impl App {
         Ok(self.store.write(&ctx, work).await??)
     }
 
-    /// The customer to whom a usable password token belongs. Consumes nothing (commercetools.md 3.4).
-    pub async fn customer_by_password_token(&self, call: Call, token_value: &str) -> Answer<Customer> {
+    /// The customer to whom a usable token of this kind belongs. Consumes nothing (commercetools.md 3.4).
+    pub async fn customer_by_token(&self, call: Call, kind: TokenKind, token_value: &str) -> Answer<Customer> {
         let digest = TokenDigest::of(token_value);
         let now = self.ctx().now;
-        let found = self.store.read(move |tx| by_token(tx, &call, digest)).await?;
+        let found = self.store.read(move |tx| by_token(tx, &call, kind, digest)).await?;
         let (token, owner) = found.ok_or(Refusal::CustomerNotFound(Lookup::Token))?;
         token.check(now).map_err(|refusal| match refusal {
             Refusal::TokenUnknown => Refusal::CustomerNotFound(Lookup::Token),
@@ -70,7 +70,13 @@ impl App {
     }
 }
 
-fn by_token(tx: &mut dyn Tx, call: &Call, digest: TokenDigest) -> Result<Option<(Token, Customer)>, Fault> {
-    let Some(token) = token::by_digest(tx, &call.project, TokenKind::Password, digest)? else { return Ok(None) };
-    Ok(customer::by_id(tx, &call.project, token.customer)?.map(|owner| (token, owner)))
+/// A token and the customer to whom it belongs, if the call sees that customer.
+pub(super) fn by_token(
+    tx: &mut dyn Tx,
+    call: &Call,
+    kind: TokenKind,
+    digest: TokenDigest,
+) -> Result<Option<(Token, Customer)>, Fault> {
+    let Some(token) = token::by_digest(tx, &call.project, kind, digest)? else { return Ok(None) };
+    Ok(CustomerRef::Id(token.customer).find(tx, call)?.map(|owner| (token, owner)))
 }

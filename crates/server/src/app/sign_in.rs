@@ -7,7 +7,7 @@ use keyherald_core::id::CustomerId;
 use keyherald_core::message::Flow;
 use keyherald_core::secret::Password;
 use keyherald_core::{Ctx, Refusal, sign_in};
-use keyherald_store::{Fault, Tx, credential, customer, log};
+use keyherald_store::{Fault, Tx, credential, log};
 
 use super::{Answer, App, Call};
 use crate::hash::Lane;
@@ -22,11 +22,11 @@ impl App {
     /// one hash, one commit of the trace.
     pub async fn sign_in(&self, call: Call, email: String, password: Password) -> Answer<Customer> {
         let mut ctx = self.ctx();
-        let project = call.project.clone();
+        let looking = call.clone();
         let look = move |tx: &mut dyn Tx| {
-            let found = customer::by_email(tx, &project, &email)?;
+            let found = looking.by_email(tx, &email)?;
             let id = found.as_ref().map_or_else(nobody, |customer| customer.id);
-            Ok::<_, Fault>((found, credential::by_customer(tx, &project, id)?))
+            Ok::<_, Fault>((found, credential::by_customer(tx, &looking.project, id)?))
         };
         let (found, stored) = self.store.read(look).await?;
         let stored = stored.filter(|_| {

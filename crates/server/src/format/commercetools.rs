@@ -5,6 +5,7 @@ use keyherald_core::customer::{Address, Customer};
 use keyherald_core::id::Key;
 use keyherald_core::initiator::Initiator;
 use keyherald_core::message::{AddressRoles, Content, Identifiers, Message};
+use keyherald_core::token::TokenCreated;
 use serde_json::{Map, Value, json};
 
 use super::Erased;
@@ -57,6 +58,22 @@ pub fn initiator(by: &Initiator) -> Value {
         .with_some("externalUserId", by.external_user_id.clone())
         .with_some("customer", by.customer.map(|id| json!({"typeId": "customer", "id": id.to_string()})))
         .with_some("anonymousId", by.anonymous_id.clone())
+        .into()
+}
+
+/// A CustomerToken, with its value whatever its life is (commercetools.md 3.2).
+pub fn customer_token(TokenCreated { token, value, .. }: &TokenCreated) -> Value {
+    let by = initiator(&token.created_by);
+    Object::default()
+        .with("id", token.id.to_string())
+        .with("createdAt", token.created_at.iso())
+        .with("lastModifiedAt", token.created_at.iso())
+        .with("lastModifiedBy", by.clone())
+        .with("createdBy", by)
+        .with("customerId", token.customer.to_string())
+        .with("expiresAt", token.expires_at.iso())
+        .with("value", value.reveal_with(str::to_owned))
+        .with("invalidateOlderTokens", token.invalidate_older_tokens)
         .into()
 }
 

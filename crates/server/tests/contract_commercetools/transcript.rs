@@ -6,6 +6,7 @@
 //! @clock 61m                               moves the clock (s, m, h, d)
 //! @revoke views                            revokes that client
 //! @project quiet off                       makes a project with messages on or off
+//! @store shop-a                            makes a store of the project `demo`
 //! > POST /demo/customers
 //! > authorization: Bearer {{demo}}
 //! {"email": "jo@example.com", "password": "secret"}
@@ -87,6 +88,7 @@ async fn carry_out(server: &TestServer, command: &str, names: &mut Names) {
             };
             server.clock.advance(number.parse::<i64>().unwrap() * unit);
         }
+        ["store", key] => server.shop(key).await,
         ["project", key, messages] => server.project(key, *messages == "on").await,
         ["revoke", name] => {
             let id = format!("{name}-client");

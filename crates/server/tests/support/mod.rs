@@ -2,6 +2,7 @@
 //! seeded chance, cheap hashes. Other test targets take it in with `#[path = "../support/mod.rs"] mod support;`.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own setting has no other way to fail")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +16,15 @@ use keyherald::app::App;
 use keyherald::clock::{ManualClock, Moments, Seeded};
 use keyherald::hash::{HashOptions, HashPool};
 use keyherald::http::{Frame, framed};
-use keyherald_core::Micros;
 use keyherald_core::client::Scopes;
 use keyherald_core::id::ProjectKey;
+use keyherald_core::initiator::Initiator;
 use keyherald_core::seal::{KeyRing, SealingKey};
 use keyherald_core::secret::TokenDigest;
-use keyherald_store::StoreOptions;
+use keyherald_core::{Ctx, Micros, shop};
 use keyherald_store::engine::Inject;
 use keyherald_store::testing::TestStore;
+use keyherald_store::{StoreOptions, Tx};
 use serde_json::Value;
 use tokio::sync::watch;
 use tower::ServiceExt;
@@ -120,6 +122,19 @@ impl TestServer {
     pub async fn project(&self, key: &str, messages_enabled: bool) {
         let setting = Some((messages_enabled, 15));
         self.app.ensure_project(key.parse().unwrap(), key.to_owned(), setting).await.unwrap();
+    }
+
+    /// Makes a store of the project `demo`.
+    pub async fn shop(&self, key: &str) {
+        let command = shop::Command { key: key.parse().unwrap(), name: BTreeMap::new(), by: Initiator::default() };
+        let made = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
+            let made = shop::decide(&command, false, ctx).unwrap();
+            keyherald_store::shop::insert(tx, &"demo".parse().unwrap(), &made)
+        };
+        // Chance of its own for each: ids come from it.
+        let seed = TokenDigest::of(key);
+        let seed = <[u8; 32]>::try_from(&seed.as_bytes()[..32]).unwrap();
+        self.store.write(&Ctx::new(START, seed), made).await.unwrap();
     }
 
     /// Makes a client `NAME-client` with the secret `NAME-secret`.

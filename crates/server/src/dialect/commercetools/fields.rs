@@ -223,6 +223,11 @@ impl Fields {
         }
     }
 
+    /// Leaves fields out, as if they had not been sent.
+    pub fn forget(&mut self, names: &[&str]) {
+        self.map.retain(|name, _| !names.contains(&name.as_str()));
+    }
+
     /// What was not read, as it is.
     pub fn into_rest(self) -> Map<String, Value> {
         self.map

@@ -4,10 +4,12 @@
 //! [`Route`]; [`ROUTES`] is the list of all. Who calls is settled here, before an endpoint is entered and before a body
 //! is read.
 //!
-//! Deliberately absent: what the contract has and the list has not (update actions, `/me`, stores, GraphQL) is answered
-//! like an unknown route.
+//! What concerns a customer there is once more within each store; both are one [`Route`].
+//!
+//! Deliberately absent: what the contract has and the list has not (GraphQL, search) is answered like an unknown route.
 
 mod customers;
+mod emails;
 mod fields;
 mod messages;
 mod oauth;
@@ -37,17 +39,30 @@ static ROUTES: &[Route] = &[
     oauth::client_token::ROUTE,
     oauth::customer_token::ROUTE,
     passwords::change::ROUTE,
+    passwords::change::ME,
     passwords::create_token::ROUTE,
     passwords::reset::ROUTE,
-    passwords::get_by_token::ROUTE,
+    passwords::reset::ME,
     passwords::login::ROUTE,
+    passwords::login::ME,
+    emails::create_token::ROUTE,
+    emails::confirm::ROUTE,
+    emails::confirm::ME,
     customers::create::ROUTE,
+    customers::create::SIGN_UP,
     customers::query::HEAD,
     customers::query::ROUTE,
     customers::get::BY_ID,
     customers::get::BY_KEY,
+    customers::get::ME,
+    customers::get_by_token::PASSWORD,
+    customers::get_by_token::EMAIL,
+    customers::update::BY_ID,
+    customers::update::BY_KEY,
+    customers::update::ME,
     customers::delete::BY_ID,
     customers::delete::BY_KEY,
+    customers::delete::ME,
     messages::query::HEAD,
     messages::query::ROUTE,
     messages::get::ROUTE,
@@ -73,6 +88,7 @@ pub fn endpoints() -> impl Iterator<Item = (&'static Method, &'static str, Optio
     ROUTES.iter().map(|route| {
         let permission = match route.access {
             Access::Token(permission, _) => Some(permission),
+            Access::Me(_) => Some(Permission::ManageMyProfile),
             Access::Client(_) | Access::Anybody(_) => None,
         };
         (&route.method, route.path, permission)
@@ -89,13 +105,13 @@ async fn answer(State((app, settings)): State<(App, Settings)>, request: axum::e
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let found = ROUTES.iter().find_map(|route| route.capture(&method, &path).map(|captured| (route, captured)));
     let response = match found {
-        Some((route, Captured { project, value: captured })) => {
+        Some((route, Captured { project, store, value: captured })) => {
             let span = tracing::Span::current();
             span.record("dialect", "commercetools");
             if let Some(project) = &project {
                 span.record("project", project.as_str());
             }
-            let request = Request { app, settings, project, captured, http: request };
+            let request = Request { app, settings, project, store, captured, http: request };
             let mut response = enter(route, request).await.into_response();
             response.extensions_mut().insert(http::Route(route.path.into()));
             response
@@ -106,12 +122,17 @@ async fn answer(State((app, settings)): State<(App, Settings)>, request: axum::e
 }
 
 async fn enter(route: &'static Route, request: Request) -> Answer {
-    let Request { app, project, http, .. } = &request;
-    let headers = http.headers();
+    let Request { app, project, store, http, .. } = &request;
+    let (headers, place) = (http.headers(), (project.as_ref(), store.as_deref()));
     match route.access {
         Access::Token(permission, handle) => {
-            let call = request::authorize(app, headers, project.as_ref(), permission).await?;
+            let (call, _) = request::authorize(app, headers, place, permission).await?;
             handle(request, call).await
+        }
+        Access::Me(handle) => {
+            let (call, session) = request::authorize(app, headers, place, Permission::ManageMyProfile).await?;
+            let me = request::customer(&session)?;
+            handle(request, call, me).await
         }
         Access::Client(handle) => {
             let client = request::client(app, headers).await.map_err(Problem::as_auth)?;

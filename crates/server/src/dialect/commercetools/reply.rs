@@ -98,6 +98,8 @@ pub struct Named {
     pub id: String,
     /// The resource's key.
     pub key: String,
+    /// The key that it is to have, where the request names it by another.
+    pub new_key: String,
     /// An e-mail address.
     pub email: String,
     /// A customer number.
@@ -131,7 +133,8 @@ impl Named {
         Problem::not_found(format!("The Resource with ID '{}' was not found.", shortened(&self.id)))
     }
 
-    fn key_not_found(&self) -> Problem {
+    /// The problem that nothing has the key.
+    pub fn key_not_found(&self) -> Problem {
         Problem::not_found(format!("The Resource with key '{}' was not found.", shortened(&self.key)))
     }
 }
@@ -234,7 +237,8 @@ fn spelled(reference: &Reference) -> (&'static str, &str) {
 fn duplicate(field: UniqueField, named: &Named) -> Problem {
     let value = match field {
         UniqueField::Email => &named.email,
-        UniqueField::Key => &named.key,
+        UniqueField::Key if named.new_key.is_empty() => &named.key,
+        UniqueField::Key => &named.new_key,
         UniqueField::CustomerNumber => &named.customer_number,
     };
     let message = match field {
@@ -300,6 +304,7 @@ mod tests {
         Named {
             id: "ID".into(),
             key: "KEY".into(),
+            new_key: String::new(),
             email: "jo@example.com".into(),
             customer_number: "7".into(),
             token: "TOKEN".into(),

@@ -4,15 +4,18 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use keyherald_core::Refusal;
 use keyherald_core::client::{ApiClient, Permission};
-use keyherald_core::id::ProjectKey;
+use keyherald_core::id::{CustomerId, Key, ProjectKey};
+use keyherald_core::refusal::Lookup;
+use keyherald_core::session::Session;
 use zeroize::Zeroizing;
 
 use super::Settings;
 use super::fields::Fields;
 use super::parameters::Parameters;
-use super::reply::{Named, Problem, failed};
-use crate::app::{App, Call};
+use super::reply::{Named, Problem, failed, refused};
+use crate::app::{App, Call, InStore};
 use crate::http::read_body;
 
 /// Longest external user id in characters (commercetools.md 7.5).
@@ -30,6 +33,8 @@ pub struct Request {
     pub settings: Settings,
     /// The project key in the path, if it can be one.
     pub project: Option<ProjectKey>,
+    /// The store's key, if the path is that of a store.
+    pub store: Option<String>,
     /// The value that the path names: an id, a key, a token. Empty if its pattern has none.
     pub captured: String,
     /// The request itself.
@@ -56,21 +61,59 @@ impl Request {
     }
 }
 
-/// The call, if the access token in `headers` permits what the endpoint `needs` on the path's project.
+/// The call, and whom it is made for, if the access token permits what the endpoint `needs` on the path's project, or
+/// on its store.
 pub async fn authorize(
     app: &App,
     headers: &HeaderMap,
-    project: Option<&ProjectKey>,
+    (project, store): (Option<&ProjectKey>, Option<&str>),
     needs: Permission,
-) -> Result<Call, Problem> {
+) -> Result<(Call, Session), Problem> {
     let token = bearer(headers).ok_or_else(Problem::no_token)?;
     let session = app.authenticate(token).await.map_err(|failure| failed(failure, &Named::default()))?;
     let session = session.ok_or_else(Problem::dead_token)?;
-    // A project that does not exist is one that no token has a scope for.
-    let project = project.filter(|project| session.scopes.permit(project, needs));
-    let project = project.ok_or_else(|| Problem::insufficient_scope(needs.name()))?.clone();
+    // A project that does not exist is one that no token has a scope for; so is a store, for a token of one store only.
+    let insufficient = || Problem::insufficient_scope(needs.name());
+    let project = project.ok_or_else(insufficient)?.clone();
+    let sees_others = session.scopes.permit(&project, needs);
+    let key: Option<Key> = store.and_then(|store| store.parse().ok());
+    let permitted = key.as_ref().is_some_and(|key| session.scopes.permit_in_store(&project, key, needs));
+    if !sees_others && !permitted {
+        return Err(insufficient());
+    }
+    let store = match store {
+        Some(named) => Some(in_store(app, &project, named, key, sees_others).await?),
+        None => None,
+    };
     let by = session.initiator(external_user_id(headers)?);
-    Ok(Call { project, by })
+    Ok((Call { project, store, by }, session))
+}
+
+async fn in_store(
+    app: &App,
+    project: &ProjectKey,
+    named: &str,
+    key: Option<Key>,
+    sees_others: bool,
+) -> Result<InStore, Problem> {
+    let key = match key {
+        Some(key) => app.has_store(project.clone(), key.clone()).await.map(|there| there.then_some(key)),
+        None => Ok(None), // no store has such a key
+    };
+    let key = key.map_err(|failure| failed(failure, &Named::default()))?;
+    let key = key.ok_or_else(|| Named::key(named).key_not_found())?;
+    Ok(InStore { key, sees_others })
+}
+
+/// The customer whom a token stands for (commercetools.md 1.4).
+pub fn customer(session: &Session) -> Result<CustomerId, Problem> {
+    match session.customer {
+        Some(customer) => Ok(customer),
+        None if session.scopes.iter().any(|scope| scope.starts_with("anonymous_id:")) => {
+            Err(refused(&Refusal::CustomerNotFound(Lookup::Id), &Named::id("me")))
+        }
+        None => Err(Problem::not_a_customer()),
+    }
 }
 
 /// The API client whose id and secret are in `headers`.

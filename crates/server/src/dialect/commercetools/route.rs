@@ -6,7 +6,7 @@
 use axum::http::Method;
 use futures_util::future::BoxFuture;
 use keyherald_core::client::{ApiClient, Permission};
-use keyherald_core::id::ProjectKey;
+use keyherald_core::id::{CustomerId, ProjectKey};
 
 use super::reply::Answer;
 use super::request::Request;
@@ -18,6 +18,8 @@ type Handled = BoxFuture<'static, Answer>;
 pub enum Access {
     /// Whoever has an access token with this permission on the path's project.
     Token(Permission, fn(Request, Call) -> Handled),
+    /// The customer whom an access token stands for, if it permits `manage_my_profile` on the path's project.
+    Me(fn(Request, Call, CustomerId) -> Handled),
     /// An API client with its own secret.
     Client(fn(Request, ApiClient) -> Handled),
     /// Anybody.
@@ -39,11 +41,16 @@ const WORDS: [&str; 5] = ["email", "email-token", "password", "password-token", 
 /// Beginnings of such segments.
 const PREFIXES: [&str; 3] = ["email-token=", "key=", "password-token="];
 
+/// What of a project there is within a store too, under `/{project}/in-store/key={store}` (commercetools.md 2.1).
+const IN_STORE: [&str; 3] = ["customers", "login", "me"];
+
 /// What a path holds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Captured {
     /// The project key, if it can be one.
     pub project: Option<ProjectKey>,
+    /// The store's key, decoded, if the path is that of a store.
+    pub store: Option<String>,
     /// The other value, decoded. Bytes that are no text are replaced: such a value names nothing anyway.
     pub value: String,
 }
@@ -56,10 +63,12 @@ impl Route {
             return None;
         }
         let mut captured = Captured::default();
-        let mut segments = path.split('/');
+        let mut segments = path.split('/').map(percent_decoded).peekable();
         for pattern in self.path.split('/') {
-            let segment = segments.next()?;
-            let decoded = percent_decoded(segment);
+            if IN_STORE.contains(&pattern) && segments.next_if(|segment| segment == "in-store").is_some() {
+                captured.store = Some(segments.next()?.strip_prefix("key=")?.to_owned());
+            }
+            let decoded = segments.next()?;
             match pattern {
                 "{project}" => captured.project = decoded.parse().ok(),
                 "{id}" if is_id(&decoded) => captured.value = decoded,
@@ -120,6 +129,12 @@ mod tests {
             (Method::POST, "/oauth/token", "/oauth/token", ""),
             (Method::POST, "/oauth/demo/customers/token", "/oauth/{project}/customers/token", ""),
             (Method::GET, "/oauth/customers", "/{project}/customers", ""),
+            (Method::GET, "/demo/in-store/key=a/customers", "/{project}/customers", ""),
+            (Method::POST, "/demo/in-store/key=a/customers/password", "/{project}/customers/password", ""),
+            (Method::GET, "/demo/in-store/key=a/customers/key=c", "/{project}/customers/key={key}", "c"),
+            (Method::POST, "/demo/in-store/key=a/login", "/{project}/login", ""),
+            (Method::DELETE, "/demo/in-store/key=a/me", "/{project}/me", ""),
+            (Method::GET, "/in-store/in-store/key=a/customers/in-store", "/{project}/customers/{id}", "in-store"),
             (Method::GET, "/demo/customers/%ff", "/{project}/customers/{id}", "\u{fffd}"),
         ] {
             assert_eq!(taken(&method, path), Some((pattern, value.to_owned())), "{method} {path}");
@@ -127,11 +142,20 @@ mod tests {
     }
 
     #[test]
+    fn a_path_within_a_store_names_it() {
+        let route = ROUTES.iter().find(|route| route.path == "/{project}/customers").unwrap();
+        let store = |path: &str| route.capture(&route.method, path).map(|captured| captured.store);
+        assert_eq!(store("/demo/customers"), Some(None));
+        assert_eq!(store("/demo/in-store/key=shop%2Da/customers"), Some(Some("shop-a".to_owned())));
+        assert_eq!(store("/demo/in-store/key=/customers"), Some(Some(String::new())));
+    }
+
+    #[test]
     fn what_belongs_to_other_endpoints_is_no_id() {
         for (method, path) in [
             (Method::GET, "/demo/customers/password"),
             (Method::GET, "/demo/customers/search"),
-            (Method::GET, "/demo/customers/email-token=x"),
+            (Method::POST, "/demo/customers/email-token=x"),
             (Method::DELETE, "/demo/customers/password-token=x"),
             (Method::GET, "/demo/customers/"),
             (Method::GET, "/demo/customers/a/b"),
@@ -139,7 +163,12 @@ mod tests {
             (Method::GET, "/"),
             (Method::GET, ""),
             (Method::PUT, "/demo/customers"),
-            (Method::POST, "/demo/customers/00000000"),
+            (Method::GET, "/demo/in-store/key=a/messages"),
+            (Method::GET, "/demo/in-store/key=a/subscriptions"),
+            (Method::GET, "/demo/in-store/a/customers"),
+            (Method::GET, "/demo/in-store/key=a"),
+            (Method::GET, "/demo/in-store/key=a/in-store/key=b/customers"),
+            (Method::GET, "/demo/customers/in-store/key=a"),
         ] {
             assert_eq!(taken(&method, path), None, "{method} {path}");
         }

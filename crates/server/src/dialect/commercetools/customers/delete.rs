@@ -1,4 +1,4 @@
-//! `DELETE /{projectKey}/customers/{id}` and `/key={key}` (commercetools.md 2.6).
+//! `DELETE /{projectKey}/customers/{id}`, `/key={key}` and `/{projectKey}/me` (commercetools.md 2.6).
 
 use axum::http::Method;
 use keyherald_core::client::Permission;
@@ -26,6 +26,12 @@ pub const BY_KEY: Route = Route {
         let target = Target::by_key(&request.captured);
         Box::pin(handle(request, call, target))
     }),
+};
+
+pub const ME: Route = Route {
+    method: Method::DELETE,
+    path: "/{project}/me",
+    access: Access::Me(|request, call, me| Box::pin(handle(request, call, Ok(Target::me(me))))),
 };
 
 async fn handle(request: Request, call: Call, target: Result<Target, Problem>) -> Answer {

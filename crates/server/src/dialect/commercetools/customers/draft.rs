@@ -1,61 +1,51 @@
 //! A CustomerDraft (commercetools.md 2.2), checked for its form.
 //!
 //! Accepted and ignored: `anonymousCart`, `anonymousCartId`, `anonymousId` (there are no carts here). Refused: references
-//! to stores and customer groups, of which there are none yet, and custom fields.
+//! to customer groups, of which there are none, and custom fields.
 
-use std::collections::BTreeMap;
-
-use keyherald_core::Micros;
+use keyherald_core::Refusal;
 use keyherald_core::create::{AddressUse, Command};
 use keyherald_core::credential::AuthenticationMode;
-use keyherald_core::customer::{Address, Profile};
+use keyherald_core::customer::Profile;
 use keyherald_core::initiator::Initiator;
+use keyherald_core::refusal::Referenced;
 use keyherald_core::secret::Password;
+use keyherald_core::update::TextField;
 use serde_json::Value;
 
-use super::super::fields::{EMAIL_CHARS_MAX, Fields, INDEXED_CHARS_MAX, TEXT_CHARS_MAX};
-use super::super::reply::Problem;
+use super::super::fields::{EMAIL_CHARS_MAX, Fields, INDEXED_CHARS_MAX};
+use super::super::reply::{Named, Problem, refused};
+use super::address::address;
+use super::reference;
+use super::text::text;
 
 /// Addresses, and uses of addresses, that a draft may have.
 const ADDRESSES_MAX: usize = 500;
-/// Stores, and customer groups, that a draft may name (commercetools.md 2.2).
-const REFERENCES_MAX: usize = 500;
-
-const MODES: [(&str, AuthenticationMode); 2] =
-    [("Password", AuthenticationMode::Password), ("ExternalAuth", AuthenticationMode::ExternalAuth)];
-
-/// The texts of a BaseAddress besides `country`.
-const ADDRESS_TEXTS: [&str; 22] = [
-    "title",
-    "salutation",
-    "firstName",
-    "lastName",
-    "streetName",
-    "streetNumber",
-    "additionalStreetInfo",
-    "postalCode",
-    "city",
-    "region",
-    "state",
-    "company",
-    "department",
-    "building",
-    "apartment",
-    "pOBox",
-    "phone",
-    "mobile",
-    "email",
-    "fax",
-    "additionalAddressInfo",
+/// The fields that customers cannot have set about themselves.
+const NOT_ONE_S_OWN: [&str; 9] = [
+    "authenticationMode",
+    "billingAddresses",
+    "customerGroup",
+    "customerGroupAssignments",
+    "customerNumber",
     "externalId",
+    "isEmailVerified",
+    "key",
+    "shippingAddresses",
 ];
 
-/// Reads a draft. The password is there in Password mode only.
+pub(super) const MODES: [(&str, AuthenticationMode); 2] =
+    [("Password", AuthenticationMode::Password), ("ExternalAuth", AuthenticationMode::ExternalAuth)];
+
+/// Reads a MyCustomerDraft: what it has not is ignored, like any unknown field.
+pub fn read_own(mut body: Fields, by: &Initiator) -> Result<(Command, Option<Password>), Problem> {
+    body.forget(&NOT_ONE_S_OWN);
+    read(body, by)
+}
+
+/// Reads a CustomerDraft. The password is there in Password mode only.
 pub fn read(mut body: Fields, by: &Initiator) -> Result<(Command, Option<Password>), Problem> {
-    let email = body.required_text("email", EMAIL_CHARS_MAX)?;
-    if email.trim().is_empty() {
-        return Err(Problem::invalid_field("email", &Value::from(email)));
-    }
+    let email = email(&mut body)?;
     let authentication_mode = body.one_of("authenticationMode", &MODES)?.unwrap_or_default();
     let password = match authentication_mode {
         AuthenticationMode::Password => Some(body.new_password("password")?),
@@ -67,13 +57,14 @@ pub fn read(mut body: Fields, by: &Initiator) -> Result<(Command, Option<Passwor
     let is_email_verified = body.boolean("isEmailVerified")?.unwrap_or(false);
     let profile = profile(&mut body)?;
     let addresses = address_use(&mut body, profile.addresses.len())?;
-    refuse_references(&mut body)?;
+    let stores = reference::stores(&mut body)?;
+    refuse_what_is_not_there(&mut body)?;
     let command = Command {
         email,
         key,
         external_id,
         customer_number,
-        stores: Vec::new(),
+        stores,
         authentication_mode,
         is_email_verified,
         profile,
@@ -83,70 +74,26 @@ pub fn read(mut body: Fields, by: &Initiator) -> Result<(Command, Option<Passwor
     Ok((command, password))
 }
 
+/// An e-mail address that a customer is to have: anything but nothing (commercetools.md 2.2).
+pub fn email(body: &mut Fields) -> Result<String, Problem> {
+    let email = body.required_text("email", EMAIL_CHARS_MAX)?;
+    if email.trim().is_empty() { Err(Problem::invalid_field("email", &Value::from(email))) } else { Ok(email) }
+}
+
 fn profile(body: &mut Fields) -> Result<Profile, Problem> {
     Ok(Profile {
-        first_name: body.text("firstName", INDEXED_CHARS_MAX)?,
-        last_name: body.text("lastName", INDEXED_CHARS_MAX)?,
-        middle_name: body.text("middleName", TEXT_CHARS_MAX)?,
-        title: body.text("title", TEXT_CHARS_MAX)?,
-        salutation: body.text("salutation", TEXT_CHARS_MAX)?,
-        date_of_birth: checked(body, "dateOfBirth", is_date)?,
-        company_name: body.text("companyName", TEXT_CHARS_MAX)?,
-        vat_id: body.text("vatId", TEXT_CHARS_MAX)?,
-        locale: checked(body, "locale", is_language_tag)?,
+        first_name: text(body, TextField::FirstName)?,
+        last_name: text(body, TextField::LastName)?,
+        middle_name: text(body, TextField::MiddleName)?,
+        title: text(body, TextField::Title)?,
+        salutation: text(body, TextField::Salutation)?,
+        date_of_birth: text(body, TextField::DateOfBirth)?,
+        company_name: text(body, TextField::CompanyName)?,
+        vat_id: text(body, TextField::VatId)?,
+        locale: text(body, TextField::Locale)?,
         addresses: body.objects("addresses", ADDRESSES_MAX)?.into_iter().map(address).collect::<Result<_, _>>()?,
         ..Profile::default()
     })
-}
-
-/// A text of a form.
-fn checked(body: &mut Fields, name: &str, fits: fn(&str) -> bool) -> Result<Option<String>, Problem> {
-    match body.text(name, TEXT_CHARS_MAX)? {
-        Some(text) if !fits(&text) => Err(Problem::invalid_field(name, &Value::from(text))),
-        other => Ok(other),
-    }
-}
-
-/// `YYYY-MM-DD`, a day that there is.
-fn is_date(text: &str) -> bool {
-    let shaped = text.len() == 10
-        && text
-            .bytes()
-            .enumerate()
-            .all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() });
-    shaped && Micros::parse_iso(&format!("{text}T00:00:00Z")).is_some()
-}
-
-/// A language tag such as `de` or `de-AT`. Projects have no list of languages yet to hold it against.
-fn is_language_tag(text: &str) -> bool {
-    let mut parts = text.split('-');
-    let language = parts.next().unwrap_or_default();
-    let is_part = |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    text.len() <= 35
-        && (2..=8).contains(&language.len())
-        && language.bytes().all(|byte| byte.is_ascii_alphabetic())
-        && parts.all(is_part)
-}
-
-/// A BaseAddress: `country`, and whatever else of its texts is given. Its `id` is assigned, not taken over.
-fn address(mut draft: Fields) -> Result<Address, Problem> {
-    let country = draft.required_text("country", TEXT_CHARS_MAX)?;
-    if country.len() != 2 || !country.bytes().all(|byte| byte.is_ascii_uppercase()) {
-        return Err(Problem::invalid_field("country", &Value::from(country)));
-    }
-    if draft.has("custom") {
-        return Err(Problem::not_available("Custom fields are"));
-    }
-    let mut fields = BTreeMap::new();
-    if let Some(key) = draft.key("key")? {
-        fields.insert("key".to_owned(), key.to_string());
-    }
-    for name in ADDRESS_TEXTS {
-        if let Some(text) = draft.text(name, TEXT_CHARS_MAX)? {
-            fields.insert(name.to_owned(), text);
-        }
-    }
-    Ok(Address { id: String::new(), country, fields })
 }
 
 /// Which of the addresses are used for what: indices, each of which must exist.
@@ -164,66 +111,17 @@ fn address_use(body: &mut Fields, addresses: usize) -> Result<AddressUse, Proble
     Ok(AddressUse { default_shipping, default_billing, shipping, billing })
 }
 
-fn refuse_references(body: &mut Fields) -> Result<(), Problem> {
-    if let Some(store) = body.objects("stores", REFERENCES_MAX)?.into_iter().next() {
-        return Err(unknown_reference("store", store));
-    }
-    if let Some(group) = body.object("customerGroup")? {
-        return Err(unknown_reference("customer-group", group));
-    }
-    if let Some(mut assignment) = body.objects("customerGroupAssignments", REFERENCES_MAX)?.into_iter().next() {
-        assignment.require("customerGroup")?;
-        if let Some(group) = assignment.object("customerGroup")? {
-            return Err(unknown_reference("customer-group", group));
-        }
+/// There are no customer groups here, and no custom fields.
+fn refuse_what_is_not_there(body: &mut Fields) -> Result<(), Problem> {
+    let group = reference::group(body)?;
+    if let Some(group) = group.or(reference::groups(body)?.into_iter().next()) {
+        return Err(refused(
+            &Refusal::ReferenceNotFound { of: Referenced::CustomerGroup, by: group },
+            &Named::default(),
+        ));
     }
     if body.has("custom") {
         return Err(Problem::not_available("Custom fields are"));
     }
     Ok(())
-}
-
-/// The problem with a resource identifier that names nothing here: by id or by key, not by both.
-fn unknown_reference(type_id: &'static str, mut reference: Fields) -> Problem {
-    let mut read = || {
-        reference.one_of("typeId", &[(type_id, ())])?;
-        Ok((reference.text("id", INDEXED_CHARS_MAX)?, reference.text("key", INDEXED_CHARS_MAX)?))
-    };
-    match read() {
-        Err(problem) => problem,
-        Ok((Some(id), None)) => Problem::reference_not_found(type_id, ("id", &id)),
-        Ok((None, Some(key))) => Problem::reference_not_found(type_id, ("key", &key)),
-        Ok((None, None)) => reference.missing("id"),
-        Ok((Some(_), Some(_))) => reference.wrong("id", "Expected either id or key, not both"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_are_days_that_there_are() {
-        for (text, fits) in [
-            ("1975-02-28", true),
-            ("2024-02-29", true),
-            ("2023-02-29", false),
-            ("1975-2-28", false),
-            ("1975-13-01", false),
-            ("1975-02-28T", false),
-            ("+975-02-28", false),
-            ("", false),
-        ] {
-            assert_eq!(is_date(text), fits, "{text}");
-        }
-    }
-
-    #[test]
-    fn language_tags() {
-        for (text, fits) in
-            [("de", true), ("de-AT", true), ("zh-Hant-TW", true), ("d", false), ("de_AT", false), ("", false)]
-        {
-            assert_eq!(is_language_tag(text), fits, "{text}");
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! `GET /{projectKey}/customers/{id}` and `/key={key}`.
+//! `GET /{projectKey}/customers/{id}` `/key={key}` and `/{projectKey}/me`.
 
 use axum::http::Method;
 use keyherald_core::client::Permission;
@@ -26,6 +26,12 @@ pub const BY_KEY: Route = Route {
         let target = Target::by_key(&request.captured);
         Box::pin(handle(request, call, target))
     }),
+};
+
+pub const ME: Route = Route {
+    method: Method::GET,
+    path: "/{project}/me",
+    access: Access::Me(|request, call, me| Box::pin(handle(request, call, Ok(Target::me(me))))),
 };
 
 async fn handle(request: Request, call: Call, target: Result<Target, Problem>) -> Answer {

@@ -38,7 +38,7 @@ async fn handle(request: Request, client: ApiClient) -> Answer {
     };
 
     let by = Initiator { client_id: Some(client.id.clone()), ..Initiator::default() };
-    let call = Call { project: client.project.clone(), by };
+    let call = Call { project: client.project.clone(), store: None, by };
     let customer = app.sign_in(call, email, password).await.map_err(failed_at_oauth)?;
     let scopes = scopes.with(format!("customer_id:{}", customer.id));
     let signed_in = Some((customer.id, customer.version));

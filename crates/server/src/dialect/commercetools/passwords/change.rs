@@ -1,8 +1,9 @@
-//! `POST /{projectKey}/customers/password`: a new password for the current one (commercetools.md 3.1).
+//! `POST /{projectKey}/customers/password` and `/{projectKey}/me/password`: a new password for the current one (commercetools.md 3.1).
 
 use axum::http::Method;
 use keyherald_core::Refusal;
 use keyherald_core::client::Permission;
+use keyherald_core::id::CustomerId;
 use keyherald_core::refusal::Lookup;
 
 use super::super::fields::INDEXED_CHARS_MAX;
@@ -15,13 +16,22 @@ use crate::format::commercetools;
 pub const ROUTE: Route = Route {
     method: Method::POST,
     path: "/{project}/customers/password",
-    access: Access::Token(Permission::ManageCustomers, |request, call| Box::pin(handle(request, call))),
+    access: Access::Token(Permission::ManageCustomers, |request, call| Box::pin(handle(request, call, None))),
 };
 
-async fn handle(request: Request, call: Call) -> Answer {
+pub const ME: Route = Route {
+    method: Method::POST,
+    path: "/{project}/me/password",
+    access: Access::Me(|request, call, me| Box::pin(handle(request, call, Some(me)))),
+};
+
+async fn handle(request: Request, call: Call, me: Option<CustomerId>) -> Answer {
     let app = request.app.clone();
     let mut body = request.json().await?;
-    let id = body.required_text("id", INDEXED_CHARS_MAX)?;
+    let id = match me {
+        Some(me) => me.to_string(),
+        None => body.required_text("id", INDEXED_CHARS_MAX)?,
+    };
     let version = body.required_integer("version")?;
     let current = body.password("currentPassword")?;
     let new = body.new_password("newPassword")?;

@@ -4,15 +4,14 @@
 
 use axum::http::Method;
 use keyherald_core::client::Permission;
-use keyherald_core::token::{Command, Token, TokenCreated};
-use serde_json::Value;
+use keyherald_core::token::{Command, Token};
 
 use super::super::fields::EMAIL_CHARS_MAX;
 use super::super::reply::{Answer, Named, Reply, failed};
 use super::super::request::Request;
 use super::super::route::{Access, Route};
 use crate::app::Call;
-use crate::format::commercetools::{Object, initiator};
+use crate::format::commercetools;
 
 pub const ROUTE: Route = Route {
     method: Method::POST,
@@ -31,21 +30,5 @@ async fn handle(request: Request, call: Call) -> Answer {
     let command = Command { ttl_minutes, invalidate_older_tokens, by: call.by.clone() };
     let created = app.create_password_token(call, email, command).await;
     let created = created.map_err(|failure| failed(failure, &named))?;
-    Ok(Reply::ok(customer_token(&created)).secret())
-}
-
-/// A CustomerToken, with its value whatever its life is.
-fn customer_token(TokenCreated { token, value, .. }: &TokenCreated) -> Value {
-    let by = initiator(&token.created_by);
-    Object::default()
-        .with("id", token.id.to_string())
-        .with("createdAt", token.created_at.iso())
-        .with("lastModifiedAt", token.created_at.iso())
-        .with("lastModifiedBy", by.clone())
-        .with("createdBy", by)
-        .with("customerId", token.customer.to_string())
-        .with("expiresAt", token.expires_at.iso())
-        .with("value", value.reveal_with(str::to_owned))
-        .with("invalidateOlderTokens", token.invalidate_older_tokens)
-        .into()
+    Ok(Reply::ok(commercetools::customer_token(&created)).secret())
 }

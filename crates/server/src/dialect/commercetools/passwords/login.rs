@@ -1,4 +1,4 @@
-//! `POST /{projectKey}/login`: whose e-mail address and password these are (commercetools.md 3.6).
+//! `POST /{projectKey}/login` and `/{projectKey}/me/login`: whose e-mail address and password these are (commercetools.md 3.6).
 //!
 //! Carts and anonymous ids are accepted and ignored: there are no carts here.
 
@@ -15,17 +15,27 @@ use crate::app::Call;
 pub const ROUTE: Route = Route {
     method: Method::POST,
     path: "/{project}/login",
-    access: Access::Token(Permission::ManageCustomers, |request, call| Box::pin(handle(request, call))),
+    access: Access::Token(Permission::ManageCustomers, |request, call| {
+        Box::pin(handle(request, call, "anonymousCartSignInMode"))
+    }),
+};
+
+pub const ME: Route = Route {
+    method: Method::POST,
+    path: "/{project}/me/login",
+    access: Access::Token(Permission::ManageMyProfile, |request, call| {
+        Box::pin(handle(request, call, "activeCartSignInMode"))
+    }),
 };
 
 const CART_MODES: [(&str, ()); 2] = [("MergeWithExistingCustomerCart", ()), ("UseAsNewActiveCustomerCart", ())];
 
-async fn handle(request: Request, call: Call) -> Answer {
+async fn handle(request: Request, call: Call, cart_mode: &'static str) -> Answer {
     let app = request.app.clone();
     let mut body = request.json().await?;
     let email = body.required_text("email", EMAIL_CHARS_MAX)?;
     let password = body.password("password")?;
-    body.one_of("anonymousCartSignInMode", &CART_MODES)?;
+    body.one_of(cart_mode, &CART_MODES)?;
     body.boolean("updateProductData")?;
 
     let customer = app.sign_in(call, email, password).await;

@@ -2,6 +2,5 @@
 
 pub mod change;
 pub mod create_token;
-pub mod get_by_token;
 pub mod login;
 pub mod reset;

@@ -1,4 +1,4 @@
-//! `POST /{projectKey}/customers/password/reset`: a new password for a token (commercetools.md 3.3).
+//! `POST /{projectKey}/customers/password/reset` and `/{projectKey}/me/password/reset`: a new password for a token (commercetools.md 3.3).
 
 use axum::http::Method;
 use keyherald_core::client::Permission;
@@ -13,15 +13,21 @@ use crate::format::commercetools;
 pub const ROUTE: Route = Route {
     method: Method::POST,
     path: "/{project}/customers/password/reset",
-    access: Access::Token(Permission::ManageCustomers, |request, call| Box::pin(handle(request, call))),
+    access: Access::Token(Permission::ManageCustomers, |request, call| Box::pin(handle(request, call, true))),
 };
 
-async fn handle(request: Request, call: Call) -> Answer {
+pub const ME: Route = Route {
+    method: Method::POST,
+    path: "/{project}/me/password/reset",
+    access: Access::Token(Permission::ManageMyProfile, |request, call| Box::pin(handle(request, call, false))),
+};
+
+async fn handle(request: Request, call: Call, is_versioned: bool) -> Answer {
     let app = request.app.clone();
     let mut body = request.json().await?;
     let named = Named::token(body.required_text("tokenValue", INDEXED_CHARS_MAX)?);
     let new = body.new_password("newPassword")?;
-    let version = body.integer("version")?;
+    let version = if is_versioned { body.integer("version")? } else { None };
 
     let reset = app.reset_password(call, &named.token, version, new).await;
     let customer = reset.map_err(|failure| failed(failure, &named))?;

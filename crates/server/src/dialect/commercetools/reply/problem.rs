@@ -129,6 +129,13 @@ impl Problem {
         Self::auth(StatusCode::FORBIDDEN, "insufficient_scope", message)
     }
 
+    /// The access token stands for no customer and no visitor.
+    pub fn not_a_customer() -> Self {
+        let text = "This endpoint requires an access token issued either with the 'Resource Owner Password Credentials \
+                    Grant' or with the anonymous token flow.";
+        Self::auth(StatusCode::FORBIDDEN, "insufficient_scope", text)
+    }
+
     /// Client id or secret are wrong or missing.
     pub fn invalid_client() -> Self {
         let text = "Please provide valid client credentials using HTTP Basic Authentication.";

@@ -1,0 +1,101 @@
+//! One call, and what can be seen from where it was made.
+//!
+//! A call within a store sees that store's customers and no others, whatever they are named by: for everybody else the
+//! answer is that there is no such customer (commercetools.md chapter 3).
+
+use keyherald_core::Refusal;
+use keyherald_core::customer::Customer;
+use keyherald_core::id::{CustomerId, Key, ProjectKey, Reference};
+use keyherald_core::initiator::Initiator;
+use keyherald_core::refusal::Lookup;
+use keyherald_core::shop::Known;
+use keyherald_store::{Fault, Tx, customer, shop};
+
+/// One call: on which project, within which store, by whom.
+#[derive(Clone)]
+pub struct Call {
+    /// The project.
+    pub project: ProjectKey,
+    /// The store, if the call is made within one.
+    pub store: Option<InStore>,
+    /// Who calls.
+    pub by: Initiator,
+}
+
+/// The store within which a call is made.
+#[derive(Clone)]
+pub struct InStore {
+    /// The store's key. It exists.
+    pub key: Key,
+    /// The caller may do the same in every other store of the project. Otherwise other stores do not exist for it.
+    pub sees_others: bool,
+}
+
+impl Call {
+    /// Whether this customer can be seen from here.
+    pub(super) fn sees(&self, customer: &Customer) -> bool {
+        self.store.as_ref().is_none_or(|store| customer.stores.contains(&store.key))
+    }
+
+    /// The customer with this e-mail address: a global one, or one of the call's store.
+    pub(super) fn by_email(&self, tx: &mut dyn Tx, email: &str) -> Result<Option<Customer>, Fault> {
+        match &self.store {
+            None => customer::by_email(tx, &self.project, email),
+            Some(store) => customer::by_email_in_store(tx, &self.project, &store.key, email),
+        }
+    }
+
+    /// Takes the row lock of a customer that can be seen from here.
+    pub(super) fn lock(&self, tx: &mut dyn Tx, id: CustomerId) -> Result<Option<Customer>, Fault> {
+        Ok(customer::lock(tx, &self.project, id)?.filter(|locked| self.sees(locked)))
+    }
+
+    /// Those of the named stores that are there for this call.
+    pub(super) fn known(&self, tx: &mut dyn Tx, named: &[Reference]) -> Result<Known, Fault> {
+        let known = shop::known(tx, &self.project, named)?;
+        Ok(match &self.store {
+            Some(InStore { key, sees_others: false }) => known.only(key),
+            _ => known,
+        })
+    }
+}
+
+/// How a customer is named in a request.
+#[derive(Clone)]
+pub enum CustomerRef {
+    /// By id.
+    Id(CustomerId),
+    /// By key.
+    Key(Key),
+}
+
+impl CustomerRef {
+    /// The refusal when there is none.
+    pub(super) fn not_found(&self) -> Refusal {
+        Refusal::CustomerNotFound(match self {
+            Self::Id(_) => Lookup::Id,
+            Self::Key(_) => Lookup::Key,
+        })
+    }
+
+    /// The customer that is meant, if the call sees it.
+    pub(super) fn find(&self, tx: &mut dyn Tx, call: &Call) -> Result<Option<Customer>, Fault> {
+        let found = match self {
+            Self::Id(id) => customer::by_id(tx, &call.project, *id)?,
+            Self::Key(key) => customer::by_key(tx, &call.project, key)?,
+        };
+        Ok(found.filter(|customer| call.sees(customer)))
+    }
+
+    /// Takes the row lock of the customer that is meant, if the call sees it.
+    pub(super) fn lock(&self, tx: &mut dyn Tx, call: &Call) -> Result<Option<Customer>, Fault> {
+        match self {
+            Self::Id(id) => call.lock(tx, *id),
+            Self::Key(key) => match customer::by_key(tx, &call.project, key)? {
+                // The key may have moved to another customer before the lock was there.
+                Some(found) => Ok(call.lock(tx, found.id)?.filter(|locked| locked.key.as_ref() == Some(key))),
+                None => Ok(None),
+            },
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `POST /{projectKey}/customers/{id}`, `/key={key}` and `/{projectKey}/me`: update actions (commercetools.md 2.5).
+
+use axum::http::Method;
+use keyherald_core::client::Permission;
+use keyherald_core::update::{Action, Command};
+
+use super::super::reply::{Answer, Problem, Reply, failed};
+use super::super::request::Request;
+use super::super::route::{Access, Route};
+use super::{Target, actions};
+use crate::app::Call;
+use crate::format::commercetools;
+
+pub const BY_ID: Route = Route {
+    method: Method::POST,
+    path: "/{project}/customers/{id}",
+    access: Access::Token(Permission::ManageCustomers, |request, call| {
+        let target = Target::by_id(&request.captured);
+        Box::pin(handle(request, call, target, false))
+    }),
+};
+
+pub const BY_KEY: Route = Route {
+    method: Method::POST,
+    path: "/{project}/customers/key={key}",
+    access: Access::Token(Permission::ManageCustomers, |request, call| {
+        let target = Target::by_key(&request.captured);
+        Box::pin(handle(request, call, target, false))
+    }),
+};
+
+pub const ME: Route = Route {
+    method: Method::POST,
+    path: "/{project}/me",
+    access: Access::Me(|request, call, me| Box::pin(handle(request, call, Ok(Target::me(me)), true))),
+};
+
+async fn handle(request: Request, call: Call, target: Result<Target, Problem>, is_own: bool) -> Answer {
+    let app = request.app.clone();
+    let mut body = request.json().await?;
+    let version = body.required_integer("version")?;
+    let (actions, mut passwords): (Vec<Action>, Vec<_>) = actions::read(&mut body, is_own)?.into_iter().unzip();
+    let Target { which, mut named } = target?;
+    for action in &actions {
+        match action {
+            Action::ChangeEmail(email) => named.email.clone_from(email),
+            Action::SetKey(Some(key)) => named.new_key = key.to_string(),
+            Action::SetCustomerNumber(Some(number)) => named.customer_number.clone_from(number),
+            _ => {}
+        }
+    }
+    let command = Command { version, actions, by: call.by.clone() };
+    let password = command.password_action().and_then(|at| passwords.get_mut(at)?.take());
+    let updated = app.update_customer(call, which, command, password).await;
+    let customer = updated.map_err(|failure| failed(failure, &named))?;
+    Ok(Reply::ok(commercetools::customer(&customer)))
+}

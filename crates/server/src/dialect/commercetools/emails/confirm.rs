@@ -1,0 +1,35 @@
+//! `POST /{projectKey}/customers/email/confirm` and `/{projectKey}/me/email/confirm`: the address is the customer's
+//! (commercetools.md 3.5).
+
+use axum::http::Method;
+use keyherald_core::client::Permission;
+
+use super::super::fields::INDEXED_CHARS_MAX;
+use super::super::reply::{Answer, Named, Reply, failed};
+use super::super::request::Request;
+use super::super::route::{Access, Route};
+use crate::app::Call;
+use crate::format::commercetools;
+
+pub const ROUTE: Route = Route {
+    method: Method::POST,
+    path: "/{project}/customers/email/confirm",
+    access: Access::Token(Permission::ManageCustomers, |request, call| Box::pin(handle(request, call, true))),
+};
+
+pub const ME: Route = Route {
+    method: Method::POST,
+    path: "/{project}/me/email/confirm",
+    access: Access::Token(Permission::ManageMyProfile, |request, call| Box::pin(handle(request, call, false))),
+};
+
+async fn handle(request: Request, call: Call, is_versioned: bool) -> Answer {
+    let app = request.app.clone();
+    let mut body = request.json().await?;
+    let named = Named::token(body.required_text("tokenValue", INDEXED_CHARS_MAX)?);
+    let version = if is_versioned { body.integer("version")? } else { None };
+
+    let confirmed = app.confirm_email(call, &named.token, version).await;
+    let customer = confirmed.map_err(|failure| failed(failure, &named))?;
+    Ok(Reply::ok(commercetools::customer(&customer)))
+}
