@@ -216,6 +216,11 @@ impl ApiClient {
     pub const ACCESS_TOKEN_S: i64 = 172_800;
     /// Default inactivity of a refresh token in seconds (commercetools.md 1.2).
     pub const REFRESH_TOKEN_S: i64 = 17_280_000;
+
+    /// When a refresh token ends that is used at `now` and never again.
+    pub fn refresh_ends(&self, now: Micros) -> Micros {
+        now.plus(self.refresh_token_s.saturating_mul(Micros::SECOND))
+    }
 }
 
 #[cfg(test)]

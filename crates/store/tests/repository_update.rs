@@ -15,7 +15,7 @@ use keyherald_core::message::Content;
 use keyherald_core::project::{self, MessagesSetting};
 use keyherald_core::refusal::{UniqueField, Versioned};
 use keyherald_core::secret::TokenDigest;
-use keyherald_core::session::{SessionKind, issue};
+use keyherald_core::session::{Owner, SessionKind, issue};
 use keyherald_core::token::{Token, TokenKind};
 use keyherald_core::update::{Action, TextField};
 use keyherald_core::{Ctx, Micros, Refusal, confirm_email, shop};
@@ -139,7 +139,7 @@ async fn signed_in(store: &Store, seed: u64, id: CustomerId) -> TokenDigest {
         revoked_at: None,
     };
     let make = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-        let issued = issue(&client, Scopes::default(), Some(id), true, ctx);
+        let issued = issue(&client, Scopes::default(), Owner::Customer(id), true, ctx);
         session::insert(tx, &issued)?;
         Ok(issued.refresh.unwrap().0.digest())
     };

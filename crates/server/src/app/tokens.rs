@@ -1,11 +1,11 @@
 //! Access and refresh tokens (commercetools.md chapter 1).
 
-use keyherald_core::Micros;
-use keyherald_core::client::{ApiClient, Scopes};
+use keyherald_core::Ctx;
+use keyherald_core::client::{ApiClient, Permission, Scopes};
 use keyherald_core::id::CustomerId;
 use keyherald_core::secret::TokenDigest;
-use keyherald_core::session::{Issued, SessionKind, issue};
-use keyherald_store::{client, customer, session};
+use keyherald_core::session::{Issued, Owner, Session, SessionKind, issue, renew};
+use keyherald_store::{Tx, client, customer, session};
 
 use super::{Answer, App};
 
@@ -21,14 +21,37 @@ impl App {
         customer: Option<(CustomerId, i64)>,
         refresh: bool,
     ) -> Answer<Option<Issued>> {
-        let work = move |tx: &mut dyn keyherald_store::Tx, ctx: &mut keyherald_core::Ctx| {
+        let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             if let Some((id, version)) = customer {
                 let locked = customer::lock(tx, &client.project, id)?;
                 if locked.is_none_or(|customer| customer.version != version) {
                     return Ok(None);
                 }
             }
-            let issued = issue(&client, scopes.clone(), customer.map(|(id, _)| id), refresh, ctx);
+            let owner = customer.map_or(Owner::Client, |(id, _)| Owner::Customer(id));
+            let issued = issue(&client, scopes.clone(), owner, refresh, ctx);
+            session::insert(tx, &issued)?;
+            Ok(Some(issued))
+        };
+        Ok(self.store.write(&self.ctx(), work).await?)
+    }
+
+    /// Issues tokens of `client` for a visitor whom it calls `anonymous_id`, or for a new one. `None`: a live token has
+    /// this id.
+    pub async fn issue_visitor_tokens(
+        &self,
+        client: ApiClient,
+        scopes: Scopes,
+        anonymous_id: Option<String>,
+        refresh: bool,
+    ) -> Answer<Option<Issued>> {
+        let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
+            let id = match &anonymous_id {
+                Some(named) if !session::claim_visitor(tx, &client.project, named, ctx.now)? => return Ok(None),
+                Some(named) => named.clone(),
+                None => uuid::Builder::from_random_bytes(ctx.bytes()).into_uuid().to_string(),
+            };
+            let issued = issue(&client, scopes.clone(), Owner::Visitor(id), refresh, ctx);
             session::insert(tx, &issued)?;
             Ok(Some(issued))
         };
@@ -39,7 +62,7 @@ impl App {
     /// expired, ended, or another client's.
     pub async fn refresh_tokens(&self, client: ApiClient, refresh_token: &str) -> Answer<Option<Issued>> {
         let digest = TokenDigest::of(refresh_token);
-        let work = move |tx: &mut dyn keyherald_store::Tx, ctx: &mut keyherald_core::Ctx| {
+        let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             let Some(old) = session::by_digest(tx, SessionKind::Refresh, digest, ctx.now)? else { return Ok(None) };
             if old.client_id != client.id {
                 return Ok(None);
@@ -50,15 +73,32 @@ impl App {
             {
                 return Ok(None);
             }
-            let until = ctx.now.plus(client.refresh_token_s.saturating_mul(Micros::SECOND));
-            if !session::extend_refresh(tx, digest, until, ctx.now)? {
+            if !session::extend_refresh(tx, digest, client.refresh_ends(ctx.now), ctx.now)? {
                 return Ok(None);
             }
-            let issued = issue(&client, old.scopes, old.customer, false, ctx);
+            let issued = renew(&client, old, digest, ctx);
             session::insert(tx, &issued)?;
             Ok(Some(issued))
         };
         Ok(self.store.write(&self.ctx(), work).await?)
+    }
+
+    /// What an access token stands for, if it is alive and `client` may know: it is its own, or the client may
+    /// introspect all tokens of the project.
+    ///
+    /// A refresh token is answered like an unknown one: who asks wants to know whether a call with it may be served.
+    pub async fn introspect_token(&self, client: &ApiClient, token: &str) -> Answer<Option<Session>> {
+        let session = self.authenticate(token).await?;
+        Ok(session.filter(|session| {
+            session.client_id == client.id || client.scopes.permit(&session.project, Permission::IntrospectOauthTokens)
+        }))
+    }
+
+    /// Ends a token of `client`, access or refresh, and with a refresh token the access tokens that it has brought.
+    /// Another client's token stays, and nobody is told.
+    pub async fn revoke_token(&self, client: ApiClient, token: &str) -> Answer<()> {
+        let digest = TokenDigest::of(token);
+        Ok(self.store.write(&self.ctx(), move |tx, _| session::revoke(tx, digest, &client.id)).await?)
     }
 
     /// The client with this id, revoked or not: for operators.

@@ -13,7 +13,11 @@ use crate::support::{Answered, TestServer, basic};
 /// Method, path and needed scope. `-`: none; `client`: the client's secret.
 const NEEDED: &[(&str, &str, &str)] = &[
     ("POST", "/oauth/token", "client"),
+    ("POST", "/oauth/{project}/in-store/key={store}/customers/token", "client"),
     ("POST", "/oauth/{project}/customers/token", "client"),
+    ("POST", "/oauth/{project}/anonymous/token", "client"),
+    ("POST", "/oauth/introspect", "client"),
+    ("POST", "/oauth/token/revoke", "client"),
     ("POST", "/{project}/customers/password", "manage_customers"),
     ("POST", "/{project}/me/password", "manage_my_profile"),
     ("POST", "/{project}/customers/password-token", "manage_customers"),
@@ -57,6 +61,7 @@ fn concrete(path: &str, project: &str) -> String {
     path.replace("{project}", project)
         .replace("{id}", "3cdcdcc8-80c5-41bb-abb5-ac8772c9cc24")
         .replace("{key}", "some-key")
+        .replace("{store}", "some-store")
         .replace("{value}", "Is5gdF7Ym-Aick-AkmsEHMMBWpByIfjgyXxKxZem")
 }
 

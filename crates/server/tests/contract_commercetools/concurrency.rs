@@ -2,10 +2,11 @@
 
 use axum::http::{Method, StatusCode};
 use futures_util::future::join_all;
+use keyherald_core::Micros;
 use keyherald_store::testing::block_on;
 use serde_json::{Value, json};
 
-use crate::support::{Answered, TestServer};
+use crate::support::{Answered, TestServer, basic};
 
 const AT_ONCE: usize = 16;
 
@@ -32,6 +33,7 @@ on_both! {
     one_version_is_changed_once,
     one_address_is_registered_once,
     one_customer_is_deleted_once,
+    one_anonymous_id_is_given_once,
     fifty_subscriptions_and_not_one_more,
     a_change_is_one_transaction,
 }
@@ -114,6 +116,25 @@ async fn one_customer_is_deleted_once(server: &TestServer) {
     let answers = join_all((0..AT_ONCE).map(|_| server.json(&token, Method::DELETE, &path, &Value::Null))).await;
     assert_eq!((count(&answers, "ok"), count(&answers, "ResourceNotFound")), (1, AT_ONCE - 1));
     assert_eq!(total(server, &token, "/demo/messages?limit=0").await, 2);
+}
+
+async fn one_anonymous_id_is_given_once(server: &TestServer) {
+    let form = "grant_type=client_credentials&anonymous_id=visitor-1";
+    let headers = [("authorization", basic("demo-client"))];
+    let ask = || server.send(Method::POST, "/oauth/demo/anonymous/token", &headers, form);
+    let answers = join_all((0..AT_ONCE).map(|_| ask())).await;
+    assert_eq!((count(&answers, "ok"), count(&answers, "invalid_request")), (1, AT_ONCE - 1));
+
+    // At the moment when its tokens die: whoever refreshes in time keeps it, and otherwise one gets it.
+    let winner = answers.iter().find(|answer| answer.status == StatusCode::OK).unwrap().json();
+    let refresh = format!("grant_type=refresh_token&refresh_token={}", winner["refresh_token"].as_str().unwrap());
+    server.clock.advance(200 * Micros::DAY - Micros::SECOND);
+    let answers = join_all((0..AT_ONCE).map(|n| {
+        let uri = if n % 2 == 0 { "/oauth/token" } else { "/oauth/demo/anonymous/token" };
+        server.send(Method::POST, uri, &headers, if n % 2 == 0 { refresh.clone() } else { form.to_owned() })
+    }))
+    .await;
+    assert_eq!((count(&answers, "ok"), count(&answers, "invalid_request")), (AT_ONCE / 2, AT_ONCE / 2));
 }
 
 async fn fifty_subscriptions_and_not_one_more(server: &TestServer) {

@@ -37,7 +37,11 @@ use crate::http;
 /// Every endpoint.
 static ROUTES: &[Route] = &[
     oauth::client_token::ROUTE,
+    oauth::customer_token::IN_STORE,
     oauth::customer_token::ROUTE,
+    oauth::anonymous_token::ROUTE,
+    oauth::introspect::ROUTE,
+    oauth::revoke::ROUTE,
     passwords::change::ROUTE,
     passwords::change::ME,
     passwords::create_token::ROUTE,

@@ -1,7 +1,12 @@
-//! `POST /oauth/{projectKey}/customers/token`: tokens of a customer, for e-mail address and password.
+//! `POST /oauth/{projectKey}/customers/token` and `/oauth/{projectKey}/in-store/key={storeKey}/customers/token`: tokens of a
+//! customer, for e-mail address and password.
+//!
+//! A global customer signs in at the first only, a store's at the second of one of its stores only. An unknown store has
+//! no customers, and costs as much as a known one.
 
 use axum::http::Method;
 use keyherald_core::client::ApiClient;
+use keyherald_core::id::Key;
 use keyherald_core::initiator::Initiator;
 use keyherald_core::secret::Password;
 
@@ -9,20 +14,26 @@ use super::super::fields::EMAIL_CHARS_MAX;
 use super::super::reply::{Answer, Problem, failed_at_oauth};
 use super::super::request::Request;
 use super::super::route::{Access, Route};
-use super::{issued, required, scopes};
-use crate::app::Call;
+use super::{issued, of_own_project, required, scopes, wants_refresh_token};
+use crate::app::{Call, InStore};
 
 pub const ROUTE: Route = Route {
     method: Method::POST,
     path: "/oauth/{project}/customers/token",
-    access: Access::Client(|request, client| Box::pin(handle(request, client))),
+    access: Access::Client(|request, client| Box::pin(handle(request, client, None))),
 };
 
-async fn handle(request: Request, client: ApiClient) -> Answer {
-    // A client signs in customers of its own project.
-    if request.project.as_ref() != Some(&client.project) {
-        return Err(Problem::invalid_client());
-    }
+pub const IN_STORE: Route = Route {
+    method: Method::POST,
+    path: "/oauth/{project}/in-store/key={store}/customers/token",
+    access: Access::Client(|request, client| {
+        let store = request.captured.clone();
+        Box::pin(handle(request, client, Some(store)))
+    }),
+};
+
+async fn handle(request: Request, client: ApiClient, store: Option<String>) -> Answer {
+    of_own_project(&request, &client)?;
     let app = request.app.clone();
     let form = request.form().await?;
     match required(&form, "grant_type")? {
@@ -32,15 +43,17 @@ async fn handle(request: Request, client: ApiClient) -> Answer {
     let email = required(&form, "username")?.to_owned();
     let password = Password::new(required(&form, "password")?.to_owned());
     let scopes = scopes(&form, &client)?;
-    let refresh = !form.first("refresh_token").is_some_and(|value| value.eq_ignore_ascii_case("false"));
-    let (Ok(password), None) = (password, email.chars().nth(EMAIL_CHARS_MAX)) else {
-        return Err(Problem::invalid_customer_credentials()); // longer than any that can have been set
+    let refresh = wants_refresh_token(&form);
+    let store: Option<Result<Key, _>> = store.map(|key| key.parse());
+    let (Ok(password), None, Ok(store)) = (password, email.chars().nth(EMAIL_CHARS_MAX), store.transpose()) else {
+        return Err(Problem::invalid_customer_credentials()); // longer than any that can have been set, or no key
     };
 
     let by = Initiator { client_id: Some(client.id.clone()), ..Initiator::default() };
-    let call = Call { project: client.project.clone(), store: None, by };
+    // Whether there is such a store is not looked up: it would tell known from unknown ones by the time it takes.
+    let store = store.map(|key| InStore { key, sees_others: false });
+    let call = Call { project: client.project.clone(), store, by };
     let customer = app.sign_in(call, email, password).await.map_err(failed_at_oauth)?;
-    let scopes = scopes.with(format!("customer_id:{}", customer.id));
     let signed_in = Some((customer.id, customer.version));
     let tokens = app.issue_tokens(client, scopes, signed_in, refresh).await.map_err(failed_at_oauth)?;
     // None: the password was changed, or the customer deleted, since it was checked.
