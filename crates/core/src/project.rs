@@ -1,6 +1,13 @@
-//! Projects, as far as their messages need them (commercetools.md chapter 4).
+//! Projects, as far as their messages and customers need them (commercetools.md chapter 4).
+//!
+//! A project has two masters: the configuration, which makes it, and callers, who change its messages setting. The last
+//! change counts, wherever it was made: see [`configure`].
 
+use std::fmt;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::Refusal;
 use crate::ctx::{Ctx, Micros};
@@ -9,7 +16,7 @@ use crate::id::ProjectKey;
 use crate::refusal::Versioned;
 
 /// Whether and how long messages can be queried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessagesSetting {
     /// Whether new messages become visible there. Subscriptions get them regardless.
     pub enabled: bool,
@@ -35,6 +42,56 @@ impl Default for MessagesSetting {
     }
 }
 
+/// A language, as `de` or `de-CH`: the form of RFC 5646, letter case ignored. Whether there is such a language is not known
+/// here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LanguageTag(String);
+
+impl LanguageTag {
+    /// Longest tag in characters.
+    const CHARS_MAX: usize = 35;
+
+    /// The tag as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a text has the form of one.
+    pub fn is_one(text: &str) -> bool {
+        let mut parts = text.split('-');
+        let language = parts.next().unwrap_or_default();
+        let is_part =
+            |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        text.len() <= Self::CHARS_MAX
+            && (2..=8).contains(&language.len())
+            && language.bytes().all(|byte| byte.is_ascii_alphabetic())
+            && parts.all(is_part)
+    }
+}
+
+impl PartialEq for LanguageTag {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Eq for LanguageTag {}
+
+impl fmt::Display for LanguageTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for LanguageTag {
+    type Err = crate::id::NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if Self::is_one(text) { Ok(Self(text.to_owned())) } else { Err(crate::id::NotAnId) }
+    }
+}
+
 /// A project as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
@@ -44,12 +101,72 @@ pub struct Project {
     pub name: String,
     /// Grows by one with every change of its settings.
     pub version: Version,
+    /// The languages that its customers' locales may be. None: any.
+    pub languages: Vec<LanguageTag>,
     /// Its messages setting.
     pub messages: MessagesSetting,
+    /// The messages setting that the configuration named when it was applied last. None: it named none.
+    pub configured_messages: Option<MessagesSetting>,
     /// When it was first configured.
     pub created_at: Micros,
     /// When its settings were changed last.
     pub last_modified_at: Micros,
+}
+
+impl Project {
+    /// Languages that one may have.
+    pub const LANGUAGES_MAX: usize = 500;
+
+    /// Whether a customer may have this locale: one of the project's languages, or any if it names none.
+    pub fn accepts_locale(&self, locale: &str) -> bool {
+        self.languages.is_empty()
+            || self.languages.iter().any(|language| language.as_str().eq_ignore_ascii_case(locale))
+    }
+}
+
+/// What the configuration says of a project.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configured {
+    /// For people.
+    pub name: String,
+    /// Its languages.
+    pub languages: Vec<LanguageTag>,
+    /// Its messages setting, if the configuration names one.
+    pub messages: Option<MessagesSetting>,
+}
+
+impl Configured {
+    /// The project when it is first configured.
+    pub fn new_project(&self, key: ProjectKey, ctx: &Ctx) -> Project {
+        Project {
+            key,
+            name: self.name.clone(),
+            version: 1,
+            languages: self.languages.clone(),
+            messages: self.messages.unwrap_or_default(),
+            configured_messages: self.messages,
+            created_at: ctx.now,
+            last_modified_at: ctx.now,
+        }
+    }
+}
+
+/// What a project is after a start with this configuration. Nobody else sets its name and languages. Its messages setting
+/// is taken over when the configuration says another one than at the last start; if it still says the same, what
+/// callers have set since then stays.
+pub fn configure(project: &Project, configured: &Configured, ctx: &Ctx) -> Project {
+    let Configured { name, languages, messages } = configured.clone();
+    let mut after = Project { name, languages, ..project.clone() };
+    if let Some(messages) = messages
+        && project.configured_messages != Some(messages)
+    {
+        after.messages = messages;
+    }
+    if after != *project {
+        after.version += 1;
+        after.last_modified_at = ctx.now;
+    }
+    Project { configured_messages: messages, ..after }
 }
 
 /// One change of a project.
@@ -107,7 +224,9 @@ mod tests {
             key: "demo".parse().unwrap(),
             name: "Demo".into(),
             version: 4,
+            languages: vec!["de".parse().unwrap(), "en-GB".parse().unwrap()],
             messages: MessagesSetting::default(),
+            configured_messages: None,
             created_at: Micros(0),
             last_modified_at: Micros(0),
         }
@@ -140,6 +259,51 @@ mod tests {
     fn another_version_is_refused_even_with_nothing_to_do() {
         let refusal = Refusal::VersionMismatch { of: Versioned::Project, expected: 3, actual: 4 };
         assert_eq!(decided(3, &[]), Err(refusal));
+    }
+
+    #[test]
+    fn what_callers_have_set_stays_until_the_configuration_says_something_else() {
+        let ctx = &Ctx::new(Micros(9_000), [0; 32]);
+        let named = |messages| Configured { name: "Demo".into(), languages: project().languages, messages };
+        let on = MessagesSetting { enabled: true, days: 15 };
+        // First named: taken over. The same again: nothing.
+        let first = configure(&project(), &named(Some(on)), ctx);
+        assert_eq!((first.version, first.messages, first.configured_messages), (5, on, Some(on)));
+        assert_eq!(configure(&first, &named(Some(on)), ctx), first);
+        // Changed by a caller meanwhile: that stays, over any number of starts.
+        let off = MessagesSetting { enabled: false, days: 7 };
+        let changed = Project { messages: off, version: 6, ..first };
+        assert_eq!(configure(&changed, &named(Some(on)), ctx), changed);
+        // Named differently, or named again: taken over.
+        let thirty = MessagesSetting { enabled: true, days: 30 };
+        assert_eq!(configure(&changed, &named(Some(thirty)), ctx).messages, thirty);
+        let silent = configure(&changed, &named(None), ctx);
+        assert_eq!((silent.version, silent.messages, silent.configured_messages), (6, off, None));
+        assert_eq!(configure(&silent, &named(Some(on)), ctx).messages, on);
+    }
+
+    #[test]
+    fn name_and_languages_are_the_configurations() {
+        let ctx = &Ctx::new(Micros(9_000), [0; 32]);
+        let languages = vec!["fr".parse().unwrap()];
+        let after = configure(&project(), &Configured { name: "New".into(), languages, messages: None }, ctx);
+        assert_eq!((after.version, after.name.as_str(), after.last_modified_at), (5, "New", Micros(9_000)));
+        assert!(after.accepts_locale("FR") && !after.accepts_locale("de"));
+    }
+
+    #[test]
+    fn a_locale_is_one_of_the_languages_if_there_are_any() {
+        for (locale, accepted) in [("de", true), ("DE", true), ("en-gb", true), ("en", false), ("de-CH", false)] {
+            assert_eq!(project().accepts_locale(locale), accepted, "{locale}");
+        }
+        assert!(Project { languages: Vec::new(), ..project() }.accepts_locale("xx-Latn"));
+    }
+
+    #[test]
+    fn a_language_tag_has_a_form() {
+        for (text, fits) in [("de", true), ("zh-Hant-TW", true), ("d", false), ("de_CH", false), ("", false)] {
+            assert_eq!(text.parse::<LanguageTag>().is_ok(), fits, "{text}");
+        }
     }
 
     #[test]

@@ -116,6 +116,12 @@ pub enum Refusal {
     /// The customer has no such address.
     #[error("no such address")]
     AddressNotFound(Reference),
+    /// The customer's locale is none of the project's languages.
+    #[error("not a language of the project")]
+    LanguageUnknown {
+        /// The locale.
+        locale: String,
+    },
     /// The customer signs in that way already.
     #[error("the customer uses this authentication mode already")]
     SameAuthenticationMode(AuthenticationMode),
@@ -134,6 +140,9 @@ pub enum Refusal {
     /// The resource would become larger than it may be.
     #[error("too large")]
     TooLarge,
+    /// No such project: a client is made before its project was ever served.
+    #[error("no such project")]
+    ProjectNotFound,
     /// No such store.
     #[error("no such store")]
     ShopNotFound(Lookup),
@@ -171,11 +180,13 @@ impl Refusal {
             Self::Duplicate(_) => "duplicate",
             Self::ReferenceNotFound { .. } => "reference_not_found",
             Self::AddressNotFound(_) => "address_not_found",
+            Self::LanguageUnknown { .. } => "language_unknown",
             Self::SameAuthenticationMode(_) => "same_authentication_mode",
             Self::PasswordMissing => "password_missing",
             Self::CustomerNumberIsSet => "customer_number_is_set",
             Self::TooManyActions { .. } => "too_many_actions",
             Self::TooLarge => "too_large",
+            Self::ProjectNotFound => "project_not_found",
             Self::ShopNotFound(_) => "shop_not_found",
             Self::MessageNotFound => "message_not_found",
             Self::SubscriptionNotFound => "subscription_not_found",

@@ -173,13 +173,14 @@ mod tests {
         let ctx = &mut Ctx::new(Micros(0), [1; 32]);
         let first = issue(&client(), Scopes::parse("a:demo"), Owner::Visitor("v-1".into()), true, ctx);
         let (refresh, ends) = first.refresh.unwrap();
-        assert_eq!((first.granted_by, ends), (Some(refresh.digest()), Micros(60 * Micros::SECOND)));
+        assert!(first.granted_by == Some(refresh.digest()));
+        assert_eq!(ends, Micros(60 * Micros::SECOND));
         let later = &mut Ctx::new(Micros(5 * Micros::SECOND), [2; 32]);
         let old = Session { expires_at: ends, ..first.session.clone() };
         let renewed = renew(&client(), old, refresh.digest(), later);
         let expires_at = Micros(3605 * Micros::SECOND);
         assert_eq!(renewed.session, Session { expires_at, ..first.session });
-        assert_eq!((renewed.granted_by, renewed.refresh.is_none()), (Some(refresh.digest()), true));
+        assert!(renewed.granted_by == Some(refresh.digest()) && renewed.refresh.is_none());
     }
 
     #[test]

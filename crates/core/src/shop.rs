@@ -8,6 +8,7 @@ use crate::ctx::{Ctx, Micros};
 use crate::customer::{Customer, Version};
 use crate::id::{Key, Reference, ShopId};
 use crate::initiator::Initiator;
+use crate::project::LanguageTag;
 use crate::refusal::{Referenced, UniqueField};
 
 /// A store as it stands. It is never changed or deleted here, so what refers to its key stays true.
@@ -29,6 +30,15 @@ pub struct Shop {
     pub last_modified_by: Initiator,
     /// Its name by language tag, for people.
     pub name: BTreeMap<String, String>,
+    /// Languages that it is meant for. Only kept and shown.
+    pub languages: Vec<LanguageTag>,
+    /// Countries that it is meant for, as `DE`. Only kept and shown.
+    pub countries: Vec<String>,
+}
+
+impl Shop {
+    /// Countries that one may have.
+    pub const COUNTRIES_MAX: usize = 500;
 }
 
 /// A draft whose form was checked by the dialect.
@@ -38,6 +48,10 @@ pub struct Command {
     pub key: Key,
     /// Its name by language tag.
     pub name: BTreeMap<String, String>,
+    /// Languages that it is meant for.
+    pub languages: Vec<LanguageTag>,
+    /// Countries that it is meant for, as `DE`.
+    pub countries: Vec<String>,
     /// Who asks.
     pub by: Initiator,
 }
@@ -56,6 +70,8 @@ pub fn decide(command: &Command, key_taken: bool, ctx: &mut Ctx) -> Result<Shop,
         created_by: command.by.clone(),
         last_modified_by: command.by.clone(),
         name: command.name.clone(),
+        languages: command.languages.clone(),
+        countries: command.countries.clone(),
     })
 }
 
@@ -102,10 +118,17 @@ mod tests {
 
     #[test]
     fn a_key_is_given_once() {
-        let command = Command { key: "a-1".parse().unwrap(), name: BTreeMap::new(), by: Initiator::default() };
+        let command = Command {
+            key: "a-1".parse().unwrap(),
+            name: BTreeMap::new(),
+            languages: vec!["de".parse().unwrap()],
+            countries: vec!["DE".into()],
+            by: Initiator::default(),
+        };
         let ctx = &mut Ctx::new(Micros(7_000), [0; 32]);
         let shop = decide(&command, false, ctx).unwrap();
         assert_eq!((shop.version, shop.created_at, shop.key), (1, Micros(7_000), command.key.clone()));
+        assert_eq!((shop.languages, shop.countries), (command.languages.clone(), command.countries.clone()));
         assert_eq!(decide(&command, true, ctx), Err(Refusal::Duplicate(UniqueField::Key)));
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use keyherald_core::Micros;
 use keyherald_core::delivery::{BreakerSettings, OnExhausted, RetrySchedule};
+use keyherald_core::project::{Configured, MessagesSetting};
 use keyherald_store::{Store, StoreOptions, StoreUrl};
 use tokio::sync::watch;
 
@@ -101,9 +102,7 @@ pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complai
     }
     let app = assemble(config, store, moments.clone())?;
     for project in &config.projects {
-        let name = project.name.clone().unwrap_or_else(|| project.key.to_string());
-        let messages = project.messages.as_ref().map(|m| (m.enabled, i64::from(m.delete_days_after_creation)));
-        app.ensure_project(project.key.clone(), name, messages)
+        app.ensure_project(project.key.clone(), configured(project))
             .await
             .map_err(|failure| Complaint::because(&format!("project {} cannot be set up", project.key), &failure))?;
     }
@@ -131,6 +130,18 @@ pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complai
     life.readiness().started();
     let grace = Grace { delay: config.server.shutdown_delay, work: config.server.shutdown_grace, close: CLOSE };
     Ok(Running { app, life, url: format!("http://{address}"), grace, signals })
+}
+
+fn configured(project: &config::Project) -> Configured {
+    let messages = project.messages.as_ref();
+    Configured {
+        name: project.name.clone().unwrap_or_else(|| project.key.to_string()),
+        languages: project.languages.clone(),
+        messages: messages.map(|messages| MessagesSetting {
+            enabled: messages.enabled,
+            days: messages.delete_days_after_creation.into(),
+        }),
+    }
 }
 
 /// The relay over the app's store.

@@ -2,15 +2,17 @@
 
 use keyherald_core::Ctx;
 use keyherald_core::id::ProjectKey;
+use keyherald_core::project::{self, Configured};
 pub use keyherald_core::project::{MessagesSetting, Project};
 
 use crate::fault::FaultKind;
 use crate::tx::{Row, query_all, query_one};
-use crate::{Fault, Tx, statements};
+use crate::{Fault, Tx, Value, statements};
 
 macro_rules! selected {
     () => {
-        "SELECT project, name, version, messages_enabled, messages_days, created_at, last_modified_at FROM project "
+        "SELECT project, name, version, messages_enabled, messages_days, created_at, last_modified_at, languages,
+             messages_configured FROM project "
     };
 }
 
@@ -21,28 +23,37 @@ statements! {
         sqlite: "SELECT 1 FROM project WHERE project = $1",
         postgres: "SELECT 1 FROM project WHERE project = $1 FOR UPDATE"
     };
-    INSERT = "INSERT INTO project (project, name, version, messages_enabled, messages_days, created_at, last_modified_at)
-              VALUES ($1, $2, 1, $3, $4, $5, $5) ON CONFLICT (project) DO NOTHING";
-    SET_MESSAGES = "UPDATE project SET messages_enabled = $2, messages_days = $3, version = version + 1, last_modified_at = $4
-                    WHERE project = $1 AND (messages_enabled <> $2 OR messages_days <> $3)";
-    UPDATE = "UPDATE project SET version = $2, messages_enabled = $3, messages_days = $4, last_modified_at = $5
-              WHERE project = $1 AND version = $6";
+    INSERT = "INSERT INTO project (project, version, name, languages, messages_enabled, messages_days, messages_configured,
+                  last_modified_at, created_at)
+              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (project) DO NOTHING";
+    UPDATE = "UPDATE project SET version = $2, name = $3, languages = $4, messages_enabled = $5, messages_days = $6,
+                  messages_configured = $7, last_modified_at = $8
+              WHERE project = $1 AND version = $9";
 }
 
-/// Makes sure that a configured project exists; `messages` named in the configuration win over what is stored.
-pub fn ensure(
-    tx: &mut dyn Tx,
-    key: &ProjectKey,
-    name: &str,
-    messages: Option<MessagesSetting>,
-    ctx: &Ctx,
-) -> Result<(), Fault> {
-    let first = messages.unwrap_or_default();
-    tx.execute(&INSERT, &[key.into(), name.into(), first.enabled.into(), first.days.into(), ctx.now.into()])?;
-    if let Some(named) = messages {
-        tx.execute(&SET_MESSAGES, &[key.into(), named.enabled.into(), named.days.into(), ctx.now.into()])?;
+/// Makes sure that a configured project exists, and is as [`project::configure`] says.
+pub fn ensure(tx: &mut dyn Tx, key: &ProjectKey, configured: &Configured, ctx: &Ctx) -> Result<(), Fault> {
+    let new = configured.new_project(key.clone(), ctx);
+    if tx.execute(&INSERT, &with(&new, new.created_at)?)? == 1 {
+        return Ok(());
     }
-    Ok(())
+    let before = lock(tx, key)?.ok_or_else(|| Fault::corrupt("a project is there, and is not"))?;
+    update(tx, &before, &project::configure(&before, configured, ctx))
+}
+
+/// The columns of a project that change, and one more.
+fn with(project: &Project, last: impl Into<Value>) -> Result<[Value; 9], Fault> {
+    Ok([
+        (&project.key).into(),
+        project.version.into(),
+        (&project.name).into(),
+        Value::json(&project.languages)?,
+        project.messages.enabled.into(),
+        project.messages.days.into(),
+        project.configured_messages.as_ref().map(Value::json).transpose()?.unwrap_or(Value::Null),
+        project.last_modified_at.into(),
+        last.into(),
+    ])
 }
 
 /// The project with this key.
@@ -68,15 +79,7 @@ pub fn update(tx: &mut dyn Tx, before: &Project, after: &Project) -> Result<(), 
     if before == after {
         return Ok(());
     }
-    let args = [
-        (&after.key).into(),
-        after.version.into(),
-        after.messages.enabled.into(),
-        after.messages.days.into(),
-        after.last_modified_at.into(),
-        before.version.into(),
-    ];
-    match tx.execute(&UPDATE, &args)? {
+    match tx.execute(&UPDATE, &with(after, before.version)?)? {
         1 => Ok(()),
         _ => Err(Fault::new(FaultKind::Internal, "a project moved although it was locked")),
     }
@@ -90,5 +93,7 @@ fn read(row: &dyn Row) -> Result<Project, Fault> {
         messages: MessagesSetting { enabled: row.flag(3)?, days: row.int(4)? },
         created_at: row.micros(5)?,
         last_modified_at: row.micros(6)?,
+        languages: row.json(7)?,
+        configured_messages: row.text_opt(8)?.map(|text| serde_json::from_str(&text)).transpose()?,
     })
 }

@@ -1,24 +1,56 @@
 //! Stores, the shops of a project.
 
+use keyherald_core::filter::Kind;
 use keyherald_core::id::{Key, ProjectKey, Reference, ShopId};
 use keyherald_core::shop::{Known, Shop};
 
+use crate::filter::Column;
+use crate::listing::Source;
 use crate::tx::{Row, query_one};
-use crate::{Fault, Tx, Value, statements};
+use crate::{Fault, Listing, Page, Tx, Value, statements};
+
+macro_rules! columns {
+    () => {
+        "id, key, version, created_at, last_modified_at, created_by, last_modified_by, name, languages, countries"
+    };
+}
 
 macro_rules! selected {
     () => {
-        "SELECT id, key, version, created_at, last_modified_at, created_by, last_modified_by, name FROM shop "
+        concat!("SELECT ", columns!(), " FROM shop ")
     };
 }
 
 statements! {
-    INSERT = "INSERT INTO shop (project, id, key, version, created_at, last_modified_at, created_by, last_modified_by, name)
-              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    INSERT = "INSERT INTO shop (project, id, key, version, created_at, last_modified_at, created_by, last_modified_by, name,
+                  languages, countries)
+              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     BY_ID = (concat!(selected!(), "WHERE project = $1 AND id = $2"));
     BY_KEY = (concat!(selected!(), "WHERE project = $1 AND key = $2"));
     KEY_BY_ID = "SELECT key FROM shop WHERE project = $1 AND id = $2";
     KEY_BY_KEY = "SELECT key FROM shop WHERE project = $1 AND key = $2";
+}
+
+/// The fields by which stores can be filtered and sorted.
+pub const QUERY_COLUMNS: &[Column] = &[
+    Column::new("id", Kind::Text, "id").unique(),
+    Column::new("key", Kind::Text, "key").unique(),
+    Column::new("version", Kind::Integer, "version"),
+    Column::new("createdAt", Kind::Instant, "created_at"),
+    Column::new("lastModifiedAt", Kind::Instant, "last_modified_at"),
+];
+
+static LISTED: Source = Source {
+    name: "shop::LISTED",
+    selected: columns!(),
+    from: "FROM shop WHERE project = $1",
+    columns: QUERY_COLUMNS,
+    creation: "id", // version 7 ids are in the order of their creation
+};
+
+/// A page of a project's stores.
+pub fn page(tx: &mut dyn Tx, project: &ProjectKey, listing: &Listing) -> Result<Page<Shop>, Fault> {
+    LISTED.page(tx, vec![project.into()], listing, read)
 }
 
 /// Writes a new store. Two with one key at once: the index refuses the second, which then finds the first.
@@ -33,6 +65,8 @@ pub fn insert(tx: &mut dyn Tx, project: &ProjectKey, shop: &Shop) -> Result<(), 
         Value::json(&shop.created_by)?,
         Value::json(&shop.last_modified_by)?,
         Value::json(&shop.name)?,
+        Value::json(&shop.languages)?,
+        Value::json(&shop.countries)?,
     ];
     tx.execute(&INSERT, &args).map(drop)
 }
@@ -72,5 +106,7 @@ fn read(row: &dyn Row) -> Result<Shop, Fault> {
         created_by: row.json(5)?,
         last_modified_by: row.json(6)?,
         name: row.json(7)?,
+        languages: row.json(8)?,
+        countries: row.json(9)?,
     })
 }

@@ -8,6 +8,7 @@ use keyherald_core::customer::{Claims, Customer, Profile};
 use keyherald_core::id::ProjectKey;
 use keyherald_core::initiator::Initiator;
 use keyherald_core::message::Content;
+use keyherald_core::project::Configured;
 use keyherald_core::refusal::UniqueField;
 use keyherald_core::seal::{KeyRing, SealingKey};
 use keyherald_core::secret::TokenValue;
@@ -70,7 +71,8 @@ fn draft(email: &str) -> create::Command {
 
 async fn enable_messages(store: &Store) {
     let messages = Some(MessagesSetting { enabled: true, days: 15 });
-    store.write(&ctx(0), move |tx, ctx| project::ensure(tx, &demo(), "Demo", messages, ctx)).await.unwrap();
+    let configured = Configured { messages, ..Configured::default() };
+    store.write(&ctx(0), move |tx, ctx| project::ensure(tx, &demo(), &configured, ctx)).await.unwrap();
 }
 
 async fn created(store: &Store, seed: u8, email: &'static str) -> Customer {

@@ -15,6 +15,7 @@ use keyherald_core::filter::Filter;
 use keyherald_core::id::{CustomerId, DeadLetterId, MessageId, ProjectKey, Reference, SubscriptionId};
 use keyherald_core::initiator::Initiator;
 use keyherald_core::message::{Content, Flow, NewMessage, partition};
+use keyherald_core::project::Configured;
 use keyherald_core::subscription::{self, DestinationSettings, FormatKind, MessageSelection};
 use keyherald_core::token::TokenKind;
 use keyherald_core::update::{Action, TextField};
@@ -47,8 +48,9 @@ struct Ada {
 
 /// Everything that can be written down of a customer, among many others.
 async fn ada(store: &Store) -> Ada {
-    let enabled = Some(MessagesSetting { enabled: true, days: 90 });
-    store.write(&ctx(0), move |tx, ctx| project::ensure(tx, &demo(), "Demo", enabled, ctx)).await.unwrap();
+    let messages = Some(MessagesSetting { enabled: true, days: 90 });
+    let configured = Configured { messages, ..Configured::default() };
+    store.write(&ctx(0), move |tx, ctx| project::ensure(tx, &demo(), &configured, ctx)).await.unwrap();
     open_shops(store, &["shop-a"]).await;
     for seed in 0..60 {
         created(store, 1000 + seed, &format!("other{seed}@example.com"), &[]).await;

@@ -12,7 +12,7 @@ use keyherald_core::customer::{Address, AddressRole, Customer, fold_email};
 use keyherald_core::id::{CustomerId, Reference};
 use keyherald_core::initiator::Initiator;
 use keyherald_core::message::Content;
-use keyherald_core::project::{self, MessagesSetting};
+use keyherald_core::project::{self, Configured, LanguageTag, MessagesSetting};
 use keyherald_core::refusal::{UniqueField, Versioned};
 use keyherald_core::secret::TokenDigest;
 use keyherald_core::session::{Owner, SessionKind, issue};
@@ -44,6 +44,7 @@ each_engine! {
     what_was_not_claimed_is_not_written,
     stores_have_one_key_each,
     a_project_changes_by_its_version,
+    a_configured_project_keeps_what_callers_have_set,
 }
 
 async fn stored(store: &Store, id: CustomerId) -> Customer {
@@ -412,7 +413,13 @@ async fn what_was_not_claimed_is_not_written(store: &TestStore) {
 
 async fn stores_have_one_key_each(store: &TestStore) {
     let name = BTreeMap::from([("en".to_owned(), "Main".to_owned())]);
-    let command = shop::Command { key: key("shop-a"), name, by: Initiator::default() };
+    let command = shop::Command {
+        key: key("shop-a"),
+        name,
+        languages: vec!["de".parse().unwrap()],
+        countries: vec!["DE".into()],
+        by: Initiator::default(),
+    };
     let make = move |tx: &mut dyn Tx, ctx: &mut Ctx| -> Result<Result<shop::Shop, Refusal>, Fault> {
         let taken = shops::by_key(tx, &demo(), &command.key)?.is_some();
         let decided = shop::decide(&command, taken, ctx);
@@ -446,7 +453,7 @@ async fn stores_have_one_key_each(store: &TestStore) {
 
 async fn a_project_changes_by_its_version(store: &TestStore) {
     let setting = MessagesSetting { enabled: false, days: 15 };
-    store.write(&ctx(1), |tx, ctx| projects::ensure(tx, &demo(), "Demo", None, ctx)).await.unwrap();
+    store.write(&ctx(1), |tx, ctx| projects::ensure(tx, &demo(), &Configured::default(), ctx)).await.unwrap();
     let before = store.read(|tx| projects::by_key(tx, &demo())).await.unwrap().unwrap();
     assert_eq!((before.version, before.messages), (1, setting));
     let later = ctx_at(NOW.plus(Micros::DAY), 2);
@@ -471,6 +478,40 @@ async fn a_project_changes_by_its_version(store: &TestStore) {
     let after = store.read(|tx| projects::all(tx)).await.unwrap();
     assert_eq!(after, [outcomes[0].clone().unwrap()]);
     assert_eq!((after[0].version, after[0].messages.days, after[0].last_modified_at), (2, 30, NOW.plus(Micros::DAY)));
+}
+
+/// What the configuration says of a project at a start, and at the next ones.
+async fn a_configured_project_keeps_what_callers_have_set(store: &TestStore) {
+    let on = MessagesSetting { enabled: true, days: 15 };
+    let languages: Vec<LanguageTag> = vec!["de".parse().unwrap()];
+    let configured = Configured { name: "Demo".into(), languages, messages: Some(on) };
+    let start = async |configured: &Configured| {
+        let configured = configured.clone();
+        let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
+            projects::ensure(tx, &demo(), &configured, ctx)?;
+            Ok(projects::by_key(tx, &demo())?.unwrap())
+        };
+        store.write(&ctx(1), work).await.unwrap()
+    };
+    let first = start(&configured).await;
+    assert_eq!((first.version, first.messages, first.configured_messages), (1, on, Some(on)));
+    assert_eq!((first.name.as_str(), first.accepts_locale("DE"), first.accepts_locale("fr")), ("Demo", true, false));
+    let off = MessagesSetting { enabled: false, days: 7 };
+    let set = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
+        let locked = projects::lock(tx, &demo())?.unwrap();
+        let actions = vec![project::Action::ChangeMessagesConfiguration(off)];
+        let after = project::decide(&locked, &project::Command { version: 1, actions }, ctx).unwrap();
+        projects::update(tx, &locked, &after).map(|()| after)
+    };
+    let changed = store.write(&ctx(2), set).await.unwrap();
+    assert_eq!(start(&configured).await, changed);
+    assert_eq!((changed.version, changed.messages), (2, off));
+    let renamed = Configured { name: "New".into(), ..configured.clone() };
+    let started = start(&renamed).await;
+    assert_eq!((started.version, started.name.as_str(), started.messages), (3, "New", off));
+    let thirty = MessagesSetting { enabled: true, days: 30 };
+    let started = start(&Configured { messages: Some(thirty), ..renamed }).await;
+    assert_eq!((started.version, started.messages), (4, thirty));
 }
 
 /// Customers of a database that had no stores yet.

@@ -9,6 +9,7 @@ use keyherald_core::message::Flow;
 use keyherald_core::secret::Password;
 use keyherald_store::{Tx, claim, customer};
 
+use super::projects::check_locale;
 use super::{Answer, App, Call, trace};
 use crate::hash::Lane;
 
@@ -28,6 +29,9 @@ impl App {
         // A duplicate is refused before it costs a hash; the transaction below has the last word.
         let (look, looked) = (call.clone(), command.clone());
         let first_look = move |tx: &mut dyn Tx| {
+            if let Err(refusal) = check_locale(tx, &look.project, looked.profile.locale.as_deref())? {
+                return Ok(Some(refusal));
+            }
             let known = look.known(tx, &looked.stores)?;
             Ok(match looked.claims(&known) {
                 Ok(claims) => claim::taken(tx, &look.project, &claims, None)?.map(Refusal::Duplicate),

@@ -18,6 +18,7 @@ pub mod messages;
 pub mod projects;
 pub mod reset_password;
 pub mod sign_in;
+pub mod stores;
 pub mod subscriptions;
 pub mod sweep;
 pub mod tail;

@@ -1,6 +1,7 @@
 //! `[[projects]]`: the tenants.
 
 use keyherald_core::id::ProjectKey;
+use keyherald_core::project::{self, LanguageTag};
 
 use super::keys::{Keys, Section};
 
@@ -11,7 +12,10 @@ pub struct Project {
     pub key: ProjectKey,
     /// A name for people.
     pub name: Option<String>,
-    /// Whether and how long messages can be queried. Absent: what the API set last.
+    /// The languages that customers' locales may be. None: any.
+    pub languages: Vec<LanguageTag>,
+    /// Whether and how long messages can be queried. Absent: what the API set last. If it is there, it is applied at the
+    /// first start, and again when it says something else than at the last start; in between the API may change it.
     pub messages: Option<Messages>,
 }
 
@@ -42,17 +46,19 @@ impl Section for Messages {
 pub(super) struct Draft {
     key: Option<ProjectKey>,
     name: Option<String>,
+    languages: Vec<LanguageTag>,
     messages: Option<Messages>,
 }
 
 impl Draft {
     pub fn of(project: &Project) -> Self {
-        Self { key: Some(project.key.clone()), name: project.name.clone(), messages: project.messages.clone() }
+        let Project { key, name, languages, messages } = project.clone();
+        Self { key: Some(key), name, languages, messages }
     }
 
     /// The project; `None` when its key has a problem, which is reported.
     pub fn done(self) -> Option<Project> {
-        Some(Project { key: self.key?, name: self.name, messages: self.messages })
+        Some(Project { key: self.key?, name: self.name, languages: self.languages, messages: self.messages })
     }
 }
 
@@ -61,6 +67,7 @@ impl Section for Draft {
         keys.optional("key", &mut self.key);
         keys.require("key", Some("the project's key in URLs, such as key = \"my-shop\"".into()));
         keys.optional("name", &mut self.name);
+        keys.list("languages", &mut self.languages, 0..=project::Project::LANGUAGES_MAX);
         keys.optional_section("messages", &mut self.messages);
     }
 }

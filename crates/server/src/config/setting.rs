@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use keyherald_core::id::ProjectKey;
+use keyherald_core::project::LanguageTag;
 use url::Url;
 
 use super::problem::Origin;
@@ -183,6 +184,18 @@ impl Setting for ProjectKey {
 
     fn read(node: &Node) -> Option<Self> {
         text(node)?.parse().ok()
+    }
+
+    fn write(&self) -> toml::Value {
+        self.as_str().into()
+    }
+}
+
+impl Setting for LanguageTag {
+    const WANTED: &'static str = r#"a language tag such as "de" or "de-CH""#;
+
+    fn read(node: &Node) -> Option<Self> {
+        text(node)?.trim().parse().ok()
     }
 
     fn write(&self) -> toml::Value {

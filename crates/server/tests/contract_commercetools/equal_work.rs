@@ -47,10 +47,14 @@ async fn login(server: &TestServer, token: &str, email: &str, status: StatusCode
 }
 
 async fn customer_token(server: &TestServer, email: &str) -> Cost {
+    customer_token_at(server, "", email).await
+}
+
+async fn customer_token_at(server: &TestServer, store: &str, email: &str) -> Cost {
     let before = spent(server);
     let form = format!("grant_type=password&username={email}&password=wrong");
     let headers = [("authorization", basic("demo-client"))];
-    let answered = server.send(Method::POST, "/oauth/demo/customers/token", &headers, form).await;
+    let answered = server.send(Method::POST, &format!("/oauth/demo/{store}customers/token"), &headers, form).await;
     assert_eq!(answered.status, StatusCode::BAD_REQUEST);
     spent(server).since(&before)
 }
@@ -75,6 +79,21 @@ async fn nobody_costs_more(server: &TestServer) {
     assert_eq!((wrong.hashes, wrong.writes), (1, 1));
     assert_eq!(customer_token(server, "unknown%40example.com").await, wrong);
     assert_eq!(customer_token(server, "external%40example.com").await, wrong);
+
+    // Nor does it tell which stores there are, and who belongs to them.
+    server.shop("shop-a").await;
+    let draft =
+        json!({"email": "shopper@example.com", "password": "secret", "stores": [{"typeId": "store", "key": "shop-a"}]});
+    assert_eq!(server.json(&token, Method::POST, "/demo/customers", &draft).await.status, StatusCode::CREATED);
+    for (store, email) in [
+        ("in-store/key=shop-a/", "shopper%40example.com"),
+        ("in-store/key=shop-a/", "known%40example.com"),
+        ("in-store/key=shop-a/", "unknown%40example.com"),
+        ("in-store/key=nowhere/", "shopper%40example.com"),
+        ("", "shopper%40example.com"),
+    ] {
+        assert_eq!(customer_token_at(server, store, email).await, wrong, "{store} {email}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! @clock 61m                               moves the clock (s, m, h, d)
 //! @revoke views                            revokes that client
 //! @project quiet off                       makes a project with messages on or off
+//! @start demo de en                        starts again with these languages of a project, and messages on
 //! @store shop-a                            makes a store of the project `demo`
 //! > POST /demo/customers
 //! > authorization: Bearer {{demo}}
@@ -89,6 +90,7 @@ async fn carry_out(server: &TestServer, command: &str, names: &mut Names) {
             server.clock.advance(number.parse::<i64>().unwrap() * unit);
         }
         ["store", key] => server.shop(key).await,
+        ["start", key, languages @ ..] => server.configured(key, true, languages).await,
         ["project", key, messages] => server.project(key, *messages == "on").await,
         ["revoke", name] => {
             let id = format!("{name}-client");

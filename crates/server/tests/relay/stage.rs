@@ -11,6 +11,7 @@ use keyherald_core::customer::{Customer, Profile};
 use keyherald_core::delivery::BreakerSettings;
 use keyherald_core::id::{CustomerId, ProjectKey, SubscriptionId};
 use keyherald_core::initiator::Initiator;
+use keyherald_core::project::Configured;
 use keyherald_core::seal::{KeyRing, SealingKey};
 use keyherald_core::shop::Known;
 use keyherald_core::subscription::{
@@ -53,7 +54,8 @@ impl Stage {
 
     pub async fn ensure(&self, project: &ProjectKey) {
         let project = project.clone();
-        let work = move |tx: &mut dyn Tx, ctx: &mut _| project::ensure(tx, &project, "Demo", None, ctx);
+        let configured = Configured { name: "Demo".into(), ..Configured::default() };
+        let work = move |tx: &mut dyn Tx, ctx: &mut _| project::ensure(tx, &project, &configured, ctx);
         self.store.write(&self.moments.ctx(), work).await.unwrap();
     }
 

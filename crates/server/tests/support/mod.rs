@@ -2,7 +2,6 @@
 //! seeded chance, cheap hashes. Other test targets take it in with `#[path = "../support/mod.rs"] mod support;`.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's own setting has no other way to fail")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +11,20 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt;
-use keyherald::app::App;
+use keyherald::app::{App, Call};
 use keyherald::clock::{ManualClock, Moments, Seeded};
 use keyherald::hash::{HashOptions, HashPool};
 use keyherald::http::{Frame, framed};
 use keyherald_core::client::Scopes;
 use keyherald_core::id::ProjectKey;
 use keyherald_core::initiator::Initiator;
+use keyherald_core::project::{Configured, MessagesSetting};
 use keyherald_core::seal::{KeyRing, SealingKey};
 use keyherald_core::secret::TokenDigest;
-use keyherald_core::{Ctx, Micros, shop};
+use keyherald_core::{Micros, shop};
+use keyherald_store::StoreOptions;
 use keyherald_store::engine::Inject;
 use keyherald_store::testing::TestStore;
-use keyherald_store::{StoreOptions, Tx};
 use serde_json::Value;
 use tokio::sync::watch;
 use tower::ServiceExt;
@@ -120,21 +120,26 @@ impl TestServer {
 
     /// Makes sure that there is such a project.
     pub async fn project(&self, key: &str, messages_enabled: bool) {
-        let setting = Some((messages_enabled, 15));
-        self.app.ensure_project(key.parse().unwrap(), key.to_owned(), setting).await.unwrap();
+        self.configured(key, messages_enabled, &[]).await;
+    }
+
+    /// What a start does with a project of the configuration.
+    pub async fn configured(&self, key: &str, messages_enabled: bool, languages: &[&str]) {
+        let messages = Some(MessagesSetting { enabled: messages_enabled, days: 15 });
+        let languages = languages.iter().map(|tag| tag.parse().unwrap()).collect();
+        let configured = Configured { name: key.to_owned(), languages, messages };
+        self.app.ensure_project(key.parse().unwrap(), configured).await.unwrap();
     }
 
     /// Makes a store of the project `demo`.
     pub async fn shop(&self, key: &str) {
-        let command = shop::Command { key: key.parse().unwrap(), name: BTreeMap::new(), by: Initiator::default() };
-        let made = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            let made = shop::decide(&command, false, ctx).unwrap();
-            keyherald_store::shop::insert(tx, &"demo".parse().unwrap(), &made)
-        };
-        // Chance of its own for each: ids come from it.
-        let seed = TokenDigest::of(key);
-        let seed = <[u8; 32]>::try_from(&seed.as_bytes()[..32]).unwrap();
-        self.store.write(&Ctx::new(START, seed), made).await.unwrap();
+        let call = Call { project: "demo".parse().unwrap(), store: None, by: Initiator::default() };
+        let key = key.parse().unwrap();
+        let (name, languages, countries) = <_>::default();
+        self.app
+            .create_store(call, shop::Command { key, name, languages, countries, by: <_>::default() })
+            .await
+            .unwrap();
     }
 
     /// Makes a client `NAME-client` with the secret `NAME-secret`.

@@ -149,8 +149,16 @@ pub async fn token_of(store: &Store, seed: u64, customer: &Customer, kind: Token
 
 /// Makes stores with these keys.
 pub async fn open_shops(store: &Store, keys: &[&str]) {
-    let commands: Vec<_> =
-        keys.iter().map(|text| shop::Command { key: key(text), name: [].into(), by: Initiator::default() }).collect();
+    let commands: Vec<_> = keys
+        .iter()
+        .map(|text| shop::Command {
+            key: key(text),
+            name: [].into(),
+            languages: Vec::new(),
+            countries: Vec::new(),
+            by: Initiator::default(),
+        })
+        .collect();
     let make = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
         for command in &commands {
             shops::insert(tx, &demo(), &shop::decide(command, false, ctx).unwrap())?;

@@ -16,9 +16,11 @@ mod oauth;
 mod parameters;
 mod passwords;
 pub mod predicate;
+mod project;
 pub mod reply;
 mod request;
 mod route;
+mod stores;
 mod subscriptions;
 
 use axum::Router;
@@ -42,6 +44,13 @@ static ROUTES: &[Route] = &[
     oauth::anonymous_token::ROUTE,
     oauth::introspect::ROUTE,
     oauth::revoke::ROUTE,
+    project::get::ROUTE,
+    project::update::ROUTE,
+    stores::create::ROUTE,
+    stores::query::HEAD,
+    stores::query::ROUTE,
+    stores::get::BY_ID,
+    stores::get::BY_KEY,
     passwords::change::ROUTE,
     passwords::change::ME,
     passwords::create_token::ROUTE,

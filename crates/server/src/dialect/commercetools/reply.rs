@@ -158,7 +158,9 @@ pub fn failed_at_oauth(failure: Failure) -> Problem {
 /// The answer to a refusal.
 pub fn refused(refusal: &Refusal, named: &Named) -> Problem {
     match refusal {
-        Refusal::CustomerNotFound(Lookup::Key) | Refusal::ShopNotFound(Lookup::Key) => named.key_not_found(),
+        Refusal::CustomerNotFound(Lookup::Key) | Refusal::ShopNotFound(Lookup::Key) | Refusal::ProjectNotFound => {
+            named.key_not_found()
+        }
         Refusal::SubscriptionNotFound if named.id.is_empty() => named.key_not_found(),
         Refusal::CustomerNotFound(Lookup::Id)
         | Refusal::ShopNotFound(_)
@@ -202,6 +204,7 @@ pub fn refused(refusal: &Refusal, named: &Named) -> Problem {
             let value = shortened(value);
             Problem::invalid_operation(format!("The customer does not contain an address with the {name} '{value}'."))
         }
+        Refusal::LanguageUnknown { locale } => Problem::invalid_field("locale", &Value::from(locale.as_str())),
         Refusal::SameAuthenticationMode(mode) => {
             Problem::invalid_input(format!("The customer is already using the '{mode}' authentication mode."))
         }

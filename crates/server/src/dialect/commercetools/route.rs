@@ -70,6 +70,7 @@ impl Route {
             }
             let decoded = segments.next()?;
             match pattern {
+                "{project}" if decoded.is_empty() => return None,
                 "{project}" => captured.project = decoded.parse().ok(),
                 "{id}" if is_id(&decoded) => captured.value = decoded,
                 "{id}" => return None,
@@ -126,7 +127,14 @@ mod tests {
             (Method::POST, "/demo/customers/password", "/{project}/customers/password", ""),
             (Method::POST, "/demo/customers/password-token", "/{project}/customers/password-token", ""),
             (Method::POST, "/demo/customers/password/reset", "/{project}/customers/password/reset", ""),
+            (Method::GET, "/demo", "/{project}", ""),
             (Method::POST, "/oauth/token", "/oauth/token", ""),
+            (
+                Method::POST,
+                "/oauth/demo/in-store/key=a/customers/token",
+                "/oauth/{project}/in-store/key={store}/customers/token",
+                "a",
+            ),
             (Method::POST, "/oauth/demo/customers/token", "/oauth/{project}/customers/token", ""),
             (Method::GET, "/oauth/customers", "/{project}/customers", ""),
             (Method::GET, "/demo/in-store/key=a/customers", "/{project}/customers", ""),
@@ -159,6 +167,8 @@ mod tests {
             (Method::DELETE, "/demo/customers/password-token=x"),
             (Method::GET, "/demo/customers/"),
             (Method::GET, "/demo/customers/a/b"),
+            (Method::GET, "/demo/"),
+            (Method::GET, "//customers"),
             (Method::POST, "/"),
             (Method::GET, "/"),
             (Method::GET, ""),

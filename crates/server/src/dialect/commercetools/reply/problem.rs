@@ -42,7 +42,8 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
-    pub(super) fn invalid_operation(message: impl Into<String>) -> Self {
+    /// Something that cannot be done with this resource, or here.
+    pub fn invalid_operation(message: impl Into<String>) -> Self {
         Self::bad_request("InvalidOperation", message)
     }
 
