@@ -1,12 +1,14 @@
 //! Change a customer's own fields.
 
 use keyherald_core::customer::Customer;
+use keyherald_core::id::CustomerId;
 use keyherald_core::message::Flow;
 use keyherald_core::secret::Password;
-use keyherald_core::update::{self, Command, Found};
+use keyherald_core::update::{self, Action, Command, Found, TextField};
 use keyherald_core::{Ctx, Refusal};
 use keyherald_store::{Fault, Tx, claim, customer};
 
+use super::projects::check_locale;
 use super::{Answer, App, Call, CustomerRef, trace};
 use crate::hash::Lane;
 
@@ -39,6 +41,10 @@ impl App {
                 trace(tx, &call, Flow::Update, None, &refusal, ctx)?;
                 return Ok(Err(refusal));
             };
+            if let Err(refusal) = check_locale(tx, &call.project, locale(&command))? {
+                trace(tx, &call, Flow::Update, Some(locked.id), &refusal, ctx)?;
+                return Ok(Err(refusal));
+            }
             let known = call.known(tx, &command.stores())?;
             let taken = match update::admit(&locked, &command, &known, ctx) {
                 Ok(Some(claims)) => claim::take(tx, &call.project, &claims, Some(locked.id))?,
@@ -59,7 +65,15 @@ impl App {
     }
 }
 
-type Refused = (Option<keyherald_core::id::CustomerId>, Refusal);
+/// The locale that the command sets: of several, the one that the customer has afterwards.
+fn locale(command: &Command) -> Option<&str> {
+    command.actions.iter().rev().find_map(|action| match action {
+        Action::SetText(TextField::Locale, value) => Some(value.as_deref()),
+        _ => None,
+    })?
+}
+
+type Refused = (Option<CustomerId>, Refusal);
 
 fn first_look(
     tx: &mut dyn Tx,

@@ -9,6 +9,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTIC
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use keyherald_core::Refusal;
+use keyherald_core::customer::Version;
 use keyherald_core::id::Reference;
 use keyherald_core::refusal::{Lookup, UniqueField, Versioned};
 use keyherald_core::token::TokenKind;
@@ -172,16 +173,7 @@ pub fn refused(refusal: &Refusal, named: &Named) -> Problem {
         Refusal::CustomerNotFound(Lookup::Token) | Refusal::TokenUnknown => {
             Problem::not_found(format!("The Customer with ID 'Token({})' was not found.", shortened(&named.token)))
         }
-        Refusal::VersionMismatch { of, expected, actual } => {
-            let id = match of {
-                Versioned::Customer(id) => id.to_string(),
-                Versioned::Subscription(id) => id.to_string(),
-                Versioned::Project => named.id.clone(),
-            };
-            let message =
-                format!("Object {id} has a different version than expected. Expected: {expected} - Actual: {actual}.");
-            Problem::new(StatusCode::CONFLICT, "ConcurrentModification", message).with("currentVersion", *actual)
-        }
+        Refusal::VersionMismatch { of, expected, actual } => version_mismatch(*of, *expected, *actual, named),
         Refusal::CurrentPasswordWrong => {
             Problem::bad_request("InvalidCurrentPassword", "The given current password does not match.")
         }
@@ -227,6 +219,17 @@ pub fn refused(refusal: &Refusal, named: &Named) -> Problem {
             Problem::over_capacity("The server has too much to do at the moment. Please try again.", *retry_after_s)
         }
     }
+}
+
+fn version_mismatch(of: Versioned, expected: Version, actual: Version, named: &Named) -> Problem {
+    let id = match of {
+        Versioned::Customer(id) => id.to_string(),
+        Versioned::Subscription(id) => id.to_string(),
+        Versioned::Project => named.id.clone(),
+    };
+    let message =
+        format!("Object {id} has a different version than expected. Expected: {expected} - Actual: {actual}.");
+    Problem::new(StatusCode::CONFLICT, "ConcurrentModification", message).with("currentVersion", actual)
 }
 
 /// A reference as the request had it: `("id" | "key", value)`.

@@ -109,7 +109,7 @@ async fn in_store(
 pub fn customer(session: &Session) -> Result<CustomerId, Problem> {
     match session.customer {
         Some(customer) => Ok(customer),
-        None if session.scopes.iter().any(|scope| scope.starts_with("anonymous_id:")) => {
+        None if session.anonymous_id.is_some() => {
             Err(refused(&Refusal::CustomerNotFound(Lookup::Id), &Named::id("me")))
         }
         None => Err(Problem::not_a_customer()),

@@ -12,9 +12,10 @@ use crate::{Fault, FaultKind, StoreOptions};
 const STATEMENTS_CACHED: usize = 512;
 /// Bytes that the write-ahead log keeps on the disk after a checkpoint, however far a long read let it grow.
 const WAL_BYTES_KEPT: i64 = 64 << 20;
-/// Page cache of a connection. The file's pages are in the system's cache as well; here they only save a copy, and the
-/// pages that a full batch changes fit, so none is written to the log twice.
-const CACHE_KIB: i64 = 1 << 10;
+/// Page cache of the writer: the pages that a full batch changes fit, so none is written to the log twice.
+const WRITER_CACHE_KIB: i64 = 1 << 10;
+/// Page cache of a reader. The file's pages are in the system's cache as well; here they only save a copy.
+const READER_CACHE_KIB: i64 = 1 << 8;
 
 /// The one connection that writes. Creates the file.
 pub(super) fn writer(path: &Path, options: &StoreOptions) -> Result<Connection, Fault> {
@@ -28,7 +29,10 @@ pub(super) fn writer(path: &Path, options: &StoreOptions) -> Result<Connection, 
 /// A connection that cannot change anything.
 pub(super) fn reader(path: &Path, options: &StoreOptions) -> Result<Connection, Fault> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, options)?;
-    connection.pragma_update(None, "query_only", true).map_err(|cause| error::fault_at_open(path, cause))?;
+    connection
+        .pragma_update(None, "query_only", true)
+        .and_then(|()| connection.pragma_update(None, "cache_size", -READER_CACHE_KIB))
+        .map_err(|cause| error::fault_at_open(path, cause))?;
     Ok(connection)
 }
 
@@ -41,7 +45,6 @@ fn connect(path: &Path, flags: OpenFlags, options: &StoreOptions) -> Result<Conn
     // value anew for each run, to look at the values: a fifth of all work that is not hashing.
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
-        .and_then(|_| connection.pragma_update(None, "cache_size", -CACHE_KIB)) // negative: KiB, not pages
         .map_err(|cause| error::fault_at_open(path, cause))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
     Ok(connection)
@@ -56,6 +59,7 @@ fn set_for_writing(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "FULL")?; // an answered write survives a power cut
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?; // negative: KiB, not pages
     // A deleted hash or sealed secret is overwritten with zeros, not only unlinked. Costs nothing that the bench sees.
     connection.pragma_update(None, "secure_delete", true)
 }
