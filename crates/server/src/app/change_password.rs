@@ -10,6 +10,7 @@ use keyherald_core::{Ctx, Refusal};
 use keyherald_store::{Fault, Tx, credential, customer};
 
 use super::{Answer, App, Call, CustomerRef, trace};
+use crate::hash::Lane;
 
 impl App {
     /// Changes the password of customer `id`, if `current` is it and the version is right.
@@ -21,6 +22,7 @@ impl App {
         current: Password,
         new: Password,
     ) -> Answer<Customer> {
+        self.hash.admit(Lane::Change)?;
         let mut ctx = self.ctx();
         let command = Command { version, by: call.by.clone() };
         let looking = call.clone();

@@ -22,6 +22,9 @@ impl App {
         mut command: Command,
         password: Option<Password>,
     ) -> Answer<Customer> {
+        if password.is_some() {
+            self.hash.admit(Lane::Change)?;
+        }
         let mut ctx = self.ctx();
         if let (Some(store), true) = (&call.store, command.stores.is_empty()) {
             command.stores.push(Reference::Key(store.key.to_string()));

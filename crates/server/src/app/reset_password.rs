@@ -21,6 +21,7 @@ impl App {
         version: Option<i64>,
         new: Password,
     ) -> Answer<Customer> {
+        self.hash.admit(Lane::Change)?;
         let mut ctx = self.ctx();
         let digest = TokenDigest::of(token_value);
         let command = Command { version, by: call.by.clone() };

@@ -21,6 +21,7 @@ impl App {
     /// The customer with these credentials. Unknown, wrong and external accounts cost the same: the same statements,
     /// one hash, one commit of the trace.
     pub async fn sign_in(&self, call: Call, email: String, password: Password) -> Answer<Customer> {
+        self.hash.admit(Lane::SignIn)?;
         let mut ctx = self.ctx();
         let looking = call.clone();
         let look = move |tx: &mut dyn Tx| {

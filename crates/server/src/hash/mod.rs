@@ -200,6 +200,12 @@ impl HashPool {
         }
     }
 
+    /// Whether a job that came now would be taken in: to be asked before anything is looked up for it, so that saying no
+    /// costs next to nothing when there is too much to do. A job may still be refused afterwards.
+    pub fn admit(&self, lane: Lane) -> Result<(), Overloaded> {
+        self.shared.admit(lane)
+    }
+
     /// Compares a password with the stored hash. `None`, for a customer who is not there or has no password here, and
     /// a hash that cannot be read cost the same and never match.
     ///

@@ -124,6 +124,11 @@ impl Shared {
         }
     }
 
+    /// Whether a job would be taken in now.
+    pub(super) fn admit(&self, lane: Lane) -> Result<(), Overloaded> {
+        self.lock().admit(lane, self.deadline)
+    }
+
     /// Takes one job in, or refuses it.
     pub(super) fn submit(&self, lane: Lane, work: Work) -> Result<Pending<'_>, Overloaded> {
         let mut state = self.lock();
