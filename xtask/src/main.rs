@@ -9,8 +9,10 @@ mod docs;
 mod process;
 mod progress;
 mod prove;
+mod sdk;
 mod services;
 mod test;
+mod tool;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -32,7 +34,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Run every test, starting the services (PostgreSQL, ...) that some of them need.
+    /// Run every test, starting the services (PostgreSQL, ...) that some of them need, and the SDK's journey.
     Test(test::Options),
     /// Measure, and write docs/benchmarks.md and docs/bench/.
     Bench(bench::Options),

@@ -77,6 +77,11 @@ impl Keep {
         self
     }
 
+    /// Adds an argument.
+    pub(crate) fn arg(self, arg: impl AsRef<OsStr>) -> Self {
+        self.args([arg])
+    }
+
     /// Asks with `stop`, and waits `grace_s` seconds before killing.
     pub(crate) fn stop(self, stop: Stop, grace_s: u64) -> Self {
         Self { stop, grace_s, ..self }
@@ -221,6 +226,19 @@ impl Kept {
             }
         }
         Ok(self.exited.recv()??)
+    }
+
+    /// Waits at most `limit` for the first line of its output (which was piped). `None`: it ended, or said nothing in
+    /// time. What follows is read and dropped, so that it can go on speaking.
+    pub(crate) fn first_line(&mut self, limit: Duration) -> Result<Option<String>> {
+        let output = self.output.take().ok_or("the output is not piped")?;
+        let (sender, first) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(std::io::Result::ok) {
+                drop(sender.send(line)); // after the first one nobody listens
+            }
+        });
+        Ok(first.recv_timeout(limit).ok())
     }
 
     /// Waits at most `limit`. `None`: it still runs.

@@ -1,13 +1,14 @@
 //! `cargo xtask test`: every test, with the services that some of them need.
 //!
 //! First all tests that need nothing but the machine; then, per service, the ignored tests that have its word in their
-//! name. What could not be run is named at the end, and the last line is `N passed, N failed, N skipped`. With
+//! name; then the journey of the official SDK, which counts as one test. What could not be run is named at the end, and the last line is `N passed, N failed, N skipped`. With
 //! `REQUIRE_SERVICES=1` a skipped test is a failure: that is how `.ci/run` calls it.
 
 use std::process::{ExitCode, Stdio};
 
 use crate::process::{Keep, Kept};
 use crate::progress::Progress;
+use crate::sdk::{self, Sdk};
 use crate::services::{SERVICES, Service};
 use crate::{Result, root};
 
@@ -54,6 +55,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         tally.skip("ignored, and no service of xtask/src/services.rs is in their name", ignored);
     }
 
+    if tally.complete && sdk::TEST.contains(options.filter.as_deref().unwrap_or_default()) {
+        progress.heading("journey of the official TypeScript SDK");
+        with_sdk(options.install, &mut tally);
+    }
+
     progress.heading("summary");
     if proofs > 0 {
         println!("left to `cargo xtask prove`: {proofs} long proofs");
@@ -80,6 +86,22 @@ fn with_service(service: &Service, install: bool, tests: &[String], tally: &mut 
         tally.fail(&format!("fewer than the {} listed tests that need {} were run", tests.len(), service.name));
     }
     Ok(())
+}
+
+/// Lets the SDK walk, or marks its journey as skipped.
+fn with_sdk(install: bool, tally: &mut Tally) {
+    let why = "the TypeScript SDK could not be started";
+    match Sdk::ready(install).map(|sdk| sdk.walk()) {
+        Ok(Ok(())) => tally.passed += 1,
+        Ok(Err(fault)) => {
+            println!("{fault}");
+            tally.fail(sdk::TEST);
+        }
+        Err(fault) => {
+            println!("{why}: {fault}");
+            tally.skip(why, vec![sdk::TEST.to_owned()]);
+        }
+    }
 }
 
 /// The names of all ignored tests that contain `filter`.
