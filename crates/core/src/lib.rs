@@ -25,6 +25,7 @@ pub mod id;
 pub mod import;
 pub mod initiator;
 pub mod message;
+pub mod notice;
 pub mod project;
 pub mod refusal;
 pub mod reset;

@@ -28,7 +28,7 @@ pub fn partition(customer: CustomerId) -> u16 {
     u16::try_from(mixed % u64::from(PARTITIONS)).unwrap_or(0)
 }
 
-/// What kind of resource a message is about (the contract's `typeId`).
+/// What kind of resource a message or a change is about (the contract's `typeId`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ResourceType {
@@ -38,6 +38,10 @@ pub enum ResourceType {
     CustomerPasswordToken,
     /// An e-mail verification token.
     CustomerEmailToken,
+    /// A store. It has changes, but no messages of ours.
+    Store,
+    /// A subscription. The same.
+    Subscription,
 }
 
 impl ResourceType {
@@ -47,6 +51,8 @@ impl ResourceType {
             Self::Customer => "customer",
             Self::CustomerPasswordToken => "customer-password-token",
             Self::CustomerEmailToken => "customer-email-token",
+            Self::Store => "store",
+            Self::Subscription => "subscription",
         }
     }
 }
@@ -59,6 +65,8 @@ impl std::str::FromStr for ResourceType {
             "customer" => Ok(Self::Customer),
             "customer-password-token" => Ok(Self::CustomerPasswordToken),
             "customer-email-token" => Ok(Self::CustomerEmailToken),
+            "store" => Ok(Self::Store),
+            "subscription" => Ok(Self::Subscription),
             _ => Err(crate::id::NotAnId),
         }
     }

@@ -152,6 +152,9 @@ pub enum Refusal {
     /// No such subscription.
     #[error("no such subscription")]
     SubscriptionNotFound,
+    /// A subscription must ask for something.
+    #[error("nothing is subscribed to")]
+    NothingSubscribed,
     /// The project has as many subscriptions as it may have.
     #[error("too many subscriptions")]
     TooManySubscriptions {
@@ -190,6 +193,7 @@ impl Refusal {
             Self::ShopNotFound(_) => "shop_not_found",
             Self::MessageNotFound => "message_not_found",
             Self::SubscriptionNotFound => "subscription_not_found",
+            Self::NothingSubscribed => "nothing_subscribed",
             Self::TooManySubscriptions { .. } => "too_many_subscriptions",
             Self::Overloaded { .. } => "overloaded",
         }

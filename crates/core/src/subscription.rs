@@ -2,17 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Refusal;
 use crate::ctx::{Ctx, Micros};
 use crate::customer::Version;
 use crate::id::{Key, SubscriptionId};
 use crate::initiator::Initiator;
-use crate::message::{Message, ResourceType};
-use crate::{Refusal, refusal::UniqueField};
+use crate::message::ResourceType;
+use crate::notice::Notice;
+use crate::refusal::{UniqueField, Versioned};
+
+#[cfg(test)]
+mod tests;
 
 /// Subscriptions that a project may have (commercetools.md 8.1).
 pub const PER_PROJECT_MAX: u32 = 50;
 
-/// Messages of one resource type: all, or some types.
+/// Messages (or events) of one resource type: all, or some types.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageSelection {
     /// The contract's resource type id. Types that we never emit are accepted: they never match.
@@ -20,6 +25,25 @@ pub struct MessageSelection {
     /// Message types; empty: all of the resource type.
     #[serde(default)]
     pub types: Vec<String>,
+}
+
+/// What a subscription asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selections {
+    /// Messages.
+    pub messages: Vec<MessageSelection>,
+    /// Changes: the contract's resource type ids. Types that we do not have are accepted: they never match.
+    pub changes: Vec<String>,
+    /// Events, of services that are not ours: they never happen here.
+    pub events: Vec<MessageSelection>,
+}
+
+impl Selections {
+    /// Refuses a subscription that asks for nothing.
+    fn check(&self) -> Result<(), Refusal> {
+        let empty = self.messages.is_empty() && self.changes.is_empty() && self.events.is_empty();
+        if empty { Err(Refusal::NothingSubscribed) } else { Ok(()) }
+    }
 }
 
 /// The form in which messages are delivered.
@@ -108,7 +132,7 @@ pub struct Subscription {
     /// Where to.
     pub destination: DestinationSettings,
     /// What.
-    pub messages: Vec<MessageSelection>,
+    pub selections: Selections,
     /// In which form.
     pub format: FormatKind,
     /// How it goes.
@@ -117,17 +141,27 @@ pub struct Subscription {
 
 impl Subscription {
     /// Whether it wants a message of `resource_type` and `message_type`.
-    pub fn wants(&self, resource_type: ResourceType, message_type: &str) -> bool {
-        self.messages.iter().any(|selection| {
+    pub fn wants_message(&self, resource_type: ResourceType, message_type: &str) -> bool {
+        self.selections.messages.iter().any(|selection| {
             selection.resource_type == resource_type.as_str()
                 && (selection.types.is_empty() || selection.types.iter().any(|wanted| wanted == message_type))
         })
     }
 
-    /// Whether it wants `message`.
-    pub fn wants_message(&self, message: &Message) -> bool {
-        let content = &message.facts.content;
-        self.wants(content.resource_type(), content.type_name())
+    /// Whether it wants changes of `resource_type`.
+    pub fn wants_changes(&self, resource_type: ResourceType) -> bool {
+        self.selections.changes.iter().any(|wanted| wanted == resource_type.as_str())
+    }
+
+    /// Whether it wants `notice`.
+    pub fn wants(&self, notice: &Notice) -> bool {
+        match notice {
+            Notice::Message(message) => {
+                let content = &message.facts.content;
+                self.wants_message(content.resource_type(), content.type_name())
+            }
+            Notice::Change(change) => self.wants_changes(change.facts.resource_type),
+        }
     }
 }
 
@@ -138,8 +172,8 @@ pub struct Command {
     pub key: Option<Key>,
     /// Where to.
     pub destination: DestinationSettings,
-    /// What; not empty.
-    pub messages: Vec<MessageSelection>,
+    /// What.
+    pub selections: Selections,
     /// In which form.
     pub format: FormatKind,
     /// Who asks.
@@ -148,6 +182,7 @@ pub struct Command {
 
 /// Decides on the project's number of subscriptions and whether the key is taken, seen under the same transaction.
 pub fn decide(command: &Command, existing: u32, key_taken: bool, ctx: &mut Ctx) -> Result<Subscription, Refusal> {
+    command.selections.check()?;
     if key_taken {
         return Err(Refusal::Duplicate(UniqueField::Key));
     }
@@ -163,42 +198,103 @@ pub fn decide(command: &Command, existing: u32, key_taken: bool, ctx: &mut Ctx) 
         created_by: command.by.clone(),
         last_modified_by: command.by.clone(),
         destination: command.destination.clone(),
-        messages: command.messages.clone(),
+        selections: command.selections.clone(),
         format: command.format,
         status: SubscriptionStatus::Healthy,
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// One change of a subscription. The dialect has checked its form, and a destination's kind the destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Another destination, or other settings or another secret of the same: delivery begins anew.
+    ChangeDestination(DestinationSettings),
+    /// Sets or removes the key.
+    SetKey(Option<Key>),
+    /// Replaces what it wants of messages.
+    SetMessages(Vec<MessageSelection>),
+    /// Replaces what it wants of changes.
+    SetChanges(Vec<String>),
+    /// Replaces what it wants of events.
+    SetEvents(Vec<MessageSelection>),
+}
 
-    fn command() -> Command {
-        Command {
-            key: None,
-            destination: DestinationSettings { kind: "Webhook".into(), settings: serde_json::Map::new() },
-            messages: vec![
-                MessageSelection { resource_type: "customer".into(), types: vec!["CustomerPasswordUpdated".into()] },
-                MessageSelection { resource_type: "customer-password-token".into(), types: vec![] },
-            ],
-            format: FormatKind::Platform,
-            by: Initiator::default(),
+/// What the caller of an update asks for.
+#[derive(Clone)]
+pub struct Update {
+    /// The version that the caller read.
+    pub version: Version,
+    /// One after the other; all or nothing.
+    pub actions: Vec<Action>,
+    /// Who asks.
+    pub by: Initiator,
+}
+
+impl Update {
+    /// Most actions of one update (commercetools.md 2.5).
+    pub const ACTIONS_MAX: usize = 500;
+
+    /// The key that the subscription would have from now on, if one is set.
+    pub fn key(&self) -> Option<Key> {
+        let set = |action: &Action| match action {
+            Action::SetKey(key) => Some(key.clone()),
+            _ => None,
+        };
+        self.actions.iter().rev().find_map(set).flatten()
+    }
+}
+
+/// What one transaction must write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Updated {
+    /// The subscription after the update, one version further; or as it was.
+    pub subscription: Subscription,
+    /// Whether there is anything to write.
+    pub changed: bool,
+    /// Whether the destination's secret is replaced, and what failed at the former one is tried at once.
+    pub new_destination: bool,
+}
+
+/// Decides on the claimed subscription. `key_taken`: another subscription of the project has the key of
+/// [`Update::key`], seen under the same transaction. What it asks for is looked at after all actions: they may swap.
+pub fn update(subscription: &Subscription, update: &Update, key_taken: bool, ctx: &Ctx) -> Result<Updated, Refusal> {
+    if update.actions.len() > Update::ACTIONS_MAX {
+        return Err(Refusal::TooManyActions { limit: Update::ACTIONS_MAX });
+    }
+    check_version(subscription, update.version)?;
+    let mut after = subscription.clone();
+    let mut new_destination = false;
+    for action in &update.actions {
+        match action {
+            Action::ChangeDestination(destination) => {
+                after.destination.clone_from(destination);
+                after.status = SubscriptionStatus::Healthy;
+                new_destination = true;
+            }
+            Action::SetKey(key) => after.key.clone_from(key),
+            Action::SetMessages(messages) => after.selections.messages.clone_from(messages),
+            Action::SetChanges(changes) => after.selections.changes.clone_from(changes),
+            Action::SetEvents(events) => after.selections.events.clone_from(events),
         }
     }
-
-    #[test]
-    fn the_token_message_needs_the_token_resource_type() {
-        let ctx = &mut Ctx::new(Micros(0), [0; 32]);
-        let subscription = decide(&command(), 0, false, ctx).unwrap();
-        assert!(subscription.wants(ResourceType::Customer, "CustomerPasswordUpdated"));
-        assert!(!subscription.wants(ResourceType::Customer, "CustomerCreated"));
-        assert!(subscription.wants(ResourceType::CustomerPasswordToken, "CustomerPasswordTokenCreated"));
+    after.selections.check()?;
+    if key_taken && after.key != subscription.key {
+        return Err(Refusal::Duplicate(UniqueField::Key));
     }
-
-    #[test]
-    fn limits() {
-        let ctx = &mut Ctx::new(Micros(0), [0; 32]);
-        assert_eq!(decide(&command(), 50, false, ctx).err(), Some(Refusal::TooManySubscriptions { limit: 50 }));
-        assert_eq!(decide(&command(), 0, true, ctx).err(), Some(Refusal::Duplicate(UniqueField::Key)));
+    let changed = new_destination || after != *subscription;
+    if changed {
+        after.version += 1;
+        after.last_modified_at = ctx.now;
+        after.last_modified_by.clone_from(&update.by);
     }
+    Ok(Updated { subscription: after, changed, new_destination })
+}
+
+/// Refuses a version that is not the subscription's.
+pub fn check_version(subscription: &Subscription, expected: Version) -> Result<(), Refusal> {
+    if subscription.version == expected {
+        return Ok(());
+    }
+    let of = Versioned::Subscription(subscription.id);
+    Err(Refusal::VersionMismatch { of, expected, actual: subscription.version })
 }

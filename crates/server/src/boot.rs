@@ -166,7 +166,11 @@ fn relay(delivery: &config::Delivery, app: &App) -> Result<Relay, Complaint> {
 }
 
 fn policy(delivery: &config::Delivery) -> Policy {
-    Policy { allow_http: delivery.allow_http, guard: Guard::new(delivery.allow_private_networks.clone()) }
+    Policy {
+        allow_http: delivery.allow_http,
+        guard: Guard::new(delivery.allow_private_networks.clone()),
+        allow_console: delivery.allow_console,
+    }
 }
 
 fn relay_settings(delivery: &config::Delivery) -> deliver::Settings {

@@ -10,6 +10,7 @@ use keyherald_core::delete::Deleted;
 use keyherald_core::filter::Kind;
 use keyherald_core::id::{CustomerId, Key, ProjectKey};
 use keyherald_core::import::{Imported, Record};
+use keyherald_core::notice::NewChange;
 use keyherald_core::refusal::UniqueField;
 use keyherald_core::seal::KeyRing;
 use keyherald_core::token::TokenKind;
@@ -147,7 +148,8 @@ pub fn create(
     if let Some(hash) = &created.hash {
         credential::put(tx, project, created.customer.id, hash, ctx.now)?;
     }
-    log::append(tx, ring, project, &created.message, ctx)
+    log::append(tx, ring, project, &created.message, ctx)?;
+    log::append_change_of_customer(tx, ring, project, &NewChange::of_customer(&created.customer), ctx)
 }
 
 /// Writes a password that was set: the customer (guarded by its version), the hash, the end of all its password tokens
@@ -159,7 +161,7 @@ pub fn set_password(
     set: &PasswordSet,
     ctx: &mut Ctx,
 ) -> Result<(), Fault> {
-    move_row(tx, project, &set.customer)?;
+    move_row(tx, ring, project, &set.customer, ctx)?;
     credential::put(tx, project, set.customer.id, &set.hash, ctx.now)?;
     end_of_password(tx, project, set.customer.id)?;
     log::append(tx, ring, project, &set.message, ctx)
@@ -180,7 +182,7 @@ pub fn confirm_email(
     confirmed: &EmailConfirmed,
     ctx: &mut Ctx,
 ) -> Result<(), Fault> {
-    replace_row(tx, project, &confirmed.customer)?;
+    replace_row(tx, ring, project, &confirmed.customer, ctx)?;
     token::end_of_customer(tx, project, confirmed.customer.id, TokenKind::Email)?;
     log::append(tx, ring, project, &confirmed.message, ctx)
 }
@@ -198,7 +200,7 @@ pub fn update(
     if !updated.changed {
         return Ok(());
     }
-    replace_row(tx, project, customer)?;
+    replace_row(tx, ring, project, customer, ctx)?;
     if updated.claims_changed {
         claim::delete(tx, project, id)?;
         claim::put(tx, project, customer)?;
@@ -241,17 +243,32 @@ pub fn delete(
     token::delete_of_customer(tx, project, last.id)?;
     session::end_of_customer(tx, project, last.id)?;
     log::append(tx, ring, project, &deleted.message, ctx)?;
+    let change = NewChange::of_deleted_customer(last, deleted.data_erasure, deleted.message.created_at);
+    log::append_change_of_customer(tx, ring, project, &change, ctx)?;
     if deleted.data_erasure { erase::customer(tx, project, last.id) } else { Ok(()) }
 }
 
-/// Moves the customer's row to its next version. The decision was made on the locked row, so another version here
-/// means that the lock was not taken: a bug, and a fault.
-fn move_row(tx: &mut dyn Tx, project: &ProjectKey, customer: &Customer) -> Result<(), Fault> {
-    guarded(tx.execute(&MOVE, &moved(project, customer)?)?)
+/// Moves the customer's row to its next version, and tells the change. The decision was made on the locked row, so
+/// another version here means that the lock was not taken: a bug, and a fault.
+fn move_row(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    customer: &Customer,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    guarded(tx.execute(&MOVE, &moved(project, customer)?)?)?;
+    log::append_change_of_customer(tx, ring, project, &NewChange::of_customer(customer), ctx)
 }
 
 /// The same, with all other columns.
-fn replace_row(tx: &mut dyn Tx, project: &ProjectKey, customer: &Customer) -> Result<(), Fault> {
+fn replace_row(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    customer: &Customer,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
     let mut args = moved(project, customer)?.to_vec();
     args.extend([
         (&customer.email).into(),
@@ -266,7 +283,8 @@ fn replace_row(tx: &mut dyn Tx, project: &ProjectKey, customer: &Customer) -> Re
         Value::json(&customer.profile)?,
         Value::json(&customer.stores)?,
     ]);
-    guarded(tx.execute(&REPLACE, &args)?)
+    guarded(tx.execute(&REPLACE, &args)?)?;
+    log::append_change_of_customer(tx, ring, project, &NewChange::of_customer(customer), ctx)
 }
 
 fn moved(project: &ProjectKey, customer: &Customer) -> Result<[Value; 7], Fault> {
@@ -351,7 +369,7 @@ pub fn by_unique(
     }
 }
 
-/// Writes an imported customer, its claims, its key for personal rows, its credential and, if it is announced, its first message.
+/// Writes an imported customer, its claims, its key for personal rows, its credential and, if it is announced, its first message and change.
 pub fn import(
     tx: &mut dyn Tx,
     ring: &KeyRing,
@@ -366,10 +384,11 @@ pub fn import(
     if let Some(hash) = &imported.hash {
         credential::put(tx, project, id, hash, ctx.now)?;
     }
-    match &imported.message {
-        Some(message) => log::append(tx, ring, project, message, ctx),
-        None => Ok(()),
+    if let Some(message) = &imported.message {
+        log::append(tx, ring, project, message, ctx)?;
+        log::append_change_of_customer(tx, ring, project, &NewChange::of_customer(&imported.customer), ctx)?;
     }
+    Ok(())
 }
 
 /// The customers after `after` in the order of their ids, at most `limit`.

@@ -26,6 +26,7 @@ statements! {
             ON CONFLICT (subscription_id, customer_id) DO UPDATE SET from_position = $4, failed_attempts = $5,
                 next_at = $6, last_error = $7";
     UNPARK = "DELETE FROM parked_lane WHERE subscription_id = $1 AND customer_id = $2";
+    RELEASE = "UPDATE parked_lane SET next_at = $2, failed_attempts = 0 WHERE subscription_id = $1";
     PARKED = "SELECT customer_id, partition, from_position, failed_attempts, next_at, last_error, parked_at
               FROM parked_lane WHERE subscription_id = $1 ORDER BY customer_id";
     // While it is held, the customer cannot be erased.
@@ -129,6 +130,12 @@ pub fn park(tx: &mut dyn Tx, subscription: SubscriptionId, lane: &ParkedLane) ->
 /// The lane has caught up.
 pub fn unpark(tx: &mut dyn Tx, subscription: SubscriptionId, customer: CustomerId) -> Result<(), Fault> {
     tx.execute(&UNPARK, &[subscription.into(), customer.into()]).map(drop)
+}
+
+/// All lanes of the subscription are due at once and tried from the beginning, held ones too: what they failed at was
+/// another destination.
+pub(crate) fn release(tx: &mut dyn Tx, subscription: SubscriptionId, now: Micros) -> Result<(), Fault> {
+    tx.execute(&RELEASE, &[subscription.into(), now.into()]).map(drop)
 }
 
 /// All parked lanes of a subscription.

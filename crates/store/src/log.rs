@@ -1,4 +1,4 @@
-//! The one log of messages and activity.
+//! The one log of messages, changes and activity.
 //!
 //! **Order.** `position` orders the log. On SQLite there is one writer, so position order is commit order. On
 //! PostgreSQL positions come from a sequence and can become visible out of order; a reader that simply went on from the
@@ -10,12 +10,17 @@
 //!   ([`horizon_bound`]); as soon as every transaction older than X has ended ([`horizon_passed`]), positions up to M
 //!   are final: whoever took one of them had an older transaction id.
 //!
+//! **Changes** ([`NewChange`]) are written only while a subscription of the project wants those of that kind of resource:
+//! no query shows them, so without one nobody would ever read them. Whoever asks for them gets those of every write that
+//! begins after its subscription was committed.
+//!
 //! **Personal data** lies in side rows under a key per customer; **secrets** in a sealed column of their own.
 
 use keyherald_core::activity::Activity;
 use keyherald_core::filter::Kind;
 use keyherald_core::id::{CustomerId, MessageId, ProjectKey};
-use keyherald_core::message::{Facts, Message, NewMessage, PARTITIONS, Personal, partition};
+use keyherald_core::message::{Facts, Identifiers, Message, NewMessage, PARTITIONS, Personal, partition};
+use keyherald_core::notice::{Change, ChangeFacts, NewChange, Notice};
 use keyherald_core::seal::{KeyRing, SealingKey, customer_key};
 use keyherald_core::secret::TokenValue;
 use keyherald_core::{Ctx, Micros};
@@ -28,7 +33,7 @@ use crate::{Fault, Listing, Page, Tx, Value, statements};
 macro_rules! columns {
     () => {
         "l.position, l.project, l.id, l.created_at, l.resource_id, l.sequence, l.resource_version, l.customer_id,
-                l.visible, l.has_personal, l.facts, p.sealed, k.sealed, s.sealed"
+                l.visible, l.has_personal, l.facts, p.sealed, k.sealed, s.sealed, l.kind"
     };
 }
 
@@ -67,6 +72,14 @@ statements! {
               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
                   COALESCE((SELECT messages_enabled FROM project WHERE project = $1), 0), $12, $13)
               RETURNING position";
+    // The casts tell PostgreSQL what it does not infer in a SELECT.
+    APPEND_CHANGE = "INSERT INTO log (project, kind, id, created_at, type, resource_type, resource_id, resource_version,
+                         customer_id, partition, visible, has_personal, facts)
+                     SELECT $1, 'change', $2, CAST($3 AS BIGINT), $4, $5, $6, CAST($7 AS BIGINT), $8, CAST($9 AS BIGINT), 0,
+                         CAST($10 AS BIGINT), $11
+                     WHERE EXISTS (SELECT 1 FROM subscription
+                                   WHERE project = $1 AND changes <> '[]' AND changes LIKE $12)
+                     RETURNING position";
     APPEND_PERSONAL = "INSERT INTO log_personal (position, project, customer_id, sealed) VALUES ($1, $2, $3, $4)";
     APPEND_SECRET = "INSERT INTO log_secret (position, project, token_id, expires_at, sealed) VALUES ($1, $2, $3, $4, $5)";
     PUT_KEY = "INSERT INTO customer_key (project, customer_id, sealed) VALUES ($1, $2, $3)";
@@ -85,10 +98,11 @@ statements! {
         sqlite: "SELECT 1 WHERE $1 = 0",
         postgres: "SELECT 1 WHERE pg_snapshot_xmin(pg_current_snapshot())::text::bigint > $1"
     };
-    AFTER = (concat!(selected!(), "WHERE l.position > $2 AND l.position <= $3 AND l.kind = 'message'
+    AFTER = (concat!(selected!(), "WHERE l.position > $2 AND l.position <= $3 AND l.kind IN ('message', 'change')
                                    ORDER BY l.position LIMIT $4"));
     OF_CUSTOMER = (concat!(selected!(), "WHERE l.project = $2 AND l.customer_id = $3 AND l.position >= $4
-                                         AND l.position <= $5 AND l.kind = 'message' ORDER BY l.position LIMIT $6"));
+                                         AND l.position <= $5 AND l.kind IN ('message', 'change')
+                                         ORDER BY l.position LIMIT $6"));
     BY_ID = (concat!(selected!(), "WHERE l.project = $2 AND l.id = $3 AND l.kind = 'message'"));
     SHOWN_BY_ID = (concat!("SELECT ", columns!(), " ", shown!(), " AND l.id = $4"));
     ACTIVITY_OF_CUSTOMER = "SELECT id, created_at, facts FROM log WHERE project = $1 AND customer_id = $2
@@ -108,7 +122,8 @@ pub fn put_customer_key(
     tx.execute(&PUT_KEY, &[project.into(), customer.into(), sealed.into()]).map(drop)
 }
 
-/// Appends a message with its personal and secret parts. Another write of the same transaction must precede it.
+/// Appends a message with its personal and secret parts. Another write of the same transaction must precede it. The
+/// message that a token was made is followed by that change of the token.
 pub fn append(
     tx: &mut dyn Tx,
     ring: &KeyRing,
@@ -135,11 +150,7 @@ pub fn append(
     ];
     let position = appended(tx, &args)?;
     if has_personal {
-        let sealed_key = query_one(tx, &KEY, &[project.into(), message.customer.into()], |row| row.bytes(0))?
-            .ok_or_else(|| Fault::corrupt("a customer has no key for its personal rows"))?;
-        let plain = serde_json::to_vec(&message.personal)?;
-        let sealed = open_customer_key(ring, message.customer, &sealed_key)?.seal(ctx, &binding(message.id), &plain)?;
-        tx.execute(&APPEND_PERSONAL, &[position.into(), project.into(), message.customer.into(), sealed.into()])?;
+        put_personal(tx, ring, (project, message.customer), (position, message.id), &message.personal, ctx)?;
     }
     if let Some((value, expires_at)) = &message.secret {
         let sealed = value.reveal_with(|text| ring.seal(ctx, &binding(message.id), text.as_bytes()))?;
@@ -149,7 +160,75 @@ pub fn append(
             &[position.into(), project.into(), token.into(), (*expires_at).into(), sealed.into()],
         )?;
     }
-    Ok(())
+    match NewChange::of_token(message) {
+        Some(change) => append_change(tx, project, &change),
+        None => Ok(()),
+    }
+}
+
+/// Appends a change of a resource that is nobody's in person, if somebody wants to hear of it. Another write of the same
+/// transaction must precede it.
+pub(crate) fn append_change(tx: &mut dyn Tx, project: &ProjectKey, change: &NewChange) -> Result<(), Fault> {
+    put_change(tx, project, change, false).map(drop)
+}
+
+/// The same for a customer, whose own names are personal.
+pub(crate) fn append_change_of_customer(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    change: &NewChange,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    let personal = Personal { identifiers: change.identifiers.clone(), ..Personal::default() };
+    let has_personal = !personal.is_empty();
+    match put_change(tx, project, change, has_personal)? {
+        Some(position) if has_personal => {
+            put_personal(tx, ring, (project, change.lane), (position, change.id), &personal, ctx)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `None`: nobody wants it.
+fn put_change(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    change: &NewChange,
+    has_personal: bool,
+) -> Result<Option<i64>, Fault> {
+    let resource_type = change.facts.resource_type.as_str();
+    let args = [
+        project.into(),
+        change.id.into(),
+        change.at.into(),
+        change.facts.kind.type_name().into(),
+        resource_type.into(),
+        change.resource_id.hyphenated().to_string().into(),
+        change.version.into(),
+        change.lane.into(),
+        i64::from(partition(change.lane)).into(),
+        has_personal.into(),
+        Value::json(&change.facts)?,
+        format!("%\"{resource_type}\"%").into(),
+    ];
+    query_one(tx, &APPEND_CHANGE, &args, |row| row.int(0))
+}
+
+/// The erasable part of an entry, under the customer's own key.
+fn put_personal(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    (project, customer): (&ProjectKey, CustomerId),
+    (position, id): (i64, MessageId),
+    personal: &Personal,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    let sealed_key = query_one(tx, &KEY, &[project.into(), customer.into()], |row| row.bytes(0))?
+        .ok_or_else(|| Fault::corrupt("a customer has no key for its personal rows"))?;
+    let plain = serde_json::to_vec(personal)?;
+    let sealed = open_customer_key(ring, customer, &sealed_key)?.seal(ctx, &binding(id), &plain)?;
+    tx.execute(&APPEND_PERSONAL, &[position.into(), project.into(), customer.into(), sealed.into()]).map(drop)
 }
 
 /// Appends an activity entry.
@@ -198,16 +277,26 @@ pub fn horizon_passed(tx: &mut dyn Tx, bound: i64) -> Result<bool, Fault> {
     Ok(query_one(tx, &HORIZON_PASSED, &[bound.into()], |_| Ok(()))?.is_some())
 }
 
-/// A message and its project: the log is read across projects.
+/// What a subscription can be sent, and its project: the log is read across projects.
 #[derive(Clone)]
 pub struct Entry {
     /// Whose.
     pub project: ProjectKey,
     /// What.
-    pub message: Message,
+    pub notice: Notice,
 }
 
-/// Messages with `after < position <= up_to`, at most `limit`, in order. Secrets that expired by `now` are left out.
+impl Entry {
+    /// The message, if it is one.
+    pub fn message(&self) -> Option<&Message> {
+        match &self.notice {
+            Notice::Message(message) => Some(message),
+            Notice::Change(_) => None,
+        }
+    }
+}
+
+/// Messages and changes with `after < position <= up_to`, at most `limit`, in order. Secrets that expired by `now` are left out.
 pub fn after(
     tx: &mut dyn Tx,
     ring: &KeyRing,
@@ -216,10 +305,10 @@ pub fn after(
     now: Micros,
 ) -> Result<Vec<Entry>, Fault> {
     let args = [now.into(), after.into(), up_to.into(), limit.into()];
-    query_all(tx, &AFTER, &args, |row| read(row, ring))
+    query_all(tx, &AFTER, &args, |row| read_entry(row, ring))
 }
 
-/// One customer's messages with `from <= position <= up_to`, at most `limit`, in order.
+/// One lane's messages and changes with `from <= position <= up_to`, at most `limit`, in order.
 pub fn of_customer(
     tx: &mut dyn Tx,
     ring: &KeyRing,
@@ -229,7 +318,7 @@ pub fn of_customer(
     now: Micros,
 ) -> Result<Vec<Entry>, Fault> {
     let args = [now.into(), project.into(), customer.into(), from.into(), up_to.into(), limit.into()];
-    query_all(tx, &OF_CUSTOMER, &args, |row| read(row, ring))
+    query_all(tx, &OF_CUSTOMER, &args, |row| read_entry(row, ring))
 }
 
 /// The message with this id, visible to `/messages` or not.
@@ -241,7 +330,7 @@ pub fn by_id(
     now: Micros,
 ) -> Result<Option<Message>, Fault> {
     let args = [now.into(), project.into(), id.into()];
-    Ok(query_one(tx, &BY_ID, &args, |row| read(row, ring))?.map(|entry| entry.message))
+    query_one(tx, &BY_ID, &args, |row| read(row, ring))
 }
 
 /// A customer's latest activity entries, newest first: `(id, time, facts as JSON)`.
@@ -255,21 +344,23 @@ pub fn activity_of_customer(
     query_all(tx, &ACTIVITY_OF_CUSTOMER, &args, |row| Ok((row.parsed(0)?, row.micros(1)?, row.text(2)?)))
 }
 
-/// Opens a row of the columns of `selected!`.
-pub(crate) fn read(row: &dyn Row, ring: &KeyRing) -> Result<Entry, Fault> {
+/// Opens a row of the columns of `selected!`, of either kind.
+fn read_entry(row: &dyn Row, ring: &KeyRing) -> Result<Entry, Fault> {
+    let notice = match row.text(14)?.as_str() {
+        "change" => Notice::Change(read_change(row, ring)?),
+        _ => Notice::Message(Box::new(read(row, ring)?)),
+    };
+    Ok(Entry { project: row.parsed(1)?, notice })
+}
+
+/// Opens the row of a message.
+pub(crate) fn read(row: &dyn Row, ring: &KeyRing) -> Result<Message, Fault> {
     let id: MessageId = row.parsed(2)?;
     let customer: CustomerId = row.parsed(7)?;
     let facts: Facts = row.json(10)?;
-    let personal = match (row.flag(9)?, row.bytes_opt(11)?, row.bytes_opt(12)?) {
-        (false, ..) => Some(Personal::default()),
-        (true, Some(sealed), Some(key)) => {
-            let plain = open_customer_key(ring, customer, &key)?.open(&binding(id), &sealed)?;
-            Some(serde_json::from_slice(&plain)?)
-        }
-        (true, ..) => None,
-    };
+    let personal = open_personal(row, ring, id, customer)?;
     let secret = row.bytes_opt(13)?.map(|sealed| open_secret(ring, id, &sealed)).transpose()?;
-    let message = Message {
+    Ok(Message {
         position: row.int(0)?,
         id,
         created_at: row.micros(3)?,
@@ -281,8 +372,44 @@ pub(crate) fn read(row: &dyn Row, ring: &KeyRing) -> Result<Entry, Fault> {
         facts,
         personal,
         secret,
-    };
-    Ok(Entry { project: row.parsed(1)?, message })
+    })
+}
+
+/// Opens the row of a change. It can always be told: what was erased is left out.
+fn read_change(row: &dyn Row, ring: &KeyRing) -> Result<Change, Fault> {
+    let (id, lane): (MessageId, CustomerId) = (row.parsed(2)?, row.parsed(7)?);
+    let facts: ChangeFacts = row.json(10)?;
+    let mut identifiers = open_personal(row, ring, id, lane)?.unwrap_or_default().identifiers;
+    if let Some(key) = &facts.key {
+        identifiers = Identifiers { key: Some(key.to_string()), ..identifiers };
+    }
+    Ok(Change {
+        position: row.int(0)?,
+        id,
+        at: row.micros(3)?,
+        resource_id: row.parsed(4)?,
+        version: row.int(6)?,
+        lane,
+        facts,
+        identifiers,
+    })
+}
+
+/// The erasable part. `None`: there was one, and it was erased.
+fn open_personal(
+    row: &dyn Row,
+    ring: &KeyRing,
+    id: MessageId,
+    customer: CustomerId,
+) -> Result<Option<Personal>, Fault> {
+    match (row.flag(9)?, row.bytes_opt(11)?, row.bytes_opt(12)?) {
+        (false, ..) => Ok(Some(Personal::default())),
+        (true, Some(sealed), Some(key)) => {
+            let plain = open_customer_key(ring, customer, &key)?.open(&binding(id), &sealed)?;
+            Ok(Some(serde_json::from_slice(&plain)?))
+        }
+        (true, ..) => Ok(None),
+    }
 }
 
 fn open_secret(ring: &KeyRing, id: MessageId, sealed: &[u8]) -> Result<TokenValue, Fault> {
@@ -334,7 +461,7 @@ pub fn shown(
     now: Micros,
 ) -> Result<Page<Message>, Fault> {
     let args = vec![now.into(), project.into(), oldest.into()];
-    SHOWN.page(tx, args, listing, |row| Ok(read(row, ring)?.message))
+    SHOWN.page(tx, args, listing, |row| read(row, ring))
 }
 
 /// The message with this id, if it may be shown.
@@ -347,5 +474,5 @@ pub fn shown_by_id(
     now: Micros,
 ) -> Result<Option<Message>, Fault> {
     let args = [now.into(), project.into(), oldest.into(), id.into()];
-    Ok(query_one(tx, &SHOWN_BY_ID, &args, |row| read(row, ring))?.map(|entry| entry.message))
+    query_one(tx, &SHOWN_BY_ID, &args, |row| read(row, ring))
 }

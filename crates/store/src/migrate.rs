@@ -35,8 +35,12 @@ macro_rules! migration {
 }
 
 /// Every migration, in order. To add one: a file of the same name in both folders, and a line here.
-pub static MIGRATIONS: &[Migration] =
-    &[migration!(1, "0001_init"), migration!(2, "0002_stores"), migration!(5, "0005_grants_and_settings")];
+pub static MIGRATIONS: &[Migration] = &[
+    migration!(1, "0001_init"),
+    migration!(2, "0002_stores"),
+    migration!(3, "0003_changes"),
+    migration!(5, "0005_grants_and_settings"),
+];
 
 /// One step of the database's form.
 #[derive(Debug, Clone)]

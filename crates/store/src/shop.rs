@@ -2,12 +2,13 @@
 
 use keyherald_core::filter::Kind;
 use keyherald_core::id::{Key, ProjectKey, Reference, ShopId};
+use keyherald_core::notice::NewChange;
 use keyherald_core::shop::{Known, Shop};
 
 use crate::filter::Column;
 use crate::listing::Source;
 use crate::tx::{Row, query_one};
-use crate::{Fault, Listing, Page, Tx, Value, statements};
+use crate::{Fault, Listing, Page, Tx, Value, log, statements};
 
 macro_rules! columns {
     () => {
@@ -53,7 +54,7 @@ pub fn page(tx: &mut dyn Tx, project: &ProjectKey, listing: &Listing) -> Result<
     LISTED.page(tx, vec![project.into()], listing, read)
 }
 
-/// Writes a new store. Two with one key at once: the index refuses the second, which then finds the first.
+/// Writes a new store, and tells the change. Two with one key at once: the index refuses the second, which then finds the first.
 pub fn insert(tx: &mut dyn Tx, project: &ProjectKey, shop: &Shop) -> Result<(), Fault> {
     let args = [
         project.into(),
@@ -68,7 +69,8 @@ pub fn insert(tx: &mut dyn Tx, project: &ProjectKey, shop: &Shop) -> Result<(), 
         Value::json(&shop.languages)?,
         Value::json(&shop.countries)?,
     ];
-    tx.execute(&INSERT, &args).map(drop)
+    tx.execute(&INSERT, &args)?;
+    log::append_change(tx, project, &NewChange::of_shop(shop))
 }
 
 /// The store with this id.

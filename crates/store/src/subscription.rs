@@ -1,14 +1,16 @@
 //! Subscriptions and the sealed secrets of their destinations.
 
-use keyherald_core::Ctx;
 use keyherald_core::customer::Version;
 use keyherald_core::filter::Kind;
 use keyherald_core::id::{Key, ProjectKey, SubscriptionId};
 use keyherald_core::message::PARTITIONS;
+use keyherald_core::notice::{ChangeKind, NewChange};
 use keyherald_core::seal::KeyRing;
-use keyherald_core::subscription::{Subscription, SubscriptionStatus};
+use keyherald_core::subscription::{Selections, Subscription, SubscriptionStatus, Updated};
+use keyherald_core::{Ctx, Micros};
 use zeroize::Zeroizing;
 
+use crate::fault::FaultKind;
 use crate::filter::Column;
 use crate::listing::Source;
 use crate::tx::{Row, query_all, query_one};
@@ -16,8 +18,8 @@ use crate::{Fault, Listing, Page, Tx, Value, delivery, log, statements};
 
 macro_rules! columns {
     () => {
-        "id, key, version, created_at, last_modified_at, created_by, last_modified_by, destination, messages, format,
-                status, project, secret"
+        "id, key, version, created_at, last_modified_at, created_by, last_modified_by, destination, messages, changes,
+                events, format, status, project, secret"
     };
 }
 
@@ -29,8 +31,12 @@ macro_rules! selected {
 
 statements! {
     INSERT = "INSERT INTO subscription (project, id, key, version, created_at, last_modified_at, created_by, last_modified_by,
-                  destination, secret, messages, format, status)
-              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+                  destination, messages, changes, events, format, status, secret)
+              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+    UPDATE = "UPDATE subscription SET key = $3, version = $4, last_modified_at = $5, last_modified_by = $6,
+                  destination = $7, messages = $8, changes = $9, events = $10, status = $11
+              WHERE project = $1 AND id = $2 AND version = $12";
+    SET_SECRET = "UPDATE subscription SET secret = $3 WHERE project = $1 AND id = $2";
     BY_ID = (concat!(selected!(), "WHERE project = $1 AND id = $2"));
     BY_KEY = (concat!(selected!(), "WHERE project = $1 AND key = $2"));
     ALL = (concat!(selected!(), "ORDER BY project, id"));
@@ -44,14 +50,14 @@ statements! {
         sqlite: "SELECT 1 FROM subscription WHERE project = $1 AND id = $2",
         postgres: "SELECT 1 FROM subscription WHERE project = $1 AND id = $2 FOR UPDATE"
     };
-    // While it is held the subscription cannot be deleted, so that nothing is written for one that is gone.
+    // While it is held the subscription cannot be deleted or updated, so that nothing is written for one that is gone.
     HOLD = {
-        sqlite: "SELECT 1 FROM subscription WHERE project = $1 AND id = $2",
-        postgres: "SELECT 1 FROM subscription WHERE project = $1 AND id = $2 FOR KEY SHARE"
+        sqlite: "SELECT version FROM subscription WHERE project = $1 AND id = $2",
+        postgres: "SELECT version FROM subscription WHERE project = $1 AND id = $2 FOR KEY SHARE"
     };
     COUNT = "SELECT count(*) FROM subscription WHERE project = $1";
     DELETE = "DELETE FROM subscription WHERE project = $1 AND id = $2 AND version = $3";
-    SET_STATUS = "UPDATE subscription SET status = $2 WHERE id = $1 AND status <> $2";
+    SET_STATUS = "UPDATE subscription SET status = $3 WHERE id = $1 AND version = $2 AND status <> $3";
 }
 
 /// A subscription as the relay needs it.
@@ -66,8 +72,13 @@ pub struct Stored {
 
 /// How many subscriptions the project has, counted under the project's lock.
 pub fn count_locked(tx: &mut dyn Tx, project: &ProjectKey) -> Result<u32, Fault> {
-    query_one(tx, &LOCK_PROJECT, &[project.into()], |_| Ok(()))?;
+    lock_project(tx, project)?;
     count(tx, project)
+}
+
+/// Takes the project's lock until the transaction ends: whoever makes a subscription or gives one a key holds it.
+pub fn lock_project(tx: &mut dyn Tx, project: &ProjectKey) -> Result<(), Fault> {
+    query_one(tx, &LOCK_PROJECT, &[project.into()], |_| Ok(())).map(drop)
 }
 
 /// How many subscriptions the project has.
@@ -77,7 +88,7 @@ pub fn count(tx: &mut dyn Tx, project: &ProjectKey) -> Result<u32, Fault> {
 }
 
 /// Writes a new subscription. It gets the messages of every change that begins after this transaction; of changes that
-/// run at the same moment, those that took their position later.
+/// run at the same moment, those that took their position later. Its own creation is not among them.
 pub fn insert(
     tx: &mut dyn Tx,
     ring: &KeyRing,
@@ -97,17 +108,68 @@ pub fn insert(
         Value::json(&subscription.created_by)?,
         Value::json(&subscription.last_modified_by)?,
         Value::json(&subscription.destination)?,
-        sealed.into(),
-        Value::json(&subscription.messages)?,
+        Value::json(&subscription.selections.messages)?,
+        Value::json(&subscription.selections.changes)?,
+        Value::json(&subscription.selections.events)?,
         Value::json(&subscription.format)?,
         subscription.status.as_str().into(),
+        sealed.into(),
     ];
     tx.execute(&INSERT, &args)?;
+    let change = NewChange::of_subscription(subscription, ChangeKind::Created, subscription.created_at);
+    log::append_change(tx, project, &change)?;
     let from = log::last_position(tx)?;
     for partition in 0..PARTITIONS {
         delivery::put_cursor(tx, subscription.id, partition, from)?;
     }
     Ok(())
+}
+
+/// Writes what was decided on the [`claim`]ed subscription. With a new destination, `secret` takes the place of the former
+/// one, and what failed there is tried at once.
+pub fn update(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    updated: &Updated,
+    secret: Option<&[u8]>,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    let Updated { subscription: after, changed, new_destination } = updated;
+    if !changed {
+        return Ok(());
+    }
+    let old_version = after.version - 1;
+    let args = [
+        project.into(),
+        after.id.into(),
+        after.key.as_ref().into(),
+        after.version.into(),
+        after.last_modified_at.into(),
+        Value::json(&after.last_modified_by)?,
+        Value::json(&after.destination)?,
+        Value::json(&after.selections.messages)?,
+        Value::json(&after.selections.changes)?,
+        Value::json(&after.selections.events)?,
+        after.status.as_str().into(),
+        old_version.into(),
+    ];
+    guarded(tx.execute(&UPDATE, &args)?)?;
+    if *new_destination {
+        let sealed = secret.map(|secret| ring.seal(ctx, &binding(after.id), secret)).transpose()?;
+        tx.execute(&SET_SECRET, &[project.into(), after.id.into(), sealed.into()])?;
+        delivery::release(tx, after.id, ctx.now)?;
+    }
+    let kind = ChangeKind::Updated { old_version };
+    log::append_change(tx, project, &NewChange::of_subscription(after, kind, after.last_modified_at))
+}
+
+fn guarded(rows: u64) -> Result<(), Fault> {
+    if rows == 1 {
+        Ok(())
+    } else {
+        Err(Fault::new(FaultKind::Internal, "a subscription moved although it was claimed"))
+    }
 }
 
 /// The subscription with this id.
@@ -147,8 +209,8 @@ pub fn page(tx: &mut dyn Tx, project: &ProjectKey, listing: &Listing) -> Result<
 pub fn all(tx: &mut dyn Tx, ring: &KeyRing) -> Result<Vec<Stored>, Fault> {
     query_all(tx, &ALL, &[], |row| {
         let subscription = read(row)?;
-        let secret = row.bytes_opt(12)?.map(|sealed| ring.open(&binding(subscription.id), &sealed)).transpose()?;
-        Ok(Stored { project: row.parsed(11)?, subscription, secret })
+        let secret = row.bytes_opt(14)?.map(|sealed| ring.open(&binding(subscription.id), &sealed)).transpose()?;
+        Ok(Stored { project: row.parsed(13)?, subscription, secret })
     })
 }
 
@@ -158,23 +220,28 @@ pub fn claim(tx: &mut dyn Tx, project: &ProjectKey, id: SubscriptionId) -> Resul
     Ok(query_one(tx, &CLAIM, &[project.into(), id.into()], |_| Ok(()))?.is_some())
 }
 
-/// Keeps the subscription from being deleted until the transaction ends. False: it is deleted.
-pub fn hold(tx: &mut dyn Tx, project: &ProjectKey, id: SubscriptionId) -> Result<bool, Fault> {
-    Ok(query_one(tx, &HOLD, &[project.into(), id.into()], |_| Ok(()))?.is_some())
+/// Keeps the subscription from being deleted or updated until the transaction ends, and answers its version. `None`: it
+/// is deleted.
+pub fn hold(tx: &mut dyn Tx, project: &ProjectKey, id: SubscriptionId) -> Result<Option<Version>, Fault> {
+    query_one(tx, &HOLD, &[project.into(), id.into()], |row| row.int(0))
 }
 
-/// Removes a subscription at this version with its delivery state. False: not there, or at another version.
-pub fn delete(tx: &mut dyn Tx, project: &ProjectKey, id: SubscriptionId, version: Version) -> Result<bool, Fault> {
-    let gone = tx.execute(&DELETE, &[project.into(), id.into(), version.into()])? == 1;
-    if gone {
-        delivery::delete_of_subscription(tx, id)?;
-    }
-    Ok(gone)
+/// Removes the [`claim`]ed subscription `last` with its delivery state.
+pub fn delete(tx: &mut dyn Tx, project: &ProjectKey, last: &Subscription, now: Micros) -> Result<(), Fault> {
+    guarded(tx.execute(&DELETE, &[project.into(), last.id.into(), last.version.into()])?)?;
+    delivery::delete_of_subscription(tx, last.id)?;
+    let kind = ChangeKind::Deleted { data_erasure: false };
+    log::append_change(tx, project, &NewChange::of_subscription(last, kind, now))
 }
 
-/// Records how delivery goes. No new version: the callers' version is about what they wrote.
-pub fn set_status(tx: &mut dyn Tx, id: SubscriptionId, status: SubscriptionStatus) -> Result<(), Fault> {
-    tx.execute(&SET_STATUS, &[id.into(), status.as_str().into()]).map(drop)
+/// Records how delivery of this version goes. No new version: the callers' version is about what they wrote.
+pub fn set_status(
+    tx: &mut dyn Tx,
+    id: SubscriptionId,
+    version: Version,
+    status: SubscriptionStatus,
+) -> Result<(), Fault> {
+    tx.execute(&SET_STATUS, &[id.into(), version.into(), status.as_str().into()]).map(drop)
 }
 
 fn binding(id: SubscriptionId) -> String {
@@ -191,8 +258,8 @@ fn read(row: &dyn Row) -> Result<Subscription, Fault> {
         created_by: row.json(5)?,
         last_modified_by: row.json(6)?,
         destination: row.json(7)?,
-        messages: row.json(8)?,
-        format: row.json(9)?,
-        status: row.parsed(10)?,
+        selections: Selections { messages: row.json(8)?, changes: row.json(9)?, events: row.json(10)? },
+        format: row.json(11)?,
+        status: row.parsed(12)?,
     })
 }

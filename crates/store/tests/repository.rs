@@ -7,7 +7,7 @@ use keyherald_core::credential::{AuthenticationMode, PasswordHash};
 use keyherald_core::customer::{Claims, Customer, Profile};
 use keyherald_core::id::ProjectKey;
 use keyherald_core::initiator::Initiator;
-use keyherald_core::message::Content;
+use keyherald_core::message::{Content, Message};
 use keyherald_core::project::Configured;
 use keyherald_core::refusal::UniqueField;
 use keyherald_core::seal::{KeyRing, SealingKey};
@@ -109,10 +109,11 @@ async fn changed(store: &Store, seed: u8, customer: &Customer) -> PasswordSet {
     store.write(&ctx(seed), change).await.unwrap()
 }
 
-async fn messages(store: &Store, now: Micros) -> Vec<log::Entry> {
+async fn messages(store: &Store, now: Micros) -> Vec<Message> {
     let look = move |tx: &mut dyn Tx| {
         let last = log::last_position(tx)?;
-        log::after(tx, &ring(), (0, last), 1000, now)
+        let entries = log::after(tx, &ring(), (0, last), 1000, now)?;
+        Ok(entries.iter().filter_map(|entry| entry.message().cloned()).collect::<Vec<_>>())
     };
     store.read(look).await.unwrap()
 }
@@ -213,8 +214,8 @@ async fn setting_a_password_ends_tokens_and_leaves_one_message(store: &TestStore
     let log = messages(store, NOW).await;
     let of_customer: Vec<_> = log
         .iter()
-        .filter(|entry| entry.message.resource_id == customer.id.uuid())
-        .map(|entry| (entry.message.sequence, entry.message.facts.content.clone()))
+        .filter(|entry| entry.resource_id == customer.id.uuid())
+        .map(|entry| (entry.sequence, entry.facts.content.clone()))
         .collect();
     let updated = Content::CustomerPasswordUpdated { reset: false };
     assert_eq!(of_customer, [(1, Content::CustomerCreated), (2, updated)]);
@@ -256,8 +257,8 @@ async fn deleting_leaves_only_the_log(store: &TestStore) {
     assert_eq!(left, (None, false, None));
     let log = messages(store, NOW).await;
     let last = log.last().unwrap();
-    assert_eq!(last.message.facts.content, Content::CustomerDeleted { data_erasure: false });
-    assert_eq!(last.message.personal.as_ref().unwrap().email.as_deref(), Some("ada@example.com"));
+    assert_eq!(last.facts.content, Content::CustomerDeleted { data_erasure: false });
+    assert_eq!(last.personal.as_ref().unwrap().email.as_deref(), Some("ada@example.com"));
 }
 
 async fn what_is_personal_is_sealed(store: &TestStore) {
@@ -269,18 +270,18 @@ async fn what_is_personal_is_sealed(store: &TestStore) {
         assert!(!facts.contains(secret), "{facts}");
         assert!(!sealed.windows(secret.len()).any(|part| part == secret.as_bytes()));
     }
-    let opened = &messages(store, NOW).await[0].message;
+    let opened = &messages(store, NOW).await[0];
     assert_eq!(opened.initiator().external_user_id.as_deref(), Some("agent"));
     // Without the customer's key the message is still there, and says that its personal part is gone.
     let erase = Sql::both("erase", "DELETE FROM customer_key");
     store.write(&ctx(2), move |tx, _| tx.execute(&erase, &[])).await.unwrap();
-    assert!(messages(store, NOW).await[0].message.personal.is_none());
+    assert!(messages(store, NOW).await[0].personal.is_none());
 }
 
 async fn a_token_value_is_forgotten_with_its_token(store: &TestStore) {
     let customer = created(store, 1, "ada@example.com").await;
     let token = token_of(store, 2, &customer, 5).await;
-    let shown = |entries: &[log::Entry]| entries[1].message.secret.as_ref().map(TokenValue::digest);
+    let shown = |entries: &[Message]| entries[1].secret.as_ref().map(TokenValue::digest);
     let before = shown(&messages(store, NOW).await);
     assert!(before.is_some_and(|digest| digest == token.value.digest()));
     changed(store, 3, &customer).await;
@@ -291,8 +292,8 @@ async fn an_expired_value_is_not_shown(store: &TestStore) {
     let customer = created(store, 1, "ada@example.com").await;
     token_of(store, 2, &customer, 5).await;
     let late = NOW.plus(5 * Micros::MINUTE);
-    assert!(messages(store, late.plus(-1000)).await[1].message.secret.is_some());
-    assert!(messages(store, late).await[1].message.secret.is_none());
+    assert!(messages(store, late.plus(-1000)).await[1].secret.is_some());
+    assert!(messages(store, late).await[1].secret.is_none());
     // And the sweep removes it for good, and the token a day later.
     for (at, gone) in [(late, 1), (late.plus(Micros::DAY), 1), (late.plus(Micros::DAY), 0)] {
         assert_eq!(store.write(&ctx(9), move |tx, _| tokens::sweep(tx, at, 10)).await.unwrap(), gone);
@@ -303,7 +304,7 @@ async fn messages_are_visible_only_if_they_were_enabled(store: &TestStore) {
     created(store, 1, "ada@example.com").await;
     enable_messages(store).await;
     created(store, 2, "bob@example.com").await;
-    let visible: Vec<_> = messages(store, NOW).await.iter().map(|entry| entry.message.visible).collect();
+    let visible: Vec<_> = messages(store, NOW).await.iter().map(|entry| entry.visible).collect();
     assert_eq!(visible, [false, true]);
 }
 
@@ -312,7 +313,7 @@ async fn sequence_numbers_have_no_gaps_under_concurrency(store: &TestStore) {
     let changes = (2..34).map(|seed| changed(store, seed, &customer));
     futures(changes.collect()).await;
     let log = messages(store, NOW).await;
-    let told: Vec<_> = log.iter().map(|entry| (entry.message.sequence, entry.message.resource_version)).collect();
+    let told: Vec<_> = log.iter().map(|entry| (entry.sequence, entry.resource_version)).collect();
     let expected: Vec<_> = (1..=33).map(|number| (number, number)).collect();
     assert_eq!(told, expected, "positions are in the order of the sequence");
 }

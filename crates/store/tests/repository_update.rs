@@ -11,7 +11,7 @@ use keyherald_core::credential::AuthenticationMode;
 use keyherald_core::customer::{Address, AddressRole, Customer, fold_email};
 use keyherald_core::id::{CustomerId, Reference};
 use keyherald_core::initiator::Initiator;
-use keyherald_core::message::Content;
+use keyherald_core::message::{Content, Message};
 use keyherald_core::project::{self, Configured, LanguageTag, MessagesSetting};
 use keyherald_core::refusal::{UniqueField, Versioned};
 use keyherald_core::secret::TokenDigest;
@@ -80,7 +80,7 @@ async fn an_update_reads_back_and_leaves_its_messages_in_order(store: &TestStore
     assert_eq!(rows, [["ada@new.example", "Ada", "Lovelace"]]);
 
     let log = messages(store, NOW).await;
-    let types: Vec<_> = log.iter().map(|entry| entry.message.facts.content.type_name()).collect();
+    let types: Vec<_> = log.iter().map(|entry| entry.facts.content.type_name()).collect();
     assert_eq!(
         types,
         [
@@ -95,13 +95,13 @@ async fn an_update_reads_back_and_leaves_its_messages_in_order(store: &TestStore
         ]
     );
     for (sequence, entry) in (1..).zip(&log) {
-        assert_eq!(entry.message.sequence, sequence);
-        assert_eq!(entry.message.resource_version, if sequence == 1 { 1 } else { 2 });
+        assert_eq!(entry.sequence, sequence);
+        assert_eq!(entry.resource_version, if sequence == 1 { 1 } else { 2 });
     }
-    let personal = log[3].message.personal.as_ref().unwrap();
+    let personal = log[3].personal.as_ref().unwrap();
     assert_eq!(personal.old_email.as_deref(), Some("ada@example.com"));
     assert_eq!(personal.identifiers, updated.identifiers());
-    assert_eq!(log[7].message.personal.as_ref().unwrap().stores, Some(vec![key("shop-a")]));
+    assert_eq!(log[7].personal.as_ref().unwrap().stores, Some(vec![key("shop-a")]));
 }
 
 async fn an_update_that_changes_nothing_writes_nothing(store: &TestStore) {
@@ -122,7 +122,7 @@ async fn as_many_messages_as_actions(store: &TestStore) {
     let updated = update(store, &ctx(2), id, names).await.unwrap();
     assert_eq!((updated.version, updated.last_sequence), (2, 501));
     let log = messages(store, NOW).await;
-    let values: Vec<_> = log.iter().skip(1).map(|entry| entry.message.personal.clone().unwrap().value).collect();
+    let values: Vec<_> = log.iter().skip(1).map(|entry| entry.personal.clone().unwrap().value).collect();
     assert_eq!(values, (0..500).map(|n| Some(n.to_string())).collect::<Vec<_>>());
 }
 
@@ -184,7 +184,7 @@ async fn another_address_ends_the_tokens_of_the_old_one(store: &TestStore) {
     update(store, &ctx(5), customer.id, vec![Action::ChangeEmail("new@example.com".into())]).await.unwrap();
     assert!(!token_with(store, TokenKind::Password, reset).await.valid);
     assert!(!token_with(store, TokenKind::Email, verify).await.valid);
-    assert!(messages(store, NOW).await.iter().all(|entry| entry.message.secret.is_none()));
+    assert!(messages(store, NOW).await.iter().all(|entry| entry.secret.is_none()));
 }
 
 async fn confirm(store: &Store, seed: u64, id: CustomerId, digest: TokenDigest) -> Result<Customer, Refusal> {
@@ -214,9 +214,7 @@ async fn an_email_token_is_its_own_kind_and_used_once(store: &TestStore) {
     let as_reset = move |tx: &mut dyn Tx| tokens::by_digest(tx, &demo(), TokenKind::Password, verify);
     assert_eq!(store.read(as_reset).await.unwrap(), None);
 
-    let shown = |log: &[keyherald_store::log::Entry]| {
-        log.iter().map(|entry| entry.message.secret.is_some()).collect::<Vec<_>>()
-    };
+    let shown = |log: &[Message]| log.iter().map(|entry| entry.secret.is_some()).collect::<Vec<_>>();
     assert_eq!(shown(&messages(store, NOW).await), [false, true, true, true]);
     let (one, two) = tokio::join!(confirm(store, 6, customer.id, verify), confirm(store, 7, customer.id, verify));
     let mut outcomes = [one, two];
@@ -229,8 +227,8 @@ async fn an_email_token_is_its_own_kind_and_used_once(store: &TestStore) {
     assert!(token_with(store, TokenKind::Password, reset).await.valid);
     let log = messages(store, NOW).await;
     assert_eq!(shown(&log), [false, true, false, false, false]);
-    assert_eq!(log[4].message.facts.content, Content::CustomerEmailVerified);
-    assert_eq!((log[4].message.sequence, log[4].message.resource_version), (2, 2));
+    assert_eq!(log[4].facts.content, Content::CustomerEmailVerified);
+    assert_eq!((log[4].sequence, log[4].resource_version), (2, 2));
 }
 
 const TAKEN: Refusal = Refusal::Duplicate(UniqueField::Email);

@@ -2,8 +2,7 @@
 
 use keyherald_core::customer::Version;
 use keyherald_core::id::{Key, SubscriptionId};
-use keyherald_core::refusal::Versioned;
-use keyherald_core::subscription::{self, Command, Subscription};
+use keyherald_core::subscription::{self, Command, Subscription, Update};
 use keyherald_core::{Ctx, Refusal};
 use keyherald_store::{Fault, Listing, Page, Tx, subscription as subscriptions};
 use zeroize::Zeroizing;
@@ -23,6 +22,16 @@ fn find(tx: &mut dyn Tx, call: &Call, which: &SubscriptionRef) -> Result<Option<
     match which {
         SubscriptionRef::Id(id) => subscriptions::by_id(tx, &call.project, *id),
         SubscriptionRef::Key(key) => subscriptions::by_key(tx, &call.project, key),
+    }
+}
+
+/// The subscription as it stands while no relay and no other call writes to it.
+fn claim(tx: &mut dyn Tx, call: &Call, which: &SubscriptionRef) -> Result<Option<Subscription>, Fault> {
+    let Some(found) = find(tx, call, which)? else { return Ok(None) };
+    if subscriptions::claim(tx, &call.project, found.id)? {
+        subscriptions::by_id(tx, &call.project, found.id)
+    } else {
+        Ok(None)
     }
 }
 
@@ -66,6 +75,37 @@ impl App {
         Ok(self.store.read(move |tx| subscriptions::page(tx, &call.project, &listing)).await?)
     }
 
+    /// Carries out an update; `secret` is that of its last new destination.
+    pub async fn update_subscription(
+        &self,
+        call: Call,
+        which: SubscriptionRef,
+        update: Update,
+        secret: Option<Zeroizing<Vec<u8>>>,
+    ) -> Answer<Subscription> {
+        let ring = self.ring.clone();
+        let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
+            // Keys are given one after the other, as when subscriptions are made.
+            subscriptions::lock_project(tx, &call.project)?;
+            let Some(before) = claim(tx, &call, &which)? else { return Ok(Err(Refusal::SubscriptionNotFound)) };
+            let key_taken = match update.key() {
+                Some(key) => subscriptions::by_key(tx, &call.project, &key)?.is_some_and(|found| found.id != before.id),
+                None => false,
+            };
+            match subscription::update(&before, &update, key_taken, ctx) {
+                Ok(updated) => {
+                    let secret = secret.as_ref().map(|secret| secret.as_slice());
+                    subscriptions::update(tx, &ring, &call.project, &updated, secret, ctx)?;
+                    Ok(Ok(updated.subscription))
+                }
+                Err(refusal) => Ok(Err(refusal)),
+            }
+        };
+        let updated = self.store.write(&self.ctx(), work).await??;
+        self.tell_relay();
+        Ok(updated)
+    }
+
     /// Deletes a subscription and answers it as it was last.
     pub async fn delete_subscription(
         &self,
@@ -73,14 +113,13 @@ impl App {
         which: SubscriptionRef,
         version: Version,
     ) -> Answer<Subscription> {
-        let work = move |tx: &mut dyn Tx, _: &mut Ctx| {
-            let Some(found) = find(tx, &call, &which)? else { return Ok(Err(Refusal::SubscriptionNotFound)) };
-            if subscriptions::delete(tx, &call.project, found.id, version)? {
-                Ok(Ok(found))
-            } else {
-                let of = Versioned::Subscription(found.id);
-                Ok(Err(Refusal::VersionMismatch { of, expected: version, actual: found.version }))
+        let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
+            let Some(last) = claim(tx, &call, &which)? else { return Ok(Err(Refusal::SubscriptionNotFound)) };
+            if let Err(refusal) = subscription::check_version(&last, version) {
+                return Ok(Err(refusal));
             }
+            subscriptions::delete(tx, &call.project, &last, ctx.now)?;
+            Ok(Ok(last))
         };
         let deleted = self.store.write(&self.ctx(), work).await??;
         self.tell_relay();

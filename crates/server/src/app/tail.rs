@@ -27,7 +27,7 @@ impl App {
         Ok(0)
     }
 
-    /// Messages after `position`, and the position up to which they are complete.
+    /// Messages and changes after `position`, and the position up to which they are complete.
     pub async fn log_after(&self, position: i64) -> Answer<(Vec<Entry>, i64)> {
         if self.store.read(|tx| log::last_position(tx)).await? <= position {
             return Ok((Vec::new(), position));
@@ -36,7 +36,7 @@ impl App {
         let (ring, now) = (self.ring.clone(), self.ctx().now);
         let entries = self.store.read(move |tx| log::after(tx, &ring, (position, up_to), PAGE, now)).await?;
         let full = i64::try_from(entries.len()).is_ok_and(|count| count >= PAGE);
-        let reached = entries.last().filter(|_| full).map_or(up_to, |entry| entry.message.position);
+        let reached = entries.last().filter(|_| full).map_or(up_to, |entry| entry.notice.position());
         Ok((entries, reached))
     }
 }

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use keyherald_store::log::Entry;
+use keyherald_core::id::ProjectKey;
+use keyherald_core::message::Message;
 
 use super::{load, print};
 use crate::boot;
@@ -32,7 +33,10 @@ pub async fn run(options: MessagesTail) -> Result<ExitCode, Complaint> {
         let (entries, up_to) = app.log_after(position).await.map_err(failed)?;
         position = up_to;
         let more = !entries.is_empty();
-        if !entries.iter().filter(|entry| wanted(&options, entry)).all(|entry| print(&line(&options, entry))) {
+        let mut messages = entries.iter().filter_map(|entry| Some((&entry.project, entry.message()?)));
+        if !messages
+            .all(|(project, message)| !wanted(&options, project, message) || print(&line(&options, project, message)))
+        {
             return Ok(ExitCode::SUCCESS);
         }
         if more {
@@ -46,15 +50,14 @@ pub async fn run(options: MessagesTail) -> Result<ExitCode, Complaint> {
     }
 }
 
-fn wanted(options: &MessagesTail, entry: &Entry) -> bool {
-    options.project.as_ref().is_none_or(|project| *project == entry.project)
-        && options.customer.is_none_or(|customer| customer == entry.message.customer)
+fn wanted(options: &MessagesTail, project: &ProjectKey, message: &Message) -> bool {
+    options.project.as_ref().is_none_or(|wanted| wanted == project)
+        && options.customer.is_none_or(|customer| customer == message.customer)
 }
 
-fn line(options: &MessagesTail, entry: &Entry) -> String {
-    let message = &entry.message;
+fn line(options: &MessagesTail, project: &ProjectKey, message: &Message) -> String {
     if options.json {
-        let mut payload = platform::payload(&entry.project, message).unwrap_or_default();
+        let mut payload = platform::message(project, message).unwrap_or_default();
         payload.insert("position".to_owned(), message.position.into());
         return serde_json::Value::from(payload).to_string();
     }
@@ -62,7 +65,7 @@ fn line(options: &MessagesTail, entry: &Entry) -> String {
         "{:>8}  {}  {}  {:<30} #{:<4} {}  customer {}",
         message.position,
         message.created_at.iso(),
-        entry.project,
+        project,
         message.facts.content.type_name(),
         message.sequence,
         message.id,

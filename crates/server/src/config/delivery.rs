@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::Purpose;
 use super::keys::{Keys, Section};
 
 /// `[delivery]`
@@ -25,6 +26,8 @@ pub struct Delivery {
     pub allow_private_networks: Vec<IpNet>,
     /// Whether receivers may be spoken to without TLS.
     pub allow_http: bool,
+    /// Whether messages may be printed on the server's terminal. No key of the file: `dev` allows it, nothing else.
+    pub allow_console: bool,
     /// When a whole subscription pauses.
     pub breaker: Breaker,
 }
@@ -66,6 +69,7 @@ impl Default for Delivery {
             in_flight_max: 64,
             allow_private_networks: Vec::new(),
             allow_http: false,
+            allow_console: false,
             breaker: Breaker::default(),
         }
     }
@@ -90,6 +94,9 @@ impl Section for Delivery {
         keys.list("allow_private_networks", &mut self.allow_private_networks, 0..=100);
         keys.value("allow_http", &mut self.allow_http);
         keys.section("breaker", &mut self.breaker);
+        if let Some(purpose) = keys.purpose() {
+            self.allow_console = purpose == Purpose::Develop;
+        }
         if self.retry_schedule.iter().any(|wait| *wait > Duration::from_secs(30 * DAY)) {
             keys.refuse("retry_schedule", "no wait may be longer than 30d", None);
         }

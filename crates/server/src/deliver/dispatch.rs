@@ -15,6 +15,7 @@ use keyherald_core::Micros;
 use keyherald_core::delivery::{Cause, Outcome};
 use keyherald_core::id::CustomerId;
 use keyherald_core::message::{Content, Message};
+use keyherald_core::notice::Notice;
 use keyherald_store::log::{self, Entry};
 use keyherald_store::subscription::Stored;
 use tokio::sync::watch;
@@ -38,6 +39,8 @@ pub(super) enum Ended {
     Stopped,
     /// The receiver said that it is gone.
     Disabled,
+    /// The subscription was updated: nothing more is written of what it was.
+    Outdated,
     /// The subscription was deleted, or another dispatcher has taken it over.
     Lost,
 }
@@ -50,8 +53,8 @@ enum Done {
     LanePage(CustomerId, Option<(Vec<Item<Arc<Entry>>>, i64)>),
     /// A page of the log was read, up to the position; `None`: it could not be.
     LogPage(Option<(Vec<Arc<Entry>>, i64)>),
-    /// Changes were written; false: the subscription is lost.
-    Saved(bool),
+    /// Changes were written; or not, because this dispatcher must end.
+    Saved(Result<(), Ended>),
 }
 
 /// A subscription that is being delivered.
@@ -103,7 +106,7 @@ impl Dispatcher {
             self.show();
             let wake = self.wake_at();
             tokio::select! {
-                Some(done) = self.work.next() => if !self.done(done) { return Ended::Lost },
+                Some(done) = self.work.next() => if let Err(ended) = self.done(done) { return ended },
                 _ = moved.changed() => {}
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 _ = stop.changed() => {}
@@ -111,25 +114,23 @@ impl Dispatcher {
         }
         self.lanes.stop();
         let ended = if self.lanes.is_disabled() { Ended::Disabled } else { Ended::Stopped };
-        if self.finish().await { ended } else { Ended::Lost }
+        self.finish().await.map_or_else(|instead| instead, |()| ended)
     }
 
-    /// Waits for what is on its way, within limits, and writes the rest. False: the subscription is lost.
-    async fn finish(&mut self) -> bool {
+    /// Waits for what is on its way, within limits, and writes the rest; or ends before that.
+    async fn finish(&mut self) -> Result<(), Ended> {
         let until = Instant::now() + self.shared.settings.drain;
         while self.lanes.sending() > 0
             && let Some(done) = tokio::select! { done = self.work.next() => done, () = sleep_until(until) => None }
         {
-            if !self.done(done) {
-                return false;
-            }
+            self.done(done)?;
             self.save(false);
         }
         let mut all_taken = false;
         loop {
             if !self.is_saving {
                 if all_taken {
-                    return true;
+                    return Ok(());
                 }
                 all_taken = true;
                 self.save(true);
@@ -137,9 +138,8 @@ impl Dispatcher {
             // What is still on its way will be sent again: only writes are waited for.
             if self.is_saving
                 && let Some(done) = self.work.next().await
-                && !self.done(done)
             {
-                return false;
+                self.done(done)?;
             }
         }
     }
@@ -168,7 +168,7 @@ impl Dispatcher {
     }
 
     fn offer(&mut self, entry: Arc<Entry>) {
-        let (position, customer) = (entry.message.position, entry.message.customer);
+        let (position, customer) = (entry.notice.position(), entry.notice.lane());
         if wants(&self.stored, &entry) {
             self.lanes.offer(Item { position, customer, body: entry });
         } else {
@@ -197,17 +197,17 @@ impl Dispatcher {
 
     fn send(&self, item: &Item<Arc<Entry>>, attempt: u32) {
         let (customer, now) = (item.customer, self.shared.moments.now());
-        let message = message_at(&item.body.message, now);
-        let Ok(rendered) = format::render(&self.stored.project, &message, self.stored.subscription.format) else {
+        let notice = notice_at(&item.body.notice, now);
+        let Ok(rendered) = format::render(&self.stored.project, &notice, self.stored.subscription.format) else {
             self.work.push(Box::pin(async move { Done::Sent(customer, Outcome::Erased) }));
             return;
         };
         let delivery = Delivery {
-            message_id: message.id,
-            sequence: message.sequence,
+            message_id: notice.id(),
+            sequence: notice.sequence(),
             customer,
             project: self.stored.project.clone(),
-            created_at: message.created_at,
+            created_at: notice.at(),
             attempt,
             now,
             content_type: rendered.content_type,
@@ -260,7 +260,7 @@ impl Dispatcher {
                     let read_to = complete_to(&page, limit, up_to);
                     let wanted = page.into_iter().filter(|entry| wants(&stored, entry));
                     let item =
-                        |entry: Entry| Item { position: entry.message.position, customer, body: Arc::new(entry) };
+                        |entry: Entry| Item { position: entry.notice.position(), customer, body: Arc::new(entry) };
                     Done::LanePage(customer, Some((wanted.map(item).collect(), read_to)))
                 }
                 Err(fault) => {
@@ -299,7 +299,7 @@ impl Dispatcher {
             };
             loop {
                 match rows.write(&shared, &stored).await {
-                    Ok(exists) => return Done::Saved(exists),
+                    Ok(saved) => return Done::Saved(saved),
                     Err(fault) => tracing::warn!(fault = ?fault, "delivery state cannot be written; trying again"),
                 }
                 sleep(FAULT_PAUSE).await;
@@ -307,8 +307,8 @@ impl Dispatcher {
         }));
     }
 
-    /// Tells the lanes what has ended. False: the subscription is lost.
-    fn done(&mut self, done: Done) -> bool {
+    /// Tells the lanes what has ended, unless it ends this dispatcher.
+    fn done(&mut self, done: Done) -> Result<(), Ended> {
         match done {
             Done::Sent(customer, outcome) => {
                 self.count(&outcome);
@@ -322,13 +322,13 @@ impl Dispatcher {
                     (self.intake, self.intake_to) = (entries.into(), up_to);
                 }
             }
-            Done::Saved(false) => return false,
-            Done::Saved(true) => {
+            Done::Saved(saved) => {
+                saved?;
                 self.is_saving = false;
                 self.lanes.saved();
             }
         }
-        true
+        Ok(())
     }
 
     fn count(&self, outcome: &Outcome) {
@@ -374,21 +374,26 @@ impl Dispatcher {
 }
 
 fn wants(stored: &Stored, entry: &Entry) -> bool {
-    entry.project == stored.project && stored.subscription.wants_message(&entry.message)
+    entry.project == stored.project && stored.subscription.wants(&entry.notice)
 }
 
 /// The position up to which a page is complete: all that was asked for, or its last entry if it is full.
 fn complete_to(page: &[Entry], limit: i64, up_to: i64) -> i64 {
     let is_full = i64::try_from(page.len()).is_ok_and(|length| length >= limit);
-    page.last().filter(|_| is_full).map_or(up_to, |last| last.message.position)
+    page.last().filter(|_| is_full).map_or(up_to, |last| last.notice.position())
 }
 
-/// The message as it may be shown at `now`: an entry that was read a while ago may hold a token that has ended since.
-fn message_at(message: &Message, now: Micros) -> std::borrow::Cow<'_, Message> {
+/// The notice as it may be shown at `now`: an entry that was read a while ago may hold a token that has ended since.
+fn notice_at(notice: &Notice, now: Micros) -> std::borrow::Cow<'_, Notice> {
+    use std::borrow::Cow;
+    let Notice::Message(message) = notice else { return Cow::Borrowed(notice) };
     match &message.facts.content {
-        Content::CustomerPasswordTokenCreated { expires_at, .. } if message.secret.is_some() && *expires_at <= now => {
-            std::borrow::Cow::Owned(Message { secret: None, ..message.clone() })
+        Content::CustomerPasswordTokenCreated { expires_at, .. }
+        | Content::CustomerEmailTokenCreated { expires_at, .. }
+            if message.secret.is_some() && *expires_at <= now =>
+        {
+            Cow::Owned(Notice::Message(Box::new(Message { secret: None, ..(**message).clone() })))
         }
-        _ => std::borrow::Cow::Borrowed(message),
+        _ => Cow::Borrowed(notice),
     }
 }

@@ -11,12 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use keyherald_core::Ctx;
 use keyherald_core::id::{DeadLetterId, SubscriptionId};
 use keyherald_core::message::Message;
+use keyherald_core::notice::Notice;
 use keyherald_store::delivery::{self, DeadLetter, ParkedLane};
 use keyherald_store::log::Entry;
 use keyherald_store::subscription::{self, Stored};
 use keyherald_store::{Fault, Tx};
 
 use super::Shared;
+use super::dispatch::Ended;
 use super::lanes::{Changes, Letter, Reason};
 use crate::format;
 
@@ -86,18 +88,30 @@ impl Rows {
         Ok(Self { claim, letters: letters.collect::<Result<_, _>>()?, changes })
     }
 
-    /// Writes them in one transaction. False: nothing is written, because the subscription is deleted or has another
+    /// Writes them in one transaction. Or nothing: because the subscription was updated or deleted, or has another
     /// dispatcher.
-    pub(super) async fn write(self: &Arc<Self>, shared: &Arc<Shared>, stored: &Arc<Stored>) -> Result<bool, Fault> {
+    pub(super) async fn write(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        stored: &Arc<Stored>,
+    ) -> Result<Result<(), Ended>, Fault> {
         let (rows, stored, of_write) = (self.clone(), stored.clone(), shared.clone());
         shared.store.write(&shared.moments.ctx(), move |tx, _| rows.put(tx, &of_write, &stored)).await
     }
 
-    fn put(&self, tx: &mut dyn Tx, shared: &Shared, stored: &Stored) -> Result<bool, Fault> {
+    fn put(&self, tx: &mut dyn Tx, shared: &Shared, stored: &Stored) -> Result<Result<(), Ended>, Fault> {
         let id = stored.subscription.id;
         // In this order: once it is held, a new claim waits for this transaction before it reads.
-        if !subscription::hold(tx, &stored.project, id)? || !shared.claims.is_current(id, self.claim) {
-            return Ok(false);
+        let held = subscription::hold(tx, &stored.project, id)?;
+        if !shared.claims.is_current(id, self.claim) {
+            return Ok(Err(Ended::Lost));
+        }
+        // What was dropped by an old filter, or failed at an old destination, is not done.
+        let version = stored.subscription.version;
+        match held {
+            None => return Ok(Err(Ended::Lost)),
+            Some(current) if current != version => return Ok(Err(Ended::Outdated)),
+            Some(_) => {}
         }
         for letter in &self.letters {
             delivery::put_dead_letter(tx, letter)?;
@@ -112,9 +126,9 @@ impl Rows {
             delivery::move_cursors(tx, id, *partitions, *position)?;
         }
         if let Some(status) = self.changes.status {
-            subscription::set_status(tx, id, status)?;
+            subscription::set_status(tx, id, version, status)?;
         }
-        Ok(true)
+        Ok(Ok(()))
     }
 }
 
@@ -126,8 +140,11 @@ fn dead_letter(
 ) -> Result<DeadLetter, Fault> {
     let (id, entry) = (DeadLetterId::new(ctx), &letter.item.body);
     // A token value must not live on in a letter when its own seal is erased.
-    let message = Message { secret: None, ..entry.message.clone() };
-    let body = match format::render(&stored.project, &message, stored.subscription.format) {
+    let notice = match &entry.notice {
+        Notice::Message(message) => Notice::Message(Box::new(Message { secret: None, ..(**message).clone() })),
+        change @ Notice::Change(_) => change.clone(),
+    };
+    let body = match format::render(&stored.project, &notice, stored.subscription.format) {
         Ok(rendered) => Some(delivery::seal_body(&shared.ring, id, &rendered.body, ctx)?),
         Err(format::Erased) => None,
     };
@@ -140,7 +157,7 @@ fn dead_letter(
         id,
         subscription: stored.subscription.id,
         position: letter.item.position,
-        message: entry.message.id,
+        message: notice.id(),
         customer: letter.item.customer,
         reason: reason.to_owned(),
         attempts: letter.attempts,

@@ -258,9 +258,10 @@ impl Relay {
             Err(error) => {
                 if crew.unusable.insert(id) {
                     tracing::error!(subscription = %id, %error, "nothing is delivered to it");
-                    let status = SubscriptionStatus::ConfigurationError;
-                    let note =
-                        move |tx: &mut dyn keyherald_store::Tx, _: &mut _| subscription::set_status(tx, id, status);
+                    let (version, status) = (stored.subscription.version, SubscriptionStatus::ConfigurationError);
+                    let note = move |tx: &mut dyn keyherald_store::Tx, _: &mut _| {
+                        subscription::set_status(tx, id, version, status)
+                    };
                     shared.store.write(&shared.moments.ctx(), note).await?;
                 }
                 return Ok(());
@@ -275,7 +276,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Whether subscriptions should be looked at again at once: only if one has stopped because it has changed. What
+    /// Whether subscriptions should be looked at again at once: only if one has ended because it has changed. What
     /// ended for another reason would end again.
     fn ended(&self, crew: &mut Crew, ended: Result<(Id, Ended), JoinError>) -> bool {
         let task = match &ended {
@@ -287,7 +288,7 @@ impl Relay {
         crew.running.remove(&id);
         self.shared.counters.forget(id);
         match ended {
-            Ok((_, Ended::Stopped)) => return true,
+            Ok((_, Ended::Stopped | Ended::Outdated)) => return true,
             Ok((_, Ended::Disabled)) => {
                 tracing::warn!(subscription = %id, "delivery has stopped until the subscription is changed");
             }

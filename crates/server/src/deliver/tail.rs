@@ -72,7 +72,7 @@ impl Tail {
         let (ring, now, limit) = (shared.ring.clone(), shared.moments.now(), shared.settings.page_size);
         let page = shared.store.read(move |tx| log::after(tx, &ring, (read_to, end), limit, now)).await?;
         let full = i64::try_from(page.len()).is_ok_and(|length| length >= limit);
-        let up_to = page.last().filter(|_| full).map_or(end, |last| last.message.position);
+        let up_to = page.last().filter(|_| full).map_or(end, |last| last.notice.position());
         shared.window.push(page, up_to);
         self.read_to = Some(up_to);
         Ok(Found::New)

@@ -56,7 +56,7 @@ impl Window {
         inner.entries.extend(entries.into_iter().map(Arc::new));
         while inner.entries.len() > self.entries_max {
             if let Some(oldest) = inner.entries.pop_front() {
-                inner.start = oldest.message.position;
+                inner.start = oldest.notice.position();
             }
         }
         drop(inner);
@@ -84,16 +84,16 @@ impl Window {
         if seen < inner.start {
             return Next::Behind(end);
         }
-        let first = inner.entries.partition_point(|entry| entry.message.position <= seen);
+        let first = inner.entries.partition_point(|entry| entry.notice.position() <= seen);
         let taken: Vec<Arc<Entry>> = inner
             .entries
             .range(first..)
             .take(TAKE_MAX)
-            .filter(|entry| entry.message.position <= end)
+            .filter(|entry| entry.notice.position() <= end)
             .cloned()
             .collect();
         let up_to = match taken.last() {
-            Some(last) if taken.len() == TAKE_MAX => last.message.position,
+            Some(last) if taken.len() == TAKE_MAX => last.notice.position(),
             _ => end,
         };
         Next::Entries(taken, up_to)
@@ -109,6 +109,7 @@ mod tests {
     use keyherald_core::id::{CustomerId, MessageId};
     use keyherald_core::initiator::Initiator;
     use keyherald_core::message::{Content, Facts, Flow, Message, Personal};
+    use keyherald_core::notice::Notice;
     use keyherald_core::{Ctx, Micros};
 
     use super::*;
@@ -133,13 +134,13 @@ mod tests {
             personal: Some(Personal::default()),
             secret: None,
         };
-        Entry { project: "demo".parse().unwrap(), message }
+        Entry { project: "demo".parse().unwrap(), notice: Notice::Message(Box::new(message)) }
     }
 
     fn after(window: &Window, seen: i64) -> (Vec<i64>, i64) {
         match window.after(seen) {
             Next::Nothing => (vec![], seen),
-            Next::Entries(entries, up_to) => (entries.iter().map(|entry| entry.message.position).collect(), up_to),
+            Next::Entries(entries, up_to) => (entries.iter().map(|entry| entry.notice.position()).collect(), up_to),
             Next::Behind(end) => (vec![-1], end),
         }
     }

@@ -4,6 +4,8 @@
 //! when they are sent by `deliver`.
 
 pub mod client;
+pub mod cloud;
+pub mod console;
 pub mod guard;
 pub mod webhook;
 
@@ -20,7 +22,7 @@ use zeroize::Zeroizing;
 use self::guard::Guard;
 
 /// Every kind of destination.
-pub static KINDS: &[&dyn Kind] = &[&webhook::Webhook];
+pub static KINDS: &[&dyn Kind] = &[&webhook::Webhook, &console::Console];
 
 /// The kind with this name.
 pub fn kind(name: &str) -> Option<&'static dyn Kind> {
@@ -31,6 +33,11 @@ pub fn kind(name: &str) -> Option<&'static dyn Kind> {
 pub trait Kind: Send + Sync {
     /// The discriminator in a draft, and in the store.
     fn name(&self) -> &'static str;
+
+    /// Whether it can be used here.
+    fn is_available(&self, _: &Policy) -> bool {
+        true
+    }
 
     /// How its deliveries end.
     fn rules(&self) -> Rules;
@@ -88,6 +95,8 @@ pub struct Policy {
     pub allow_http: bool,
     /// Which addresses.
     pub guard: Guard,
+    /// Printing on the server's own terminal.
+    pub allow_console: bool,
 }
 
 /// What senders are made with.
@@ -104,15 +113,15 @@ pub struct Context {
 /// One attempt to deliver one message.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// The message's id: the same at every attempt and every receiver.
+    /// The id of the message or change: the same at every attempt and every receiver.
     pub message_id: MessageId,
-    /// Its place among the messages of its resource.
-    pub sequence: i64,
+    /// A message's place among those of its resource.
+    pub sequence: Option<i64>,
     /// The lane's customer.
     pub customer: CustomerId,
     /// The project.
     pub project: ProjectKey,
-    /// When the message came about.
+    /// When it came about.
     pub created_at: Micros,
     /// From 1.
     pub attempt: u32,

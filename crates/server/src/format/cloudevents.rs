@@ -1,32 +1,52 @@
 //! `CloudEvents`: CloudEvents 1.0, structured JSON, with the attributes of commercetools.md 8.4.
 
 use keyherald_core::id::ProjectKey;
-use keyherald_core::message::{Message, ResourceType};
+use keyherald_core::message::ResourceType;
+use keyherald_core::notice::Notice;
+use serde_json::Value;
 
 use super::commercetools::Object;
 use super::{Erased, Rendered, platform};
 
 /// The event as bytes.
-pub fn render(project: &ProjectKey, message: &Message) -> Result<Rendered, Erased> {
-    let content = &message.facts.content;
-    let resource_type = content.resource_type();
-    let collection = match resource_type {
-        ResourceType::Customer => "customers",
-        ResourceType::CustomerPasswordToken => "customers/password-token",
-        ResourceType::CustomerEmailToken => "customers/email-token",
+pub fn render(project: &ProjectKey, notice: &Notice) -> Result<Rendered, Erased> {
+    let (resource_type, resource_id) = match notice {
+        Notice::Message(message) => (message.facts.content.resource_type(), message.resource_id),
+        Notice::Change(change) => (change.facts.resource_type, change.resource_id),
+    };
+    let kind = match notice {
+        Notice::Message(message) => format!("message.{}", message.facts.content.type_name()),
+        Notice::Change(change) => format!("change.{}", change.facts.kind.type_name()),
     };
     let event = Object::default()
         .with("specversion", "1.0")
-        .with("id", message.id.to_string())
-        .with("type", format!("com.commercetools.{}.message.{}", resource_type.as_str(), content.type_name()))
-        .with("source", format!("/{project}/{collection}"))
-        .with("subject", message.resource_id.hyphenated().to_string())
-        .with("time", message.created_at.iso())
+        .with("id", notice.id().to_string())
+        .with("type", format!("com.commercetools.{}.{kind}", resource_type.as_str()))
+        .with("source", format!("/{project}/{}", collection(resource_type)))
+        .with("subject", resource_id.hyphenated().to_string())
+        .with("time", notice.at().iso())
+        .with_all(of_messages_only(project, notice).into_map())
+        .with("data", platform::payload(project, notice)?);
+    let body = Value::from(event).to_string().into_bytes();
+    Ok(Rendered { content_type: "application/cloudevents+json; charset=utf-8", body })
+}
+
+/// The REST collection of a kind of resource.
+fn collection(resource_type: ResourceType) -> &'static str {
+    match resource_type {
+        ResourceType::Customer => "customers",
+        ResourceType::CustomerPasswordToken => "customers/password-token",
+        ResourceType::CustomerEmailToken => "customers/email-token",
+        ResourceType::Store => "stores",
+        ResourceType::Subscription => "subscriptions",
+    }
+}
+
+fn of_messages_only(project: &ProjectKey, notice: &Notice) -> Object {
+    let Notice::Message(message) = notice else { return Object::default() };
+    Object::default()
         .with("sequence", message.sequence.to_string())
         .with("sequencetype", "Integer")
         // Only where `/messages` shows it: a reference that leads nowhere helps nobody.
         .with_some("dataref", message.visible.then(|| format!("/{project}/messages/{}", message.id)))
-        .with("data", platform::payload(project, message)?);
-    let body = serde_json::Value::from(event).to_string().into_bytes();
-    Ok(Rendered { content_type: "application/cloudevents+json; charset=utf-8", body })
 }

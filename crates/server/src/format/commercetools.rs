@@ -4,7 +4,7 @@
 use keyherald_core::customer::{Address, Customer};
 use keyherald_core::id::Key;
 use keyherald_core::initiator::Initiator;
-use keyherald_core::message::{AddressRoles, Content, Identifiers, Message};
+use keyherald_core::message::{AddressRoles, Content, Identifiers, Message, ResourceType};
 use keyherald_core::token::TokenCreated;
 use serde_json::{Map, Value, json};
 
@@ -187,11 +187,8 @@ fn role_names(roles: AddressRoles) -> Vec<&'static str> {
 }
 
 /// `resource`: `{typeId, id}`.
-pub fn resource(message: &Message) -> Value {
-    json!({
-        "typeId": message.facts.content.resource_type().as_str(),
-        "id": message.resource_id.hyphenated().to_string(),
-    })
+pub fn resource(resource_type: ResourceType, id: uuid::Uuid) -> Value {
+    json!({"typeId": resource_type.as_str(), "id": id.hyphenated().to_string()})
 }
 
 /// A message as `/messages` shows it (commercetools.md 5.1). What was erased is left out.
@@ -202,7 +199,7 @@ pub fn message(message: &Message) -> Value {
         .with("id", message.id.to_string())
         .with("version", 1)
         .with("sequenceNumber", message.sequence)
-        .with("resource", resource(message))
+        .with("resource", resource(message.facts.content.resource_type(), message.resource_id))
         .with("resourceVersion", message.resource_version)
         .with_some("resourceUserProvidedIdentifiers", names)
         .with("type", message.facts.content.type_name())

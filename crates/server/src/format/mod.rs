@@ -1,4 +1,4 @@
-//! Outgoing bodies: pure functions of a message (and of the subscription's settings), so that a retry and a replay send
+//! Outgoing bodies: pure functions of a message or a change (and of the subscription's settings), so that a retry and a replay send
 //! the same bytes. One file per format; this is the list.
 
 pub mod cloudevents;
@@ -6,7 +6,7 @@ pub mod commercetools;
 pub mod platform;
 
 use keyherald_core::id::ProjectKey;
-use keyherald_core::message::Message;
+use keyherald_core::notice::Notice;
 use keyherald_core::subscription::FormatKind;
 
 /// A body and its media type.
@@ -17,15 +17,15 @@ pub struct Rendered {
     pub body: Vec<u8>,
 }
 
-/// The message cannot be rendered: its personal data was erased.
+/// It cannot be rendered: its personal data was erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Erased;
 
-/// Renders `message` for a subscription of `project` in `format`.
-pub fn render(project: &ProjectKey, message: &Message, format: FormatKind) -> Result<Rendered, Erased> {
+/// Renders `notice` for a subscription of `project` in `format`.
+pub fn render(project: &ProjectKey, notice: &Notice, format: FormatKind) -> Result<Rendered, Erased> {
     match format {
-        FormatKind::Platform => platform::render(project, message),
-        FormatKind::CloudEvents => cloudevents::render(project, message),
+        FormatKind::Platform => platform::render(project, notice),
+        FormatKind::CloudEvents => cloudevents::render(project, notice),
     }
 }
 
@@ -36,7 +36,8 @@ mod tests {
     use keyherald_core::customer::{Customer, Profile};
     use keyherald_core::id::CustomerId;
     use keyherald_core::initiator::Initiator;
-    use keyherald_core::message::{Content, Facts, Flow, Identifiers, Personal};
+    use keyherald_core::message::{Content, Facts, Flow, Identifiers, Message, Personal, ResourceType};
+    use keyherald_core::notice::{Change, ChangeFacts, ChangeKind};
     use keyherald_core::secret::TokenValue;
 
     use super::*;
@@ -113,7 +114,11 @@ mod tests {
     /// The bytes, rendered twice.
     fn bytes(message: &Message, format: FormatKind) -> String {
         let project = "demo".parse().unwrap();
-        let [one, other] = [0, 1].map(|_| render(&project, message, format).ok().unwrap());
+        rendered(&project, &Notice::Message(Box::new(message.clone())), format)
+    }
+
+    fn rendered(project: &ProjectKey, notice: &Notice, format: FormatKind) -> String {
+        let [one, other] = [0, 1].map(|_| render(project, notice, format).ok().unwrap());
         assert_eq!((one.content_type, &one.body), (other.content_type, &other.body));
         String::from_utf8(one.body).unwrap()
     }
@@ -167,7 +172,8 @@ mod tests {
     #[test]
     fn the_media_types_are_these() {
         let project = "demo".parse().unwrap();
-        let media_type = |format| render(&project, &updated(), format).ok().unwrap().content_type;
+        let media_type =
+            |format| render(&project, &Notice::Message(Box::new(updated())), format).ok().unwrap().content_type;
         assert_eq!(media_type(FormatKind::Platform), "application/json; charset=utf-8");
         assert_eq!(media_type(FormatKind::CloudEvents), "application/cloudevents+json; charset=utf-8");
     }
@@ -177,13 +183,69 @@ mod tests {
         let project = "demo".parse().unwrap();
         let erased = |message: Message| Message { personal: None, ..message };
         for format in [FormatKind::Platform, FormatKind::CloudEvents] {
-            assert_eq!(render(&project, &erased(created()), format).err(), Some(Erased));
+            assert_eq!(render(&project, &Notice::Message(Box::new(erased(created()))), format).err(), Some(Erased));
             let updated = bytes(&erased(updated()), format);
             assert!(updated.contains(r#""resourceUserProvidedIdentifiers":{},"#));
             assert!(!updated.contains("agent-7"));
             assert!(!bytes(&erased(deleted()), format).contains("email"));
             let ended = Message { secret: None, ..token_created() };
             assert!(!bytes(&ended, format).contains(r#""value""#));
+        }
+    }
+
+    fn change(resource_type: ResourceType, kind: ChangeKind, key: Option<&str>) -> Notice {
+        Notice::Change(Change {
+            position: 8,
+            id: "019aa4b2-0000-8000-8000-00000000000c".parse().unwrap(),
+            at: AT,
+            resource_id: customer_id().uuid(),
+            version: 3,
+            lane: customer_id(),
+            facts: ChangeFacts { resource_type, kind, key: None },
+            identifiers: Identifiers { key: key.map(str::to_owned), ..Identifiers::default() },
+        })
+    }
+
+    /// commercetools.md 8.3.
+    #[test]
+    fn changes_are_rendered_to_these_bytes() {
+        let project = "demo".parse().unwrap();
+        let platform = |kind, key| rendered(&project, &change(ResourceType::Customer, kind, key), FormatKind::Platform);
+        let expected = |kind: &str, names: &str, after: &str| {
+            format!(
+                r#"{{"notificationType":"{kind}","projectKey":"demo","resource":{{"typeId":"customer","id":"019aa4b2-5b7c-7d3e-9f10-0123456789ab"}},"resourceUserProvidedIdentifiers":{names},"version":3,{after}}}"#
+            )
+        };
+        let at = r#""modifiedAt":"2025-11-22T04:00:00.123Z""#;
+        assert_eq!(platform(ChangeKind::Created, None), expected("ResourceCreated", "{}", at));
+        assert_eq!(
+            platform(ChangeKind::Updated { old_version: 2 }, Some("c-1")),
+            expected("ResourceUpdated", r#"{"key":"c-1"}"#, &format!(r#""oldVersion":2,{at}"#))
+        );
+        let deleted = |data_erasure| platform(ChangeKind::Deleted { data_erasure }, None);
+        assert_eq!(deleted(false), expected("ResourceDeleted", "{}", at));
+        assert_eq!(deleted(true), expected("ResourceDeleted", "{}", &format!(r#"{at},"dataErasure":true"#)));
+    }
+
+    /// commercetools.md 8.4: no sequence and no dataref.
+    #[test]
+    fn changes_as_cloudevents_are_these_bytes() {
+        let project = "demo".parse().unwrap();
+        for (resource_type, source) in [
+            (ResourceType::Customer, "customers"),
+            (ResourceType::CustomerPasswordToken, "customers/password-token"),
+            (ResourceType::CustomerEmailToken, "customers/email-token"),
+            (ResourceType::Store, "stores"),
+            (ResourceType::Subscription, "subscriptions"),
+        ] {
+            let created = change(resource_type, ChangeKind::Created, Some("k-1"));
+            let (data, type_id) = (rendered(&project, &created, FormatKind::Platform), resource_type.as_str());
+            assert_eq!(
+                rendered(&project, &created, FormatKind::CloudEvents),
+                format!(
+                    r#"{{"specversion":"1.0","id":"019aa4b2-0000-8000-8000-00000000000c","type":"com.commercetools.{type_id}.change.ResourceCreated","source":"/demo/{source}","subject":"019aa4b2-5b7c-7d3e-9f10-0123456789ab","time":"2025-11-22T04:00:00.123Z","data":{data}}}"#
+                )
+            );
         }
     }
 }

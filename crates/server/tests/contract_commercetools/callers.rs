@@ -61,6 +61,8 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("GET", "/{project}/subscriptions", "manage_subscriptions"),
     ("GET", "/{project}/subscriptions/{id}", "manage_subscriptions"),
     ("GET", "/{project}/subscriptions/key={key}", "manage_subscriptions"),
+    ("POST", "/{project}/subscriptions/{id}", "manage_subscriptions"),
+    ("POST", "/{project}/subscriptions/key={key}", "manage_subscriptions"),
     ("DELETE", "/{project}/subscriptions/{id}", "manage_subscriptions"),
     ("DELETE", "/{project}/subscriptions/key={key}", "manage_subscriptions"),
     ("GET", "/{project}/subscriptions/{id}/health", "-"),

@@ -7,6 +7,7 @@ mod callers;
 mod concurrency;
 mod equal_work;
 mod fields;
+mod health;
 #[path = "../support/mod.rs"]
 mod support;
 mod transcript;

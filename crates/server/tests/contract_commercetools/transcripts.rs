@@ -63,6 +63,8 @@ transcripts! {
     stores,
     subscriptions_create,
     subscriptions_delete,
+    subscriptions_destinations,
     subscriptions_get,
     subscriptions_query,
+    subscriptions_update,
 }

@@ -2,10 +2,12 @@
 //! HTTP. Every test runs on both engines.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test support")]
 
+mod changes;
 mod delivery;
 mod horizon;
 mod lifetime;
 mod restart;
 mod scripted;
 mod stage;
+mod update;
 mod webhook;

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 pub struct Arrival {
     pub customer: CustomerId,
     pub message: MessageId,
+    /// 0: a change.
     pub sequence: i64,
     pub attempt: u32,
     pub body: Vec<u8>,
@@ -107,6 +108,7 @@ impl Destination for Scripted {
             self.gate.subscribe().wait_for(|held| !held).await.unwrap();
             let outcome = (self.script)(&delivery);
             let Delivery { message_id: message, sequence, attempt, body, .. } = delivery;
+            let sequence = sequence.unwrap_or_default();
             let arrival = Arrival { customer, message, sequence, attempt, body, outcome: outcome.clone() };
             self.arrivals.lock().unwrap().push(arrival);
             outcome

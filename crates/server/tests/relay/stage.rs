@@ -15,9 +15,10 @@ use keyherald_core::project::Configured;
 use keyherald_core::seal::{KeyRing, SealingKey};
 use keyherald_core::shop::Known;
 use keyherald_core::subscription::{
-    self, Command, DestinationSettings, FormatKind, MessageSelection, Subscription, SubscriptionStatus,
+    self, Action, Command, DestinationSettings, FormatKind, MessageSelection, Selections, Subscription,
+    SubscriptionStatus, Update,
 };
-use keyherald_core::{Micros, change};
+use keyherald_core::{Ctx, Micros, change, update};
 use keyherald_store::delivery::{DeadLetter, ParkedLane};
 use keyherald_store::testing::TestStore;
 use keyherald_store::{Store, Tx, customer, delivery, log, project, subscription as subscriptions};
@@ -109,6 +110,20 @@ impl Stage {
         self.store.write(&self.moments.ctx(), work).await.unwrap();
     }
 
+    /// Sets the key: one more version, and no message.
+    pub async fn rename(&self, customer: &mut Customer) {
+        let key = format!("{}-{}", customer.id, customer.version).parse().unwrap();
+        let actions = vec![update::Action::SetKey(Some(key))];
+        let command = update::Command { version: customer.version, actions, by: Initiator::default() };
+        let found = update::Found::default();
+        let updated = update::decide(customer, &command, &found, None, &mut self.moments.ctx()).ok().unwrap();
+        assert!(updated.messages.is_empty());
+        *customer = updated.customer.clone();
+        let (ring, project) = (self.ring.clone(), self.project.clone());
+        let work = move |tx: &mut dyn Tx, ctx: &mut _| customer::update(tx, &ring, &project, &updated, ctx);
+        self.store.write(&self.moments.ctx(), work).await.unwrap();
+    }
+
     /// Changes the password of each of them, `rounds` times.
     pub async fn change_all(&self, customers: &mut [Customer], rounds: usize) {
         for _ in 0..rounds {
@@ -120,8 +135,7 @@ impl Stage {
 
     /// A subscription to all messages about customers, or to some types of them.
     pub async fn subscribe(&self, types: &[&str]) -> Subscription {
-        let settings = serde_json::Map::from_iter([("url".to_owned(), "https://receiver.example".into())]);
-        self.subscribe_to(DestinationSettings { kind: "Webhook".to_owned(), settings }, None, types).await
+        self.subscribe_to(destination("https://receiver.example"), None, types).await
     }
 
     pub async fn subscribe_to(
@@ -130,14 +144,25 @@ impl Stage {
         secret: Option<&[u8]>,
         types: &[&str],
     ) -> Subscription {
-        let types = types.iter().map(|name| (*name).to_owned()).collect();
-        let command = Command {
-            key: None,
-            destination,
-            messages: vec![MessageSelection { resource_type: "customer".to_owned(), types }],
-            format: FormatKind::Platform,
-            by: Initiator::default(),
-        };
+        self.subscribe_for(destination, secret, Selections { messages: of_customers(types), ..Selections::default() })
+            .await
+    }
+
+    /// A subscription to all messages about customers, and to their changes.
+    pub async fn subscribe_with_changes(&self) -> Subscription {
+        let changes = vec!["customer".to_owned()];
+        let selections = Selections { messages: of_customers(&[]), changes, events: Vec::new() };
+        self.subscribe_for(destination("https://receiver.example"), None, selections).await
+    }
+
+    async fn subscribe_for(
+        &self,
+        destination: DestinationSettings,
+        secret: Option<&[u8]>,
+        selections: Selections,
+    ) -> Subscription {
+        let format = FormatKind::Platform;
+        let command = Command { key: None, destination, selections, format, by: Initiator::default() };
         let made = subscription::decide(&command, 0, false, &mut self.moments.ctx()).unwrap();
         let (ring, project, written, secret) =
             (self.ring.clone(), self.project.clone(), made.clone(), secret.map(<[u8]>::to_vec));
@@ -149,10 +174,30 @@ impl Stage {
         made
     }
 
+    /// Updates a subscription from whatever version it has.
+    pub async fn update(&self, id: SubscriptionId, actions: Vec<Action>) -> Subscription {
+        let (ring, project) = (self.ring.clone(), self.project.clone());
+        let work = move |tx: &mut dyn Tx, ctx: &mut _| {
+            assert!(subscriptions::claim(tx, &project, id)?);
+            let before = subscriptions::by_id(tx, &project, id)?.unwrap();
+            let update = Update { version: before.version, actions: actions.clone(), by: Initiator::default() };
+            let updated = subscription::update(&before, &update, false, ctx).unwrap();
+            subscriptions::update(tx, &ring, &project, &updated, None, ctx)?;
+            Ok(updated.subscription)
+        };
+        let updated = self.store.write(&self.moments.ctx(), work).await.unwrap();
+        self.tell();
+        updated
+    }
+
     pub async fn unsubscribe(&self, id: SubscriptionId) {
         let project = self.project.clone();
-        let gone = self.store.write(&self.moments.ctx(), move |tx, _| subscriptions::delete(tx, &project, id, 1)).await;
-        assert!(gone.unwrap());
+        let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
+            assert!(subscriptions::claim(tx, &project, id)?);
+            let last = subscriptions::by_id(tx, &project, id)?.unwrap();
+            subscriptions::delete(tx, &project, &last, ctx.now)
+        };
+        self.store.write(&self.moments.ctx(), work).await.unwrap();
         self.tell();
     }
 
@@ -188,7 +233,7 @@ impl Stage {
     pub async fn positions(&self, customer: CustomerId) -> Vec<i64> {
         let (ring, project, now) = (self.ring.clone(), self.project.clone(), self.clock.now());
         let look = move |tx: &mut dyn Tx| log::of_customer(tx, &ring, (&project, customer), (0, i64::MAX), 100, now);
-        self.store.read(look).await.unwrap().iter().map(|entry| entry.message.position).collect()
+        self.store.read(look).await.unwrap().iter().map(|entry| entry.notice.position()).collect()
     }
 
     pub async fn cursors(&self, id: SubscriptionId) -> Vec<(u16, i64)> {
@@ -248,6 +293,18 @@ impl RunningRelay {
         self.task.abort_all();
         assert!(self.task.join_next().await.unwrap().is_err());
     }
+}
+
+/// A webhook at this URL.
+pub fn destination(url: &str) -> DestinationSettings {
+    let settings = serde_json::Map::from_iter([("url".to_owned(), url.into())]);
+    DestinationSettings { kind: "Webhook".to_owned(), settings }
+}
+
+/// Messages about customers: all, or some types.
+pub fn of_customers(types: &[&str]) -> Vec<MessageSelection> {
+    let types = types.iter().map(|name| (*name).to_owned()).collect();
+    vec![MessageSelection { resource_type: "customer".to_owned(), types }]
 }
 
 fn hash() -> PasswordHash {

@@ -102,14 +102,14 @@ fn context(guard: Guard, attempt_timeout: Duration) -> Context {
     let settings =
         ClientSettings { guard: guard.clone(), connect_timeout: Duration::from_secs(5), attempt_timeout, idle_max: 4 };
     let http = http_client(&settings).unwrap();
-    Context { http, policy: Policy { allow_http: true, guard }, attempt_timeout }
+    Context { http, policy: Policy { allow_http: true, guard, ..Policy::default() }, attempt_timeout }
 }
 
 fn delivery(attempt: u32, now: Micros) -> Delivery {
     let mut ctx = Ctx::new(Micros(1_760_000_000_000_000), [3; 32]);
     Delivery {
         message_id: MessageId::new(&mut ctx),
-        sequence: 1,
+        sequence: Some(1),
         customer: CustomerId::new(&mut ctx),
         project: "demo".parse().unwrap(),
         created_at: ctx.now,
@@ -251,8 +251,11 @@ fn a_name_that_changes_its_address_gains_nothing() {
         let answers = [vec!["127.0.0.1"], vec!["127.0.0.2"], vec!["127.0.0.1", "127.0.0.2"], vec!["127.0.0.1"]];
         let lookup = Arc::new(Scripted(Mutex::new(answers.into_iter().collect())));
         let http = http_client_with(&client, lookup.clone()).unwrap();
-        let context =
-            Context { http, policy: Policy { allow_http: true, guard }, attempt_timeout: client.attempt_timeout };
+        let context = Context {
+            http,
+            policy: Policy { allow_http: true, guard, ..Policy::default() },
+            attempt_timeout: client.attempt_timeout,
+        };
         let url = format!("http://rebinding.example:{}/", address.port());
         let outcomes = send(&url, &context, &[1, 2, 3, 4]).await;
         let inside_refused = refused("the host's address is not a public one");

@@ -6,6 +6,7 @@ use keyherald_core::customer::{Customer, Profile};
 use keyherald_core::delete;
 use keyherald_core::id::{CustomerId, Key, ProjectKey, Reference};
 use keyherald_core::initiator::Initiator;
+use keyherald_core::message::Message;
 use keyherald_core::refusal::Lookup;
 use keyherald_core::seal::{KeyRing, SealingKey};
 use keyherald_core::shop;
@@ -168,10 +169,11 @@ pub async fn open_shops(store: &Store, keys: &[&str]) {
     store.write(&ctx(u64::MAX), make).await.unwrap();
 }
 
-pub async fn messages(store: &Store, now: Micros) -> Vec<log::Entry> {
+pub async fn messages(store: &Store, now: Micros) -> Vec<Message> {
     let look = move |tx: &mut dyn Tx| {
         let last = log::last_position(tx)?;
-        log::after(tx, &ring(), (0, last), 1000, now)
+        let entries = log::after(tx, &ring(), (0, last), 1000, now)?;
+        Ok(entries.iter().filter_map(|entry| entry.message().cloned()).collect::<Vec<_>>())
     };
     store.read(look).await.unwrap()
 }

@@ -84,6 +84,8 @@ static ROUTES: &[Route] = &[
     subscriptions::query::ROUTE,
     subscriptions::get::BY_ID,
     subscriptions::get::BY_KEY,
+    subscriptions::update::BY_ID,
+    subscriptions::update::BY_KEY,
     subscriptions::delete::BY_ID,
     subscriptions::delete::BY_KEY,
     subscriptions::health::ROUTE,

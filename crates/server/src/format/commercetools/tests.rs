@@ -6,6 +6,7 @@ use keyherald_core::Micros;
 use keyherald_core::credential::AuthenticationMode;
 use keyherald_core::customer::Profile;
 use keyherald_core::message::{Facts, Flow, Personal};
+use keyherald_core::notice::Notice;
 use keyherald_core::secret::TokenValue;
 use keyherald_core::subscription::FormatKind;
 
@@ -127,7 +128,8 @@ fn a_message_in_every_form() {
     let queried = r#"{"id":"0192f3a1-5b7c-7d3e-9f10-00000000000e","version":1,"sequenceNumber":3,"resource":{"typeId":"customer","id":"0192f3a1-5b7c-7d3e-9f10-0123456789ab"},"resourceVersion":4,"resourceUserProvidedIdentifiers":{"key":"c-1"},"type":"CustomerFirstNameSet","firstName":"Ada","createdAt":"2022-09-19T15:58:41.772Z","lastModifiedAt":"2022-09-19T15:58:41.772Z","lastModifiedBy":{"clientId":"shop","isPlatformClient":false},"createdBy":{"clientId":"shop","isPlatformClient":false}}"#;
     assert_eq!(super::message(&message).to_string(), queried);
     let project = "demo".parse().unwrap();
-    let body = |format| String::from_utf8(render(&project, &message, format).unwrap().body).unwrap();
+    let notice = Notice::Message(Box::new(message));
+    let body = |format| String::from_utf8(render(&project, &notice, format).unwrap().body).unwrap();
     let platform = r#"{"notificationType":"Message","projectKey":"demo","id":"0192f3a1-5b7c-7d3e-9f10-00000000000e","version":1,"sequenceNumber":3,"resource":{"typeId":"customer","id":"0192f3a1-5b7c-7d3e-9f10-0123456789ab"},"resourceVersion":4,"resourceUserProvidedIdentifiers":{"key":"c-1"},"type":"CustomerFirstNameSet","firstName":"Ada","createdAt":"2022-09-19T15:58:41.772Z","lastModifiedAt":"2022-09-19T15:58:41.772Z"}"#;
     assert_eq!(body(FormatKind::Platform), platform);
     assert_eq!(

@@ -1,7 +1,8 @@
-//! A SubscriptionDraft (commercetools.md 8.1), checked for its form. Its destination is checked by the destination's kind.
+//! A SubscriptionDraft (commercetools.md 8.1) and the parts that update actions have of it, checked for their form. Its
+//! destination is checked by the destination's kind.
 
 use keyherald_core::id::Key;
-use keyherald_core::subscription::{FormatKind, MessageSelection};
+use keyherald_core::subscription::{FormatKind, MessageSelection, Selections};
 use serde_json::{Map, Value};
 
 use super::super::fields::{Fields, INDEXED_CHARS_MAX};
@@ -39,44 +40,120 @@ const RESOURCE_TYPES: [&str; 22] = [
     "store",
 ];
 
+/// The same of changes.
+const CHANGING_TYPES: [&str; 41] = [
+    "approval-flow",
+    "approval-rule",
+    "associate-role",
+    "attribute-group",
+    "business-unit",
+    "cart",
+    "cart-discount",
+    "category",
+    "channel",
+    "customer",
+    "customer-email-token",
+    "customer-group",
+    "customer-password-token",
+    "discount-code",
+    "discount-group",
+    "extension",
+    "inventory-entry",
+    "key-value-document",
+    "order",
+    "order-edit",
+    "payment",
+    "product",
+    "product-discount",
+    "product-selection",
+    "product-tailoring",
+    "product-type",
+    "quote",
+    "quote-request",
+    "recurrence-policy",
+    "recurring-order",
+    "review",
+    "shipping-method",
+    "shopping-list",
+    "staged-quote",
+    "standalone-price",
+    "state",
+    "store",
+    "subscription",
+    "tax-category",
+    "type",
+    "zone",
+];
+
+/// Services whose events can be subscribed to. They are not ours: the events never come.
+const EVENT_SERVICES: [&str; 2] = ["checkout", "import-api"];
+
 const FORMATS: [(&str, FormatKind); 2] = [("Platform", FormatKind::Platform), ("CloudEvents", FormatKind::CloudEvents)];
 
 /// A draft whose form is right.
 pub struct Draft {
     pub key: Option<Key>,
-    /// The destination's `type`.
+    pub destination: DestinationDraft,
+    pub selections: Selections,
+    pub format: FormatKind,
+}
+
+/// What a draft says of its destination.
+pub struct DestinationDraft {
+    /// Its `type`.
     pub kind: String,
     /// Its other fields.
-    pub destination: Map<String, Value>,
-    pub messages: Vec<MessageSelection>,
-    pub format: FormatKind,
+    pub settings: Map<String, Value>,
 }
 
 /// Reads a draft.
 pub fn read(mut body: Fields) -> Result<Draft, Problem> {
     let key = body.key("key")?;
-    let Some(mut destination) = body.object("destination")? else { return Err(body.missing("destination")) };
-    let kind = destination.required_text("type", INDEXED_CHARS_MAX)?;
-    let messages =
-        body.objects("messages", SELECTIONS_MAX)?.into_iter().map(selection).collect::<Result<Vec<_>, _>>()?;
-    let unsupported = body.objects("changes", SELECTIONS_MAX)?.len() + body.objects("events", SELECTIONS_MAX)?.len();
-    if unsupported > 0 {
-        return Err(Problem::not_available("Change and event notifications are"));
-    }
-    if messages.is_empty() {
-        let text = "A subscription must contain at least one message notification or one change notification.";
-        return Err(Problem::invalid_input(text));
-    }
+    let destination = destination(&mut body)?;
+    let selections =
+        Selections { messages: messages(&mut body)?, changes: changes(&mut body)?, events: events(&mut body)? };
     let format = format(&mut body)?;
-    Ok(Draft { key, kind, destination: destination.into_rest(), messages, format })
+    Ok(Draft { key, destination, selections, format })
 }
 
-fn selection(mut draft: Fields) -> Result<MessageSelection, Problem> {
-    let known = RESOURCE_TYPES.map(|name| (name, name));
-    let resource_type = draft.one_of("resourceTypeId", &known)?;
-    let resource_type = resource_type.ok_or_else(|| draft.missing("resourceTypeId"))?.to_owned();
-    let types = draft.texts("types", TYPES_MAX, INDEXED_CHARS_MAX)?;
-    Ok(MessageSelection { resource_type, types })
+/// Reads `destination`.
+pub fn destination(body: &mut Fields) -> Result<DestinationDraft, Problem> {
+    let Some(mut destination) = body.object("destination")? else { return Err(body.missing("destination")) };
+    let kind = destination.required_text("type", INDEXED_CHARS_MAX)?;
+    Ok(DestinationDraft { kind, settings: destination.into_rest() })
+}
+
+/// Reads `messages`.
+pub fn messages(body: &mut Fields) -> Result<Vec<MessageSelection>, Problem> {
+    selections(body, "messages", &RESOURCE_TYPES)
+}
+
+/// Reads `events`.
+pub fn events(body: &mut Fields) -> Result<Vec<MessageSelection>, Problem> {
+    selections(body, "events", &EVENT_SERVICES)
+}
+
+/// Reads `changes`.
+pub fn changes(body: &mut Fields) -> Result<Vec<String>, Problem> {
+    body.objects("changes", SELECTIONS_MAX)?
+        .into_iter()
+        .map(|mut change| resource_type(&mut change, &CHANGING_TYPES))
+        .collect()
+}
+
+fn selections(body: &mut Fields, name: &str, known: &[&'static str]) -> Result<Vec<MessageSelection>, Problem> {
+    let read = |mut selection: Fields| {
+        let resource_type = resource_type(&mut selection, known)?;
+        let types = selection.texts("types", TYPES_MAX, INDEXED_CHARS_MAX)?;
+        Ok(MessageSelection { resource_type, types })
+    };
+    body.objects(name, SELECTIONS_MAX)?.into_iter().map(read).collect()
+}
+
+fn resource_type(selection: &mut Fields, known: &[&'static str]) -> Result<String, Problem> {
+    let known: Vec<(&str, &str)> = known.iter().map(|name| (*name, *name)).collect();
+    let found = selection.one_of("resourceTypeId", &known)?;
+    Ok(found.ok_or_else(|| selection.missing("resourceTypeId"))?.to_owned())
 }
 
 fn format(body: &mut Fields) -> Result<FormatKind, Problem> {

@@ -1,6 +1,4 @@
 //! Subscriptions (commercetools.md chapter 8).
-//!
-//! Not here yet: update actions, change and event notifications.
 
 pub mod create;
 pub mod delete;
@@ -8,13 +6,17 @@ mod draft;
 pub mod get;
 pub mod health;
 pub mod query;
+pub mod update;
 
 use keyherald_core::Refusal;
 use keyherald_core::subscription::{FormatKind, MessageSelection, Subscription};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use self::draft::DestinationDraft;
 use super::predicate::Field;
 use super::reply::{Named, Problem, refused};
+use crate::app::App;
+use crate::app::destinations::{Accepted, DestinationRefused};
 use crate::app::subscriptions::SubscriptionRef;
 use crate::format::commercetools::{Object, initiator};
 
@@ -58,6 +60,7 @@ fn subscription(subscription: &Subscription) -> Value {
     let destination = Object::default()
         .with("type", subscription.destination.kind.as_str())
         .with_all(subscription.destination.settings.clone());
+    let selections = &subscription.selections;
     Object::default()
         .with("id", subscription.id.to_string())
         .with("version", subscription.version)
@@ -67,12 +70,41 @@ fn subscription(subscription: &Subscription) -> Value {
         .with("createdBy", initiator(&subscription.created_by))
         .with_some("key", subscription.key.as_ref().map(ToString::to_string))
         .with("destination", Value::from(destination))
-        .with("messages", subscription.messages.iter().map(selection).collect::<Vec<_>>())
-        .with("changes", json!([]))
-        .with("events", json!([]))
+        .with("messages", selections.messages.iter().map(selection).collect::<Vec<_>>())
+        .with("changes", selections.changes.iter().map(|of| json!({"resourceTypeId": of})).collect::<Vec<_>>())
+        .with("events", selections.events.iter().map(selection).collect::<Vec<_>>())
         .with("format", format(subscription.format))
         .with("status", subscription.status.as_str())
         .into()
+}
+
+/// The same, with what only the answer to its destination's making shows.
+fn with_shown_once(mut subscription: Value, shown_once: Map<String, Value>) -> Value {
+    if let Some(destination) = subscription.get_mut("destination").and_then(Value::as_object_mut) {
+        destination.extend(shown_once);
+    }
+    subscription
+}
+
+/// Has the destination of a draft checked by its kind.
+fn accepted(app: &App, draft: &DestinationDraft) -> Result<Accepted, Problem> {
+    let DestinationDraft { kind, settings } = draft;
+    app.accept_destination(kind, settings).map_err(|refused| match refused {
+        DestinationRefused::NotAvailable { available } => {
+            let available = available.join(", ");
+            Problem::invalid_input(format!(
+                "Destinations of type {kind} are not available on this server yet; use one of: {available}."
+            ))
+        }
+        DestinationRefused::UnknownKind { known } => {
+            let known: Vec<String> = known.iter().map(|known| format!("'{known}'")).collect();
+            let known = known.join(",");
+            Problem::invalid_json(format!(
+                "destination -> type: Invalid enum value: '{kind}'. Expected one of: {known}"
+            ))
+        }
+        DestinationRefused::Settings(text) => Problem::invalid_input(text),
+    })
 }
 
 fn selection(selection: &MessageSelection) -> Value {

@@ -1,0 +1,6 @@
+-- What subscriptions want besides messages. A log row of the kind 'change' has no sequence: it is for subscriptions alone.
+
+ALTER TABLE subscription ADD COLUMN changes TEXT COLLATE "C" NOT NULL DEFAULT '[]'; -- JSON, resource types
+ALTER TABLE subscription ADD COLUMN events TEXT COLLATE "C" NOT NULL DEFAULT '[]'; -- JSON
+-- Every change of a resource asks whether anybody wants to hear of it.
+CREATE INDEX subscription_changes ON subscription (project, changes) WHERE changes <> '[]';
