@@ -207,6 +207,41 @@ pub struct Address {
 }
 
 impl Address {
+    /// The names of its texts besides `country` and `key` (commercetools.md 2.2).
+    pub const TEXTS: [&str; 22] = [
+        "title",
+        "salutation",
+        "firstName",
+        "lastName",
+        "streetName",
+        "streetNumber",
+        "additionalStreetInfo",
+        "postalCode",
+        "city",
+        "region",
+        "state",
+        "company",
+        "department",
+        "building",
+        "apartment",
+        "pOBox",
+        "phone",
+        "mobile",
+        "email",
+        "fax",
+        "additionalAddressInfo",
+        "externalId",
+    ];
+    /// Greatest length of one of them in characters.
+    pub const TEXT_CHARS_MAX: usize = 4096;
+    /// How many a customer may bring along.
+    pub const MANY_MAX: usize = 500;
+
+    /// Whether a text has the form of a country's code.
+    pub fn is_country(text: &str) -> bool {
+        text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase())
+    }
+
     /// An id that none of `others` has.
     pub fn fresh_id(others: &[Self], ctx: &mut Ctx) -> String {
         const ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefgh";

@@ -85,6 +85,13 @@ pub enum Reference {
     Key(String),
 }
 
+impl Reference {
+    /// Whether it names something by this key.
+    pub fn is_key(&self, key: &Key) -> bool {
+        matches!(self, Self::Key(named) if named == key.as_str())
+    }
+}
+
 /// A project (tenant): `projectKey`, 2 to 36 of `[a-z0-9_-]`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

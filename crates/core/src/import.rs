@@ -5,30 +5,45 @@
 //!
 //! What it does not do: it changes no customer that is there, and it takes no password in clear.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::create::{self, AddressUse};
 use crate::credential::{AuthenticationMode, PasswordHash};
-use crate::customer::{Claims, Customer, Profile};
-use crate::id::Key;
+use crate::customer::{Address, Claims, Customer, Profile};
+use crate::id::{Key, Reference};
 use crate::initiator::Initiator;
 use crate::message::NewMessage;
 use crate::refusal::UniqueField;
 use crate::shop::Known;
+use crate::update::TextField;
 use crate::{Ctx, Micros, Refusal};
 
 /// The names of a record's fields.
-pub const FIELDS: [&str; 10] = [
+pub const FIELDS: [&str; 23] = [
     "email",
     "key",
     "externalId",
     "customerNumber",
     "firstName",
     "lastName",
+    "middleName",
+    "title",
+    "salutation",
+    "dateOfBirth",
+    "companyName",
+    "vatId",
+    "locale",
     "isEmailVerified",
     "authenticationMode",
     "createdAt",
     "passwordHash",
+    "stores",
+    "addresses",
+    "defaultShippingAddress",
+    "defaultBillingAddress",
+    "shippingAddresses",
+    "billingAddresses",
 ];
 
 /// A record as a file has it. Nothing but the types was looked at.
@@ -42,10 +57,8 @@ pub struct Fields {
     pub external_id: Option<String>,
     /// `customerNumber`
     pub customer_number: Option<String>,
-    /// `firstName`
-    pub first_name: Option<String>,
-    /// `lastName`
-    pub last_name: Option<String>,
+    /// `firstName` and the other descriptive texts.
+    pub texts: BTreeMap<TextField, String>,
     /// `isEmailVerified`
     pub is_email_verified: Option<bool>,
     /// `authenticationMode`
@@ -54,6 +67,12 @@ pub struct Fields {
     pub created_at: Option<String>,
     /// `passwordHash`
     pub password_hash: Option<String>,
+    /// `stores`, by key.
+    pub stores: Vec<String>,
+    /// `addresses`, each by the names of a BaseAddress.
+    pub addresses: Vec<BTreeMap<String, String>>,
+    /// `defaultShippingAddress` and the others: places in `addresses`.
+    pub address_use: AddressUse,
 }
 
 /// A record whose form is right.
@@ -67,10 +86,12 @@ pub struct Record {
     pub external_id: Option<String>,
     /// The customer number.
     pub customer_number: Option<String>,
-    /// First name.
-    pub first_name: Option<String>,
-    /// Last name.
-    pub last_name: Option<String>,
+    /// Descriptive texts, and addresses without their ids.
+    pub profile: Profile,
+    /// Which of the addresses are used for what.
+    pub address_use: AddressUse,
+    /// The stores of the customer, by key. Empty: a global customer.
+    pub stores: Vec<Reference>,
     /// Whether the address was proved elsewhere.
     pub is_email_verified: bool,
     /// Who checks the password.
@@ -82,14 +103,14 @@ pub struct Record {
 }
 
 impl Record {
-    /// The values that the new customer would keep from others. It will be a global one.
-    pub fn claims(&self) -> Claims {
-        Claims {
+    /// The values that the new customer would keep from others; refused if one of its stores is not there.
+    pub fn claims(&self, known: &Known) -> Result<Claims, Refusal> {
+        Ok(Claims {
             email: self.email.clone(),
-            stores: Vec::new(),
+            stores: known.resolve(&self.stores)?,
             key: self.key.clone(),
             customer_number: self.customer_number.clone(),
-        }
+        })
     }
 
     /// Whether the customer signs in here and has nothing to sign in with.
@@ -114,6 +135,7 @@ pub fn check(
     now: Micros,
     read_hash: impl FnOnce(&str) -> Result<PasswordHash, String>,
 ) -> Result<Record, Rejected> {
+    check_use(&fields.address_use, fields.addresses.len())?;
     let email = text("email", fields.email, EMAIL_CHARS_MAX)?.ok_or_else(|| rejected("email", "it is missing"))?;
     if email.trim() != email {
         return Err(rejected("email", "it begins or ends with white space"));
@@ -146,13 +168,70 @@ pub fn check(
         key,
         external_id: text("externalId", fields.external_id, TEXT_CHARS_MAX)?,
         customer_number: text("customerNumber", fields.customer_number, TEXT_CHARS_MAX)?,
-        first_name: text("firstName", fields.first_name, TEXT_CHARS_MAX)?,
-        last_name: text("lastName", fields.last_name, TEXT_CHARS_MAX)?,
+        stores: stores(fields.stores)?,
+        profile: profile(fields.texts, fields.addresses)?,
+        address_use: fields.address_use,
         is_email_verified: fields.is_email_verified.unwrap_or_default(),
         authentication_mode,
         created_at,
         password_hash,
     })
+}
+
+fn stores(keys: Vec<String>) -> Result<Vec<Reference>, Rejected> {
+    let is_key = |key: &String| key.parse::<Key>().is_ok();
+    if !keys.iter().all(is_key) {
+        return Err(rejected("stores", "not the keys of stores: each has 2 to 256 of A-Z, a-z, 0-9, _ and -"));
+    }
+    Ok(keys.into_iter().map(Reference::Key).collect())
+}
+
+fn profile(texts: BTreeMap<TextField, String>, addresses: Vec<BTreeMap<String, String>>) -> Result<Profile, Rejected> {
+    let mut profile = Profile::default();
+    for (field, value) in texts {
+        let value = text(field.name(), Some(value), field.chars_max())?;
+        if value.as_ref().is_some_and(|value| !field.fits(value)) {
+            return Err(rejected(field.name(), "it has not the form that it must have, as 1980-02-29 or de-AT"));
+        }
+        *field.of(&mut profile) = value;
+    }
+    if addresses.len() > Address::MANY_MAX {
+        return Err(rejected("addresses", &format!("there are more than {}", Address::MANY_MAX)));
+    }
+    profile.addresses = addresses.into_iter().map(address).collect::<Result<_, _>>()?;
+    Ok(profile)
+}
+
+fn address(mut fields: BTreeMap<String, String>) -> Result<Address, Rejected> {
+    fields.remove("id"); // it gets one of ours
+    let country = fields.remove("country").filter(|country| Address::is_country(country));
+    let country = country.ok_or_else(|| rejected("addresses", "one has no country as DE"))?;
+    if let Some(name) = fields.keys().find(|name| *name != "key" && !Address::TEXTS.contains(&name.as_str())) {
+        let is_word = name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let name = if is_word { name } else { "such" };
+        return Err(rejected("addresses", &format!("there is no {name} in an address")));
+    }
+    if fields.get("key").is_some_and(|key| key.parse::<Key>().is_err()) {
+        return Err(rejected("addresses", "a key of one has not 2 to 256 of A-Z, a-z, 0-9, _ and -"));
+    }
+    for value in fields.values() {
+        text("addresses", Some(value.clone()), Address::TEXT_CHARS_MAX)?;
+    }
+    Ok(Address { id: String::new(), country, fields })
+}
+
+/// Every place must be that of an address.
+fn check_use(used: &AddressUse, addresses: usize) -> Result<(), Rejected> {
+    let defaults = [("defaultShippingAddress", used.default_shipping), ("defaultBillingAddress", used.default_billing)];
+    let lists = [("shippingAddresses", &used.shipping), ("billingAddresses", &used.billing)];
+    let places = defaults.into_iter().filter_map(|(name, place)| Some((name, place?)));
+    let places = places.chain(lists.into_iter().flat_map(|(name, list)| list.iter().map(move |place| (name, *place))));
+    for (name, place) in places {
+        if place >= addresses {
+            return Err(rejected(name, "there is no such place in addresses; the first is 0"));
+        }
+    }
+    Ok(())
 }
 
 fn rejected(field: &str, reason: &str) -> Rejected {
@@ -241,12 +320,13 @@ impl fmt::Display for Conflict {
 /// customer, both seen under the same transaction. Only if `announce`, the import is told as a creation.
 pub fn decide(
     record: &Record,
+    known: &Known,
     taken: Option<UniqueField>,
     holder: Option<&Holder>,
     announce: bool,
     ctx: &mut Ctx,
 ) -> Decision {
-    match create::decide(&command(record), &Known::default(), taken, record.password_hash.clone(), ctx) {
+    match create::decide(&command(record), known, taken, record.password_hash.clone(), ctx) {
         Ok(created) => Decision::Create(Box::new(imported(record, created, announce))),
         Err(Refusal::Duplicate(field)) => {
             let differs = holder.map(|holder| differs(record, holder));
@@ -265,15 +345,11 @@ fn command(record: &Record) -> create::Command {
         key: record.key.clone(),
         external_id: record.external_id.clone(),
         customer_number: record.customer_number.clone(),
-        stores: Vec::new(),
+        stores: record.stores.clone(),
         authentication_mode: record.authentication_mode,
         is_email_verified: record.is_email_verified,
-        profile: Profile {
-            first_name: record.first_name.clone(),
-            last_name: record.last_name.clone(),
-            ..Profile::default()
-        },
-        addresses: AddressUse::default(),
+        profile: record.profile.clone(),
+        addresses: record.address_use.clone(),
         by: Initiator::default(),
     }
 }
@@ -297,21 +373,36 @@ fn differs(record: &Record, holder: &Holder) -> Vec<&'static str> {
     let same_password = record.password_hash.is_none()
         || record.password_hash == *hash
         || (untouched && *could_be_upgraded && hash.is_some());
-    [
+    let texts = TextField::ALL.map(|field| (field.name(), field.get(&record.profile) == field.get(&customer.profile)));
+    let stores = record.stores.iter().all(|store| customer.stores.iter().any(|key| store.is_key(key)));
+    let others = [
         ("email", record.email == customer.email),
         ("key", record.key == customer.key),
         ("externalId", record.external_id == customer.external_id),
         ("customerNumber", record.customer_number == customer.customer_number),
-        ("firstName", record.first_name == customer.profile.first_name),
-        ("lastName", record.last_name == customer.profile.last_name),
+        ("stores", stores && record.stores.len() == customer.stores.len()),
+        ("addresses", same_addresses(record, &customer.profile)),
         ("isEmailVerified", record.is_email_verified == customer.is_email_verified),
         ("authenticationMode", record.authentication_mode == customer.authentication_mode),
         ("createdAt", record.created_at.is_none_or(|at| at == customer.created_at)),
         ("passwordHash", same_password),
-    ]
-    .into_iter()
-    .filter_map(|(field, same)| (!same).then_some(field))
-    .collect()
+    ];
+    others.into_iter().chain(texts).filter_map(|(field, same)| (!same).then_some(field)).collect()
+}
+
+/// Whether they are the same in the same order and used for the same, whatever their ids are.
+fn same_addresses(record: &Record, profile: &Profile) -> bool {
+    let plain = |address: &Address| (address.country.clone(), address.fields.clone());
+    let place = |id: &String| profile.addresses.iter().position(|address| address.id == *id);
+    let places = |ids: &[String]| ids.iter().filter_map(place).collect::<BTreeSet<_>>();
+    // An address that is the default one has the role as well.
+    let role = |list: &[usize], default: Option<usize>| list.iter().copied().chain(default).collect::<BTreeSet<_>>();
+    let used = &record.address_use;
+    record.profile.addresses.iter().map(plain).eq(profile.addresses.iter().map(plain))
+        && used.default_shipping == profile.default_shipping_address_id.as_ref().and_then(place)
+        && used.default_billing == profile.default_billing_address_id.as_ref().and_then(place)
+        && role(&used.shipping, used.default_shipping) == places(&profile.shipping_address_ids)
+        && role(&used.billing, used.default_billing) == places(&profile.billing_address_ids)
 }
 
 #[cfg(test)]
@@ -337,7 +428,7 @@ mod tests {
     }
 
     fn made(record: &Record, announce: bool) -> Imported {
-        match decide(record, None, None, announce, &mut ctx()) {
+        match decide(record, &Known::default(), None, None, announce, &mut ctx()) {
             Decision::Create(imported) => *imported,
             _ => panic!("nobody is in the way"),
         }
@@ -349,7 +440,7 @@ mod tests {
     }
 
     fn conflict(record: &Record, holder: &Holder) -> Option<Vec<&'static str>> {
-        match decide(record, Some(UniqueField::Email), Some(holder), false, &mut ctx()) {
+        match decide(record, &Known::default(), Some(UniqueField::Email), Some(holder), false, &mut ctx()) {
             Decision::Conflict(conflict) => Some(conflict.differs),
             Decision::AlreadyThere => None,
             _ => panic!("the address is taken"),
@@ -378,16 +469,33 @@ mod tests {
     #[test]
     fn what_cannot_be_stored_is_told_by_its_field_and_without_its_value() {
         let text = |text: &str| Some(text.to_owned());
+        let texts = |field, text: &str| Fields { texts: BTreeMap::from([(field, text.to_owned())]), ..fields() };
+        let address = |name: &str, value: &str| {
+            let country = if name == "country" { value } else { "DE" };
+            let texts = [("country", country), (name, value)];
+            let texts = texts.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            Fields { addresses: vec![BTreeMap::from(texts)], ..fields() }
+        };
+        let used = |place| AddressUse { shipping: vec![place], ..AddressUse::default() };
         for (fields, says) in [
             (Fields { email: text(" ada@example.com"), ..fields() }, "email: it begins"),
             (Fields { email: text(&"x".repeat(513)), ..fields() }, "email: it is longer than 512"),
             (Fields { key: text("a b"), ..fields() }, "key: not a key"),
             (Fields { external_id: text("a\0b"), ..fields() }, "externalId: the character U+0000"),
-            (Fields { first_name: text(&"\u{e9}".repeat(257)), ..fields() }, "firstName: it is longer than 256"),
+            (texts(TextField::FirstName, &"\u{e9}".repeat(257)), "firstName: it is longer than 256"),
             (Fields { authentication_mode: text("password"), ..fields() }, "authenticationMode: not an"),
             (Fields { created_at: text("yesterday"), ..fields() }, "createdAt: not a time"),
             (Fields { created_at: text("2999-01-01T00:00:00Z"), ..fields() }, "createdAt: it is in the future"),
             (Fields { password_hash: text("s3cret"), ..fields() }, "passwordHash: not a hash"),
+            (texts(TextField::DateOfBirth, "s3cret"), "dateOfBirth: it has not the form"),
+            (texts(TextField::Locale, "s3cret"), "locale: it has not the form"),
+            (Fields { stores: vec!["s3cret !".into()], ..fields() }, "stores: not the keys"),
+            (address("country", "s3cret"), "addresses: one has no country"),
+            (address("s3cret key", "x"), "addresses: there is no such in an address"),
+            (address("planet", "Mars"), "addresses: there is no planet in an address"),
+            (address("key", "s3cret !"), "addresses: a key of one"),
+            (address("city", &"x".repeat(4097)), "addresses: it is longer than 4096"),
+            (Fields { address_use: used(1), ..address("city", "Ulm") }, "shippingAddresses: there is no such place"),
         ] {
             let told = reason(fields);
             assert!(told.starts_with(says), "{told}");
@@ -418,14 +526,35 @@ mod tests {
         // Without a hash the record says nothing about it.
         assert_eq!(conflict(&Record { password_hash: None, ..record.clone() }, &holder(&record)), None);
         // One of another customer: what differs is named.
-        let other = checked(Fields { last_name: Some("L".into()), password_hash: Some("$x$y".into()), ..fields() });
-        assert_eq!(conflict(&other.ok().unwrap(), &holder(&record)), Some(vec!["key", "lastName", "passwordHash"]));
+        let other = checked(Fields {
+            texts: [(TextField::LastName, "L".into())].into(),
+            password_hash: Some("$x$y".into()),
+            ..fields()
+        });
+        assert_eq!(conflict(&other.ok().unwrap(), &holder(&record)), Some(vec!["key", "passwordHash", "lastName"]));
         let told = Conflict { field: UniqueField::Email, differs: vec!["key", "lastName"] }.to_string();
         assert_eq!(told, "email: a customer has it already, and differs in key, lastName");
         assert!(matches!(
-            decide(&record, Some(UniqueField::Key), None, false, &mut ctx()),
+            decide(&record, &Known::default(), Some(UniqueField::Key), None, false, &mut ctx()),
             Decision::Conflict(Conflict { field: UniqueField::Key, .. })
         ));
+    }
+
+    #[test]
+    fn addresses_are_compared_by_what_they_say_and_what_they_are_for() {
+        let city = |city: &str| [("country", "DE"), ("city", city)].map(|(name, value)| (name.into(), value.into()));
+        let used = AddressUse { default_shipping: Some(1), billing: vec![0], ..AddressUse::default() };
+        let two = Fields { addresses: vec![city("Ulm").into(), city("Bonn").into()], address_use: used, ..fields() };
+        let record = checked(two).ok().unwrap();
+        let there = holder(&record);
+        assert_eq!(there.customer.profile.shipping_address_ids.len(), 1);
+        assert_eq!(conflict(&record, &there), None);
+        let mut moved = record.clone();
+        moved.address_use.default_shipping = Some(0);
+        assert_eq!(conflict(&moved, &there), Some(vec!["addresses"]));
+        let mut fewer = record;
+        fewer.profile.addresses.pop();
+        assert_eq!(conflict(&fewer, &there), Some(vec!["addresses"]));
     }
 
     #[test]

@@ -11,9 +11,10 @@ use crate::customer::{Address, AddressRole, Claims, Customer, Profile, Version};
 use crate::id::{Key, Reference};
 use crate::initiator::Initiator;
 use crate::message::{AddressRoles, Content, Flow, NewMessage, Personal};
+use crate::project::LanguageTag;
 use crate::refusal::{Referenced, UniqueField};
 use crate::shop::Known;
-use crate::{Ctx, Refusal};
+use crate::{Ctx, Micros, Refusal};
 
 #[cfg(test)]
 mod tests;
@@ -62,7 +63,7 @@ pub enum Action {
 }
 
 /// A descriptive text of a customer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TextField {
     /// First name.
     FirstName,
@@ -85,7 +86,69 @@ pub enum TextField {
 }
 
 impl TextField {
-    fn of(self, profile: &mut Profile) -> &mut Option<String> {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::FirstName,
+        Self::LastName,
+        Self::MiddleName,
+        Self::Title,
+        Self::Salutation,
+        Self::DateOfBirth,
+        Self::CompanyName,
+        Self::VatId,
+        Self::Locale,
+    ];
+
+    /// The contract's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FirstName => "firstName",
+            Self::LastName => "lastName",
+            Self::MiddleName => "middleName",
+            Self::Title => "title",
+            Self::Salutation => "salutation",
+            Self::DateOfBirth => "dateOfBirth",
+            Self::CompanyName => "companyName",
+            Self::VatId => "vatId",
+            Self::Locale => "locale",
+        }
+    }
+
+    /// Its greatest length in characters. Names are indexed, so theirs is less.
+    pub fn chars_max(self) -> usize {
+        match self {
+            Self::FirstName | Self::LastName => 256,
+            _ => Address::TEXT_CHARS_MAX,
+        }
+    }
+
+    /// Whether a text has the form that this one must have.
+    pub fn fits(self, text: &str) -> bool {
+        match self {
+            Self::DateOfBirth => is_date(text),
+            Self::Locale => LanguageTag::is_one(text),
+            _ => true,
+        }
+    }
+
+    /// The text, as a customer has it.
+    pub fn get(self, profile: &Profile) -> Option<&String> {
+        match self {
+            Self::FirstName => &profile.first_name,
+            Self::LastName => &profile.last_name,
+            Self::MiddleName => &profile.middle_name,
+            Self::Title => &profile.title,
+            Self::Salutation => &profile.salutation,
+            Self::DateOfBirth => &profile.date_of_birth,
+            Self::CompanyName => &profile.company_name,
+            Self::VatId => &profile.vat_id,
+            Self::Locale => &profile.locale,
+        }
+        .as_ref()
+    }
+
+    /// The place of the text in a profile.
+    pub fn of(self, profile: &mut Profile) -> &mut Option<String> {
         match self {
             Self::FirstName => &mut profile.first_name,
             Self::LastName => &mut profile.last_name,
@@ -109,6 +172,16 @@ impl TextField {
             Self::MiddleName | Self::Salutation | Self::VatId | Self::Locale => None,
         }
     }
+}
+
+/// `YYYY-MM-DD`, a day that there is.
+fn is_date(text: &str) -> bool {
+    let shaped = text.len() == 10
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() });
+    shaped && Micros::parse_iso(&format!("{text}T00:00:00Z")).is_some()
 }
 
 /// What the caller asks for.

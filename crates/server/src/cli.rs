@@ -201,7 +201,6 @@ pub enum Customers {
     /// Write all customers of a project as JSON lines that `customers import` reads.
     ///
     /// In the order of their ids. Customers that come or change meanwhile may be missing or be in it as they were.
-    /// Addresses and other descriptive fields are not part of it.
     #[command(after_help = "\
 Examples:
   keyherald customers export --config keyherald.toml --project my-shop | jq .email
@@ -210,14 +209,19 @@ Examples:
 }
 
 const IMPORT_RECORDS: &str = "\
-Fields (all texts but one; only email must be there):
+Fields (texts, unless it is said otherwise; only email must be there):
   email               signs in with it, in whatever letter case
   passwordHash        see below
   authenticationMode  Password (the default) or ExternalAuth. Without a passwordHash it must be
                       said: Password then means that the password has to be reset first
-  key, externalId, customerNumber, firstName, lastName
+  key, externalId, customerNumber, firstName, lastName, middleName, title, salutation,
+  dateOfBirth, companyName, vatId, locale
   isEmailVerified     true or false (the default)
   createdAt           as 2022-09-19T14:34:35.843Z
+  stores              keys of stores that the project has: [\"a\", \"b\"]; in CSV separated by spaces
+  addresses           [{\"country\": \"DE\", \"city\": \"Ulm\", ...}] (JSON lines only), used by place:
+                      defaultShippingAddress, defaultBillingAddress: 0; shippingAddresses,
+                      billingAddresses: [0, 1]
 
 Password hashes, each verified as it is until its owner signs in, and then replaced by Argon2id:
   Argon2              $argon2id$v=19$m=65536,t=3,p=4$SALT$TAG, and argon2i, argon2d

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on must fail"
 )]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use keyherald_core::id::ProjectKey;
 use keyherald_core::initiator::Initiator;
 use keyherald_core::seal::{KeyRing, SealingKey};
 use keyherald_core::secret::Password;
+use keyherald_core::shop;
 use keyherald_store::testing::TestStore;
 use keyherald_store::tx::query_one;
 use keyherald_store::{Sql, Tx, credential, customer, each_engine};
@@ -37,6 +39,7 @@ each_engine! {
     a_customer_that_is_there_is_recognised_or_in_the_way,
     an_imported_customer_signs_in_and_its_hash_is_replaced,
     creations_are_told_only_if_it_is_asked_for,
+    customers_of_stores_come_and_go,
 }
 
 const NOW: &str = "2026-03-04T05:06:07.890Z";
@@ -123,6 +126,10 @@ fn many(count: usize) -> String {
             "customerNumber": number.to_string(),
             "firstName": "Zo\u{eb} \"Z\"",
             "lastName": "a,b\nc",
+            "middleName": "M", "title": "Dr.", "salutation": "Mx.", "dateOfBirth": "1980-02-29", "companyName": "ACME",
+            "vatId": "DE1", "locale": "de-AT",
+            "addresses": [{"country": "DE", "city": "Ulm", "key": "home"}, {"country": "AT", "pOBox": "7"}],
+            "defaultShippingAddress": 1, "shippingAddresses": [1], "billingAddresses": [0, 1],
             "isEmailVerified": number.is_multiple_of(2),
             "createdAt": Micros(1_600_000_000_000_000 + i64::try_from(number).unwrap() * 1000).iso(),
         });
@@ -435,6 +442,33 @@ async fn an_export_file_is_whole_and_for_its_owner_only() {
     let complaint =
         export::to_file(&app, &demo(), true, Path::new("/nowhere/out.jsonl")).await.unwrap_err().to_string();
     assert!(complaint.contains("cannot write /nowhere/out.jsonl"), "{complaint}");
+}
+
+async fn customers_of_stores_come_and_go(store: &TestStore) {
+    let app = app(store);
+    let command = shop::Command {
+        key: "shop-a".parse().unwrap(),
+        name: BTreeMap::new(),
+        languages: Vec::new(),
+        countries: Vec::new(),
+        by: Initiator::default(),
+    };
+    app.create_store(Call { project: demo(), store: None, by: Initiator::default() }, command.clone()).await.unwrap();
+    let text = format!(
+        "email,stores,passwordHash\nada@example.com,shop-a,{BCRYPT}\nada@example.com,shop-b,{BCRYPT}\nada@example.com,,{BCRYPT}\n"
+    );
+    let (_folder, path) = file("customers.csv", text);
+    let counts = import(&app, options(&path)).await;
+    assert_eq!((counts.imported, counts.rejected), (1, 2));
+    let reasons = errors(&options(&path));
+    assert_eq!(reasons[0], (3, "stores: the project has no such store; it must be made first".to_owned()));
+    assert!(reasons[1].1.starts_with("email: a customer has it already"), "{reasons:?}");
+    assert_eq!(by_email(&app, "ada@example.com").await, None, "no global one");
+
+    let out = exported(&app, true).await;
+    assert!(out.contains(r#""stores":["shop-a"]"#), "{out}");
+    let (_folder, path) = file("customers.jsonl", &out);
+    assert_eq!(import(&app, options(&path)).await, Counts { already_there: 1, ..Counts::default() });
 }
 
 #[tokio::test]

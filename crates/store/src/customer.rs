@@ -8,7 +8,7 @@ use keyherald_core::credential::PasswordHash;
 use keyherald_core::customer::{Customer, Profile, fold_email};
 use keyherald_core::delete::Deleted;
 use keyherald_core::filter::Kind;
-use keyherald_core::id::{CustomerId, Key, ProjectKey};
+use keyherald_core::id::{CustomerId, Key, ProjectKey, Reference};
 use keyherald_core::import::{Imported, Record};
 use keyherald_core::notice::NewChange;
 use keyherald_core::refusal::UniqueField;
@@ -360,7 +360,15 @@ pub fn by_unique(
     record: &Record,
 ) -> Result<Option<Customer>, Fault> {
     match (field, &record.key, &record.customer_number) {
-        (UniqueField::Email, ..) => by_email(tx, project, &record.email),
+        (UniqueField::Email, ..) => match record.stores.first() {
+            Some(Reference::Key(store)) => query_one(
+                tx,
+                &BY_EMAIL,
+                &[project.into(), fold_email(&record.email).into(), store.as_str().into()],
+                read,
+            ),
+            _ => by_email(tx, project, &record.email),
+        },
         (UniqueField::Key, Some(key), _) => by_key(tx, project, key),
         (UniqueField::CustomerNumber, _, Some(number)) => {
             query_one(tx, &BY_CUSTOMER_NUMBER, &[project.into(), number.into()], read)

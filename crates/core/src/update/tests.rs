@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::Micros;
 use crate::create::tests::customer;
 
 const NOW: Micros = Micros(90_000_000);
@@ -353,5 +352,30 @@ proptest! {
             prop_assert!(!second.changed && second.messages.is_empty());
             prop_assert_eq!(second.customer, first.customer);
         }
+    }
+}
+
+#[test]
+fn dates_are_days_that_there_are() {
+    for (text, fits) in [
+        ("1975-02-28", true),
+        ("2024-02-29", true),
+        ("2023-02-29", false),
+        ("1975-2-28", false),
+        ("1975-13-01", false),
+        ("1975-02-28T", false),
+        ("+975-02-28", false),
+        ("", false),
+    ] {
+        assert_eq!(TextField::DateOfBirth.fits(text), fits, "{text}");
+    }
+}
+
+#[test]
+fn language_tags() {
+    for (text, fits) in
+        [("de", true), ("de-AT", true), ("zh-Hant-TW", true), ("d", false), ("de_AT", false), ("", false)]
+    {
+        assert_eq!(TextField::Locale.fits(text), fits, "{text}");
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use keyherald_core::Ctx;
 use keyherald_core::credential::PasswordHash;
 use keyherald_core::id::ProjectKey;
 use keyherald_core::import::{self, Decision, Fields, Holder, Record, Rejected};
-use keyherald_store::{Fault, Tx, claim, credential, customer};
+use keyherald_core::{Ctx, Refusal};
+use keyherald_store::{Fault, Tx, claim, credential, customer, shop};
 
+use super::projects::check_locale;
 use super::{Answer, App};
 
 /// What became of a record.
@@ -51,7 +52,15 @@ impl App {
         announce: bool,
         ctx: &mut Ctx,
     ) -> Result<ImportOutcome, Fault> {
-        let taken = claim::take(tx, project, &record.claims(), None)?;
+        if check_locale(tx, project, record.profile.locale.as_deref())?.is_err() {
+            let reason = "locale: it is none of the project's languages";
+            return Ok(ImportOutcome::Rejected(Rejected(reason.to_owned())));
+        }
+        let known = shop::known(tx, project, &record.stores)?;
+        let taken = match record.claims(&known) {
+            Ok(claims) => claim::take(tx, project, &claims, None)?,
+            Err(_) => None, // the decision says what is wrong
+        };
         let holder = match taken {
             Some(field) => customer::by_unique(tx, project, field, record)?,
             None => None,
@@ -65,13 +74,16 @@ impl App {
             }
             None => None,
         };
-        Ok(match import::decide(record, taken, holder.as_ref(), announce, ctx) {
+        Ok(match import::decide(record, &known, taken, holder.as_ref(), announce, ctx) {
             Decision::Create(imported) => {
                 customer::import(tx, &self.ring, project, &imported, ctx)?;
                 ImportOutcome::Imported
             }
             Decision::AlreadyThere => ImportOutcome::AlreadyThere,
             Decision::Conflict(conflict) => ImportOutcome::Rejected(Rejected(conflict.to_string())),
+            Decision::Refused(Refusal::ReferenceNotFound { .. }) => ImportOutcome::Rejected(Rejected(
+                "stores: the project has no such store; it must be made first".to_owned(),
+            )),
             Decision::Refused(refusal) => ImportOutcome::Rejected(Rejected(refusal.to_string())),
         })
     }

@@ -2,10 +2,13 @@
 //!
 //! Reasons name fields and places, never values: a value may be a hash in the wrong column.
 
+use std::collections::BTreeMap;
+
 use keyherald_core::credential::PasswordHash;
-use keyherald_core::customer::Customer;
+use keyherald_core::customer::{Address, Customer, Profile};
 use keyherald_core::id::Key;
 use keyherald_core::import::{FIELDS, Fields, Rejected};
+use keyherald_core::update::TextField;
 use serde_json::{Map, Value};
 
 /// Reads a JSON object.
@@ -29,6 +32,7 @@ pub(super) fn of_csv(columns: &[String], row: Vec<String>) -> Result<Fields, Rej
     for (name, text) in columns.iter().zip(row) {
         let value = match (name.as_str(), text.as_str()) {
             (_, "") => Value::Null,
+            ("stores", keys) => keys.split_whitespace().collect(),
             ("isEmailVerified", "true") => Value::Bool(true),
             ("isEmailVerified", "false") => Value::Bool(false),
             _ => Value::String(text),
@@ -56,32 +60,76 @@ pub(super) fn check_columns(columns: &[String]) -> Result<(), Rejected> {
 }
 
 fn set(fields: &mut Fields, name: &str, value: Value) -> Result<(), Rejected> {
-    let place = match name {
-        "email" => &mut fields.email,
-        "key" => &mut fields.key,
-        "externalId" => &mut fields.external_id,
-        "customerNumber" => &mut fields.customer_number,
-        "firstName" => &mut fields.first_name,
-        "lastName" => &mut fields.last_name,
-        "authenticationMode" => &mut fields.authentication_mode,
-        "createdAt" => &mut fields.created_at,
-        "passwordHash" => &mut fields.password_hash,
-        "isEmailVerified" => {
-            fields.is_email_verified = match value {
-                Value::Null => None,
-                Value::Bool(flag) => Some(flag),
-                _ => return Err(Rejected(format!("{name}: not true or false"))),
-            };
-            return Ok(());
-        }
+    if value.is_null() && FIELDS.contains(&name) {
+        return Ok(());
+    }
+    if let Some(field) = TextField::ALL.into_iter().find(|field| field.name() == name) {
+        fields.texts.insert(field, text(name, value)?);
+        return Ok(());
+    }
+    match name {
+        "email" => fields.email = Some(text(name, value)?),
+        "key" => fields.key = Some(text(name, value)?),
+        "externalId" => fields.external_id = Some(text(name, value)?),
+        "customerNumber" => fields.customer_number = Some(text(name, value)?),
+        "authenticationMode" => fields.authentication_mode = Some(text(name, value)?),
+        "createdAt" => fields.created_at = Some(text(name, value)?),
+        "passwordHash" => fields.password_hash = Some(text(name, value)?),
+        "isEmailVerified" => fields.is_email_verified = Some(flag(name, &value)?),
+        "stores" => fields.stores = each(name, value, store_key)?,
+        "addresses" => fields.addresses = each(name, value, texts)?,
+        "defaultShippingAddress" => fields.address_use.default_shipping = Some(place(name, &value)?),
+        "defaultBillingAddress" => fields.address_use.default_billing = Some(place(name, &value)?),
+        "shippingAddresses" => fields.address_use.shipping = places(name, value)?,
+        "billingAddresses" => fields.address_use.billing = places(name, value)?,
         _ => return Err(unknown(name)),
-    };
-    *place = match value {
-        Value::Null => None,
-        Value::String(text) => Some(text),
-        _ => return Err(Rejected(format!("{name}: not a text"))),
-    };
+    }
     Ok(())
+}
+
+fn text(name: &str, value: Value) -> Result<String, Rejected> {
+    match value {
+        Value::String(text) => Ok(text),
+        _ => Err(Rejected(format!("{name}: not a text"))),
+    }
+}
+
+fn flag(name: &str, value: &Value) -> Result<bool, Rejected> {
+    value.as_bool().ok_or_else(|| Rejected(format!("{name}: not true or false")))
+}
+
+fn list(name: &str, value: Value) -> Result<Vec<Value>, Rejected> {
+    match value {
+        Value::Array(values) => Ok(values),
+        _ => Err(Rejected(format!("{name}: not a list"))),
+    }
+}
+
+fn each<T>(name: &str, value: Value, read: fn(&str, Value) -> Result<T, Rejected>) -> Result<Vec<T>, Rejected> {
+    list(name, value)?.into_iter().map(|value| read(name, value)).collect()
+}
+
+/// A store by its key, or as the contract refers to one: `{"typeId": "store", "key": "..."}`.
+fn store_key(name: &str, value: Value) -> Result<String, Rejected> {
+    match value {
+        Value::Object(mut reference) => text(name, reference.remove("key").unwrap_or_default()),
+        plain => text(name, plain),
+    }
+}
+
+fn texts(name: &str, value: Value) -> Result<BTreeMap<String, String>, Rejected> {
+    let Value::Object(map) = value else { return Err(Rejected(format!("{name}: not a list of objects"))) };
+    let there = map.into_iter().filter(|(_, value)| !value.is_null());
+    there.map(|(field, value)| Ok((field, text(name, value)?))).collect()
+}
+
+fn place(name: &str, value: &Value) -> Result<usize, Rejected> {
+    let place = value.as_u64().and_then(|place| usize::try_from(place).ok());
+    place.ok_or_else(|| Rejected(format!("{name}: not the place of an address; the first is 0")))
+}
+
+fn places(name: &str, value: Value) -> Result<Vec<usize>, Rejected> {
+    list(name, value)?.iter().map(|value| place(name, value)).collect()
 }
 
 /// A name that is no word might be a value in the wrong place.
@@ -93,21 +141,46 @@ fn unknown(name: &str) -> Rejected {
 
 /// Writes a JSON object that [`of_json`] reads.
 pub(super) fn to_json(customer: &Customer, hash: Option<&PasswordHash>) -> String {
-    let profile = &customer.profile;
-    let values: [(&str, Option<Value>); FIELDS.len()] = [
-        ("email", Some(customer.email.clone().into())),
-        ("key", customer.key.as_ref().map(|key| Key::as_str(key).into())),
-        ("externalId", customer.external_id.clone().map(Value::from)),
-        ("customerNumber", customer.customer_number.clone().map(Value::from)),
-        ("firstName", profile.first_name.clone().map(Value::from)),
-        ("lastName", profile.last_name.clone().map(Value::from)),
-        ("isEmailVerified", Some(customer.is_email_verified.into())),
-        ("authenticationMode", Some(customer.authentication_mode.as_str().into())),
-        ("createdAt", Some(customer.created_at.iso().into())),
-        ("passwordHash", hash.map(|hash| hash.as_phc().into())),
-    ];
-    let there = values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    Value::Object(there.collect::<Map<_, _>>()).to_string()
+    let mut map = Map::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            map.insert(name.to_owned(), value);
+        }
+    };
+    put("email", Some(customer.email.clone().into()));
+    put("key", customer.key.as_ref().map(|key| key.as_str().into()));
+    put("externalId", customer.external_id.clone().map(Value::from));
+    put("customerNumber", customer.customer_number.clone().map(Value::from));
+    for field in TextField::ALL {
+        put(field.name(), field.get(&customer.profile).cloned().map(Value::from));
+    }
+    put("isEmailVerified", Some(customer.is_email_verified.into()));
+    put("authenticationMode", Some(customer.authentication_mode.as_str().into()));
+    put("createdAt", Some(customer.created_at.iso().into()));
+    put("passwordHash", hash.map(|hash| hash.as_phc().into()));
+    let stores: Vec<&str> = customer.stores.iter().map(Key::as_str).collect();
+    put("stores", (!stores.is_empty()).then(|| stores.into()));
+    put_addresses(&mut put, &customer.profile);
+    Value::Object(map).to_string()
+}
+
+fn put_addresses(put: &mut impl FnMut(&str, Option<Value>), profile: &Profile) {
+    if profile.addresses.is_empty() {
+        return;
+    }
+    let address = |address: &Address| {
+        let mut map: Map<String, Value> = address.fields.iter().map(|(k, v)| (k.clone(), v.clone().into())).collect();
+        map.insert("country".to_owned(), address.country.clone().into());
+        Value::Object(map)
+    };
+    let place = |id: &String| profile.addresses.iter().position(|address| address.id == *id);
+    let places = |ids: &[String]| ids.iter().filter_map(place).collect::<Vec<_>>();
+    let some = |places: Vec<usize>| (!places.is_empty()).then(|| places.into());
+    put("addresses", Some(profile.addresses.iter().map(address).collect()));
+    put("defaultShippingAddress", profile.default_shipping_address_id.as_ref().and_then(place).map(Value::from));
+    put("defaultBillingAddress", profile.default_billing_address_id.as_ref().and_then(place).map(Value::from));
+    put("shippingAddresses", some(places(&profile.shipping_address_ids)));
+    put("billingAddresses", some(places(&profile.billing_address_ids)));
 }
 
 #[cfg(test)]
@@ -128,6 +201,10 @@ mod tests {
             ("{\"isEmailVerified\":\"$2b$10$secret\"}", "isEmailVerified: not true or false"),
             ("{\"password\":\"secret\"}", "there is no field \"password\"; the fields are email, key"),
             ("{\"$2b$10$secret\":1}", "there is no such field"),
+            ("{\"stores\":\"secret\"}", "stores: not a list"),
+            ("{\"stores\":[{\"id\":\"secret\"}]}", "stores: not a text"),
+            ("{\"addresses\":[{\"city\":[\"secret\"]}]}", "addresses: not a text"),
+            ("{\"shippingAddresses\":[\"secret\"]}", "shippingAddresses: not the place"),
             ("{\"email\":\"a\0secret\"}", "not JSON: control character"),
             ("{\"email\":\"a\"} secret", "not JSON: trailing characters"),
         ] {
@@ -143,7 +220,7 @@ mod tests {
         let row = |texts: [&str; 3]| of_csv(&columns, texts.map(str::to_owned).to_vec());
         let fields = row(["true", "ada@example.com", ""]).ok().unwrap();
         assert_eq!(fields.email.as_deref(), Some("ada@example.com"));
-        assert_eq!((fields.is_email_verified, fields.first_name), (Some(true), None));
+        assert_eq!((fields.is_email_verified, fields.texts.len()), (Some(true), 0));
         assert_eq!(row(["yes", "a", ""]).err().unwrap().0, "isEmailVerified: not true or false");
         let short = of_csv(&columns, vec![String::new()]).err().unwrap().0;
         assert_eq!(short, "it has 1 fields, the header has 3");

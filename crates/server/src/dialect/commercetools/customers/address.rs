@@ -9,36 +9,10 @@ use serde_json::Value;
 use super::super::fields::{Fields, INDEXED_CHARS_MAX, TEXT_CHARS_MAX};
 use super::super::reply::Problem;
 
-/// The texts of a BaseAddress besides `country`.
-const ADDRESS_TEXTS: [&str; 22] = [
-    "title",
-    "salutation",
-    "firstName",
-    "lastName",
-    "streetName",
-    "streetNumber",
-    "additionalStreetInfo",
-    "postalCode",
-    "city",
-    "region",
-    "state",
-    "company",
-    "department",
-    "building",
-    "apartment",
-    "pOBox",
-    "phone",
-    "mobile",
-    "email",
-    "fax",
-    "additionalAddressInfo",
-    "externalId",
-];
-
 /// A BaseAddress: `country`, and whatever else of its texts is given. Its `id` is assigned, not taken over.
 pub fn address(mut draft: Fields) -> Result<Address, Problem> {
     let country = draft.required_text("country", TEXT_CHARS_MAX)?;
-    if country.len() != 2 || !country.bytes().all(|byte| byte.is_ascii_uppercase()) {
+    if !Address::is_country(&country) {
         return Err(Problem::invalid_field("country", &Value::from(country)));
     }
     if draft.has("custom") {
@@ -48,8 +22,8 @@ pub fn address(mut draft: Fields) -> Result<Address, Problem> {
     if let Some(key) = draft.key("key")? {
         fields.insert("key".to_owned(), key.to_string());
     }
-    for name in ADDRESS_TEXTS {
-        if let Some(text) = draft.text(name, TEXT_CHARS_MAX)? {
+    for name in Address::TEXTS {
+        if let Some(text) = draft.text(name, Address::TEXT_CHARS_MAX)? {
             fields.insert(name.to_owned(), text);
         }
     }

@@ -6,21 +6,18 @@
 use keyherald_core::Refusal;
 use keyherald_core::create::{AddressUse, Command};
 use keyherald_core::credential::AuthenticationMode;
-use keyherald_core::customer::Profile;
+use keyherald_core::customer::{Address, Profile};
 use keyherald_core::initiator::Initiator;
 use keyherald_core::refusal::Referenced;
 use keyherald_core::secret::Password;
-use keyherald_core::update::TextField;
 use serde_json::Value;
 
 use super::super::fields::{EMAIL_CHARS_MAX, Fields, INDEXED_CHARS_MAX};
 use super::super::reply::{Named, Problem, refused};
 use super::address::address;
 use super::reference;
-use super::text::text;
+use super::text::texts;
 
-/// Addresses, and uses of addresses, that a draft may have.
-const ADDRESSES_MAX: usize = 500;
 /// The fields that customers cannot have set about themselves.
 const NOT_ONE_S_OWN: [&str; 9] = [
     "authenticationMode",
@@ -81,19 +78,9 @@ pub fn email(body: &mut Fields) -> Result<String, Problem> {
 }
 
 fn profile(body: &mut Fields) -> Result<Profile, Problem> {
-    Ok(Profile {
-        first_name: text(body, TextField::FirstName)?,
-        last_name: text(body, TextField::LastName)?,
-        middle_name: text(body, TextField::MiddleName)?,
-        title: text(body, TextField::Title)?,
-        salutation: text(body, TextField::Salutation)?,
-        date_of_birth: text(body, TextField::DateOfBirth)?,
-        company_name: text(body, TextField::CompanyName)?,
-        vat_id: text(body, TextField::VatId)?,
-        locale: text(body, TextField::Locale)?,
-        addresses: body.objects("addresses", ADDRESSES_MAX)?.into_iter().map(address).collect::<Result<_, _>>()?,
-        ..Profile::default()
-    })
+    let addresses = body.objects("addresses", Address::MANY_MAX)?;
+    let addresses = addresses.into_iter().map(address).collect::<Result<_, _>>()?;
+    Ok(Profile { addresses, ..texts(body)? })
 }
 
 /// Which of the addresses are used for what: indices, each of which must exist.
@@ -105,7 +92,7 @@ fn address_use(body: &mut Fields, addresses: usize) -> Result<AddressUse, Proble
     let mut one = |name: &str| body.integer(name)?.map(|value| index(name, value)).transpose();
     let (default_shipping, default_billing) = (one("defaultShippingAddress")?, one("defaultBillingAddress")?);
     let mut many = |name: &str| -> Result<Vec<usize>, Problem> {
-        body.integers(name, ADDRESSES_MAX)?.into_iter().map(|value| index(name, value)).collect()
+        body.integers(name, Address::MANY_MAX)?.into_iter().map(|value| index(name, value)).collect()
     };
     let (shipping, billing) = (many("shippingAddresses")?, many("billingAddresses")?);
     Ok(AddressUse { default_shipping, default_billing, shipping, billing })
