@@ -60,6 +60,30 @@ async fn data_outlives_the_process() {
     assert!(!log.contains("ada@example.com") && !log.contains("\"one\""), "{log}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_console_subscription_prints_deliveries() {
+    let folder = tempfile::tempdir().unwrap();
+    let http = http_client(Duration::from_secs(20)).unwrap();
+    let server = launch(folder.path()).start().unwrap();
+    let api = Api::sign_in(&http, &server).await.unwrap();
+    let draft = json!({"destination": {"type": "Console"}, "messages": [{"resourceTypeId": "customer"}],
+        "changes": [{"resourceTypeId": "customer"}]});
+    let subscribed = api.post("/subscriptions", &draft).await.unwrap();
+    assert_eq!((subscribed.status, &subscribed.body["destination"]), (201, &json!({"type": "Console"})));
+    let made = api.post("/customers", &json!({"email": "ada@example.com", "password": "one"})).await.unwrap();
+    let customer = made.text("/customer/id");
+    let mut types = Vec::new();
+    for _ in 0..2 {
+        let head = server.printed(Duration::from_secs(30)).unwrap();
+        assert!(head.contains("  demo  ") && head.ends_with(&format!("  lane {customer}")), "{head}");
+        let body = server.printed(Duration::from_secs(30)).unwrap();
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["resource"]["id"], customer.as_str());
+        types.push(body["notificationType"].clone());
+    }
+    assert_eq!(types, ["Message", "ResourceCreated"]);
+}
+
 #[test]
 fn a_second_server_on_the_same_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();

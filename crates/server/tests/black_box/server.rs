@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -42,9 +43,11 @@ impl Launch {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().map_err(|error| format!("{}: {error}", self.program.display()))?;
         let stdout = child.stdout.take();
+        let printed = stdout.map(lines).ok_or("the server has no standard output")?;
         // From here on the child has an owner: whatever fails now ends it.
-        let mut server = Server { child, url: String::new(), client_id: String::new(), client_secret: String::new() };
-        let line = stdout.map(first_line).and_then(|line| line.recv_timeout(START_WAIT).ok());
+        let (url, client_id, client_secret) = Default::default();
+        let mut server = Server { child, url, client_id, client_secret, printed: Mutex::new(printed) };
+        let line = server.printed(START_WAIT);
         let ready: Option<Value> = line.and_then(|line| serde_json::from_str(&line).ok());
         let text = |name: &str| ready.as_ref()?.get(name)?.as_str().map(str::to_owned);
         match (text("url"), text("clientId"), text("clientSecret")) {
@@ -65,12 +68,12 @@ impl Launch {
     }
 }
 
-/// Hands over the first line, and reads on so that the server can never block on a full pipe.
-fn first_line(stdout: ChildStdout) -> Receiver<String> {
+/// Reads on whether anybody takes the lines or not, so that the server can never block on a full pipe.
+fn lines(stdout: ChildStdout) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            // Only the first one is waited for.
+            // Nobody takes them any more: they are only read.
             let _ = sender.send(line);
         }
     });
@@ -86,9 +89,15 @@ pub struct Server {
     pub client_id: String,
     /// The API client's secret.
     pub client_secret: String,
+    printed: Mutex<Receiver<String>>,
 }
 
 impl Server {
+    /// The next line that it has printed on its standard output, after the one that says that it is ready.
+    pub fn printed(&self, longest: Duration) -> Option<String> {
+        self.printed.lock().ok()?.recv_timeout(longest).ok()
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()

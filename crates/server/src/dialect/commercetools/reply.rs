@@ -211,13 +211,8 @@ pub fn refused(refusal: &Refusal, named: &Named) -> Problem {
             Problem::bad_request("ResourceSizeLimitExceeded", "The resource exceeds the size limit of 16 MB.")
         }
         Refusal::Duplicate(field) => duplicate(*field, named),
-        Refusal::NothingSubscribed => Problem::invalid_input(
-            "A subscription must contain at least one message notification or one change notification.",
-        ),
-        Refusal::TooManySubscriptions { limit } => {
-            let message = format!("You have exceeded the limit of {limit} resources of type subscription.");
-            Problem::bad_request("MaxResourceLimitExceeded", message).with("exceededResource", "subscription")
-        }
+        Refusal::NothingSubscribed => Problem::nothing_subscribed(),
+        Refusal::TooManySubscriptions { limit } => Problem::too_many("subscription", *limit),
         Refusal::Overloaded { retry_after_s } => {
             Problem::over_capacity("The server has too much to do at the moment. Please try again.", *retry_after_s)
         }

@@ -104,6 +104,17 @@ impl Problem {
         Self::bad_request("ReferencedResourceNotFound", message).with("typeId", type_id).with(by, value)
     }
 
+    /// A subscription that asks for nothing.
+    pub(super) fn nothing_subscribed() -> Self {
+        Self::invalid_input("A subscription must contain at least one message notification or one change notification.")
+    }
+
+    /// The project has as many resources of this type as it may have.
+    pub(super) fn too_many(type_id: &str, limit: u32) -> Self {
+        let message = format!("You have exceeded the limit of {limit} resources of type {type_id}.");
+        Self::bad_request("MaxResourceLimitExceeded", message).with("exceededResource", type_id)
+    }
+
     /// Something of the contract that this server does not have.
     pub fn not_available(what: &str) -> Self {
         Self::invalid_input(format!("{what} not available on this server."))
