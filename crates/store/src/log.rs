@@ -72,13 +72,14 @@ statements! {
               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
                   COALESCE((SELECT messages_enabled FROM project WHERE project = $1), 0), $12, $13)
               RETURNING position";
-    // The casts tell PostgreSQL what it does not infer in a SELECT.
+    // The casts tell PostgreSQL what it does not infer in a SELECT. Not LIKE: SQLite would prepare the statement anew for
+    // each pattern.
     APPEND_CHANGE = "INSERT INTO log (project, kind, id, created_at, type, resource_type, resource_id, resource_version,
                          customer_id, partition, visible, has_personal, facts)
                      SELECT $1, 'change', $2, CAST($3 AS BIGINT), $4, $5, $6, CAST($7 AS BIGINT), $8, CAST($9 AS BIGINT), 0,
                          CAST($10 AS BIGINT), $11
                      WHERE EXISTS (SELECT 1 FROM subscription
-                                   WHERE project = $1 AND changes <> '[]' AND changes LIKE $12)
+                                   WHERE project = $1 AND changes <> '[]' AND replace(changes, $12, '') <> changes)
                      RETURNING position";
     APPEND_PERSONAL = "INSERT INTO log_personal (position, project, customer_id, sealed) VALUES ($1, $2, $3, $4)";
     APPEND_SECRET = "INSERT INTO log_secret (position, project, token_id, expires_at, sealed) VALUES ($1, $2, $3, $4, $5)";
@@ -210,7 +211,7 @@ fn put_change(
         i64::from(partition(change.lane)).into(),
         has_personal.into(),
         Value::json(&change.facts)?,
-        format!("%\"{resource_type}\"%").into(),
+        format!("\"{resource_type}\"").into(),
     ];
     query_one(tx, &APPEND_CHANGE, &args, |row| row.int(0))
 }
