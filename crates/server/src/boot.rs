@@ -197,19 +197,27 @@ fn relay_settings(delivery: &config::Delivery) -> deliver::Settings {
     }
 }
 
-/// Removes what has expired, every minute; ends between two rounds.
+/// Removes what has expired, every minute, and what is old in the logs, every ten; ends between two batches.
+///
+/// What is old is hidden anyway, and what is owed to a subscription that has stopped is looked at in vain: that is not
+/// worth doing every minute.
 fn spawn_sweep(life: &Life, app: &App) {
     let app = app.clone();
     life.spawn(Task::Retention, move |stop| {
         let app = app.clone();
         async move {
-            while !stop.is_requested() {
-                let more = app.sweep_once().await?;
-                if !more {
-                    tokio::select! {
-                        () = stop.requested() => {}
-                        () = tokio::time::sleep(Duration::from_mins(1)) => {}
+            for minute in (0..10).cycle() {
+                while !stop.is_requested() && app.sweep_once().await? {}
+                if minute == 0 {
+                    let mut round = app.begin_retention().await?;
+                    while !stop.is_requested() && app.retain_once(&mut round).await? {}
+                    if round.removed > 0 {
+                        tracing::info!(entries = round.removed, "retention: removed {} old log entries", round.removed);
                     }
+                }
+                tokio::select! {
+                    () = stop.requested() => break,
+                    () = tokio::time::sleep(Duration::from_mins(1)) => {}
                 }
             }
             Ok(())

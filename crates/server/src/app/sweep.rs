@@ -1,14 +1,32 @@
-//! Removes what has expired, in small batches: tokens, token values that messages carried, sessions.
+//! Removes what has had its time, in small batches, so that no request waits for long: expired tokens and sessions, the
+//! token values that messages carried, and old entries of the log.
+//!
+//! A batch is a transaction of its own, and everything here is harmless when repeated: whatever is cut off goes on in the
+//! next round. Several nodes may sweep at once.
 
+use keyherald_store::project::{self, Project};
+use keyherald_store::retention::{self, Place};
 use keyherald_store::{session, token};
 
 use super::{Answer, App};
 
-/// Rows that one transaction removes at most.
+/// Rows that one transaction removes at most, of each kind.
 const BATCH: i64 = 500;
+/// Entries of the log that are looked at, and at most removed, at a time. Each has many index entries.
+const LOG_BATCH: i64 = 200;
+
+/// How far a round through the logs of all projects has come.
+pub struct Retention {
+    /// Still to come; the last one is next.
+    projects: Vec<Project>,
+    /// Where to go on in the last one.
+    from: Place,
+    /// Entries removed so far.
+    pub removed: usize,
+}
 
 impl App {
-    /// One round: at most [`BATCH`] rows of each kind. Answers whether there may be more.
+    /// Removes expired tokens, values and sessions: one batch. Answers whether there may be more.
     pub async fn sweep_once(&self) -> Answer<bool> {
         let removed =
             self.store
@@ -17,5 +35,30 @@ impl App {
                 })
                 .await?;
         Ok(removed >= BATCH.unsigned_abs())
+    }
+
+    /// Begins a round of retention.
+    pub async fn begin_retention(&self) -> Answer<Retention> {
+        let projects = self.store.read(|tx| project::all(tx)).await?;
+        Ok(Retention { projects, from: Place::START, removed: 0 })
+    }
+
+    /// Looks at one batch of a project's old entries and removes those that no subscription is owed. Answers whether there
+    /// is more to look at.
+    pub async fn retain_once(&self, round: &mut Retention) -> Answer<bool> {
+        let Some(project) = round.projects.last() else { return Ok(false) };
+        let ctx = self.ctx();
+        let (key, older_than, from) = (project.key.clone(), project.messages.oldest_shown(ctx.now), round.from);
+        let look = self.store.read(move |tx| retention::outdated(tx, &key, older_than, from, LOG_BATCH));
+        let outdated = look.await?;
+        round.removed += outdated.len();
+        round.from = outdated.next.unwrap_or(Place::START);
+        if outdated.next.is_none() {
+            round.projects.pop();
+        }
+        if !outdated.is_empty() {
+            self.store.write(&ctx, move |tx, _| retention::remove(tx, &outdated)).await?;
+        }
+        Ok(!round.projects.is_empty())
     }
 }
