@@ -50,10 +50,14 @@ impl Running {
     }
 }
 
+/// Where the database is that the configuration names.
+pub fn store_url(config: &Config) -> Result<StoreUrl, Complaint> {
+    config.store.url.reveal().parse().map_err(|error| Complaint::because("[store] url cannot be used", &error))
+}
+
 /// Opens the database that the configuration names. Does not migrate it.
 pub fn open_store(config: &Config) -> Result<Store, Complaint> {
-    let url: StoreUrl =
-        config.store.url.reveal().parse().map_err(|error| Complaint::because("[store] url cannot be used", &error))?;
+    let url = store_url(config)?;
     let options = StoreOptions {
         connections: config.store.connections,
         readers: config.store.readers,

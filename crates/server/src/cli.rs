@@ -65,6 +65,18 @@ Examples:
     /// Safe to run from several nodes at once. `serve` does the same when it starts; a database that a newer program has
     /// migrated is refused by both.
     Migrate(Migrate),
+    /// Rewrite the database file, so that nothing is left in it of customers that were erased.
+    ///
+    /// Erasing a customer (`dataErasure=true`) removes all that is personal at once. In unused parts of a SQLite file old
+    /// copies may remain until it is rewritten: that is what this does, if anybody was erased since the last time. The
+    /// server may be running; its writes wait meanwhile, so choose a quiet hour. Needs room for the file once more.
+    ///
+    /// On PostgreSQL it says which commands to run there. Backups keep what they have.
+    #[command(after_help = "\
+Examples:
+  keyherald scrub --config keyherald.toml
+  0 4 * * *  keyherald scrub --config /etc/keyherald.toml     every night, in a crontab")]
+    Scrub(ConfigFile),
     /// API clients: who may call the server, and for what.
     #[command(subcommand)]
     Client(Client),

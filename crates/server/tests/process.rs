@@ -176,6 +176,51 @@ fn an_operator_sets_a_server_up() {
     assert_eq!(keyherald(&["client", "revoke", "--config", &file, "--project", "shop", &id]).status.code(), Some(1));
 }
 
+#[test]
+fn scrub_rewrites_the_file_once_somebody_was_erased() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = configured(folder.path());
+    let scrub = || keyherald(&["scrub", "--config", &file]);
+    let nothing_there = scrub();
+    assert_eq!(nothing_there.status.code(), Some(1));
+    assert!(text(&nothing_there.stderr).contains("error: there is no database"), "{}", text(&nothing_there.stderr));
+    assert!(keyherald(&["migrate", "--config", &file]).status.success());
+    let nobody = scrub();
+    assert!(nobody.status.success() && text(&nobody.stdout).starts_with("nothing to do"), "{nobody:?}");
+
+    // What erasing a customer notes.
+    let store = Store::open(&StoreUrl::Sqlite(folder.path().join("k.db")), &StoreOptions::default()).unwrap();
+    let id = "3cdcdcc8-80c5-41bb-abb5-ac8772c9cc24".parse().unwrap();
+    keyherald_store::testing::block_on(async {
+        let ctx = Ctx::new(Micros(0), [0; 32]);
+        let erase = move |tx: &mut dyn keyherald_store::Tx, _: &mut Ctx| {
+            keyherald_store::erase::customer(tx, &"shop".parse().unwrap(), id)
+        };
+        store.write(&ctx, erase).await.unwrap();
+    });
+    let done = scrub();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(
+        text(&done.stdout).starts_with("rewrote ") && text(&done.stdout).contains(" of 1 erased customers"),
+        "{done:?}"
+    );
+    assert!(text(&scrub().stdout).starts_with("nothing to do"));
+}
+
+#[test]
+fn scrub_on_postgres_says_what_to_run_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = configured(folder.path());
+    let elsewhere = Command::new(PROGRAM)
+        .args(["scrub", "--config", &file])
+        .env("KEYHERALD__STORE__URL", "postgres://keyherald:pass@127.0.0.1:1/keyherald")
+        .output()
+        .unwrap();
+    assert_eq!(elsewhere.status.code(), Some(1));
+    let told = text(&elsewhere.stderr);
+    assert!(told.contains("VACUUM (FULL, ANALYZE)") && !told.contains("pass@"), "{told}");
+}
+
 /// Writes down a migration that this program does not know.
 fn mark_newer(file: &Path) {
     let store = Store::open(&StoreUrl::Sqlite(file.to_owned()), &StoreOptions::default()).unwrap();

@@ -493,12 +493,12 @@ fn come_and_go(tx: &mut dyn Tx, ctx: &mut Ctx) -> Result<(), Fault> {
 fn a_scrub_leaves_nothing_in_unused_parts_of_pages() {
     block_on(async {
         let store = TestStore::sqlite().await;
-        assert!(!store.scrub(&ctx(1)).await.unwrap(), "nobody was erased");
+        assert_eq!(store.scrub(&ctx(1)).await.unwrap(), 0, "nobody was erased");
         // With this seed more than a hundred copies are left behind in the tables as they are today.
         store.write(&ctx(9), come_and_go).await.unwrap();
         let StoreUrl::Sqlite(path) = store.url() else { return };
-        assert!(store.scrub(&ctx(4)).await.unwrap());
-        assert!(!store.scrub(&ctx(5)).await.unwrap(), "once is enough");
+        assert!(store.scrub(&ctx(4)).await.unwrap() > 0);
+        assert_eq!(store.scrub(&ctx(5)).await.unwrap(), 0, "once is enough");
         let bytes = sqlite_bytes(path);
         let has = |word: &[u8]| bytes.windows(word.len()).any(|part| part == word);
         assert!(has(b"plain") && !has(b"quark"));

@@ -3,6 +3,7 @@
 mod client;
 pub mod customers;
 mod migrate;
+mod scrub;
 mod tail;
 
 use std::io::Write;
@@ -43,6 +44,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Complaint> {
             on_runtime(serve(config))
         }
         Command::Migrate(options) => on_runtime(migrate::run(load(&options.file, Purpose::Maintain)?, options.status)),
+        Command::Scrub(file) => on_runtime(scrub::run(load(&file, Purpose::Maintain)?)),
         Command::Client(command) => on_runtime(client::run(command)),
         Command::Customers(command) => on_runtime(customers::run(command)),
         Command::Messages(Messages::Tail(options)) => on_runtime(tail::run(options)),
