@@ -11,7 +11,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use keyherald::clock::Moments;
-use keyherald::config;
+use keyherald::config::{self, PageOrigin};
 use keyherald::http::{BodyError, Failure, Frame, Limits, Route, Server, framed, health, read_body};
 use keyherald::life::{Ending, Grace, Life, Readiness, Signal, Signals, Task};
 use keyherald::telemetry::{Look, subscriber};
@@ -68,6 +68,8 @@ async fn running(change: impl FnOnce(&mut config::Server)) -> Running {
     let router = Router::new()
         .route("/{project}/customers/{id}", get(|| async { "a customer" }))
         .route("/{project}/echo", post(echo))
+        .route("/long", get(|| async { "compresses well ".repeat(100) }))
+        .route("/secret", get(|| async { ([("cache-control", "no-store")], "compresses well ".repeat(100)) }))
         .route("/held", get(held))
         .route("/panics", get(panics))
         .route(
@@ -265,6 +267,111 @@ async fn http_2_without_tls_is_served() {
     assert_eq!(answer.version(), axum::http::Version::HTTP_2);
     assert!(answer.headers().contains_key("x-correlation-id"));
     assert_eq!(answer.text().await.unwrap(), "a customer");
+}
+
+#[tokio::test]
+async fn long_answers_are_compressed_if_the_client_takes_it() {
+    let server = running(|_| {}).await;
+    let takes = "accept-encoding: br;q=1.0, gzip;q=0.8\r\n";
+    for (line, more, compressed) in [
+        ("GET /long", takes, true),
+        ("GET /long", "", false),
+        ("GET /long", "accept-encoding: gzip;q=0\r\n", false),
+        ("GET /long", "accept-encoding: br\r\n", false),
+        ("HEAD /long", "", false),
+        // Too short to be worth it, and secret: see compression.rs.
+        ("GET /demo/customers/1", takes, false),
+        ("GET /secret", takes, false),
+    ] {
+        let mut stream = server.connect().await;
+        stream.write_all(request(line, more).as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{line} {more}: {answer}");
+        assert_eq!(header(&answer, "content-encoding") == Some("gzip"), compressed, "{line} {more}: {answer}");
+        assert_eq!(answer.len() < 1000, compressed || line != "GET /long" && line != "GET /secret", "{line} {more}");
+        if line == "GET /long" {
+            assert_eq!(header(&answer, "vary"), Some("accept-encoding"), "{line} {more}");
+        }
+    }
+}
+
+const PREFLIGHT: &str = "access-control-request-method: POST\r\n\
+    access-control-request-headers: authorization,content-type,x-correlation-id\r\n";
+
+#[tokio::test]
+async fn pages_of_listed_origins_may_call() {
+    let listed = ["https://shop.example.com", "http://localhost:3000"];
+    let origins: Vec<_> = listed.iter().map(|origin| PageOrigin::One((*origin).to_owned())).collect();
+    let server = running(|settings| settings.cors.origins = origins).await;
+    for origin in listed {
+        // The preflight request comes without a token, and is answered here whatever the path.
+        let from = format!("origin: {origin}\r\n");
+        let asked = server.exchange(&request("OPTIONS /demo/customers/1", &format!("{from}{PREFLIGHT}"))).await;
+        assert!(asked.starts_with("HTTP/1.1 200 "), "{asked}");
+        assert_eq!(header(&asked, "access-control-allow-origin"), Some(origin));
+        let headers = header(&asked, "access-control-allow-headers").unwrap();
+        for needed in ["authorization", "content-type", "x-correlation-id", "x-external-user-id"] {
+            assert!(headers.split(',').any(|allowed| allowed == needed), "{headers}");
+        }
+        assert_eq!(header(&asked, "access-control-allow-methods"), Some("GET,HEAD,POST,DELETE"));
+        assert_eq!(header(&asked, "access-control-max-age"), Some("3600"));
+        assert!(header(&asked, "x-correlation-id").unwrap().starts_with("demo-"));
+        // Every answer can be read, also the frame's own, and one that there is no route for.
+        for (line, status) in [("GET /demo/customers/1", 200), ("GET /panics", 500), ("GET /demo/nothing/here", 404)] {
+            let answer = server.exchange(&request(line, &from)).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+            assert_eq!(header(&answer, "access-control-allow-origin"), Some(origin), "{line}");
+            assert_eq!(header(&answer, "access-control-expose-headers"), Some("x-correlation-id,retry-after"));
+            assert!(header(&answer, "access-control-allow-credentials").is_none());
+        }
+    }
+    for other in ["https://shop.example.com.evil.example", "https://shop.example.com:8443", "null"] {
+        let from = format!("origin: {other}\r\n");
+        let asked = server.exchange(&request("OPTIONS /demo/customers/1", &format!("{from}{PREFLIGHT}"))).await;
+        assert_eq!(header(&asked, "access-control-allow-origin"), None, "{asked}");
+        let answer = server.exchange(&request("GET /demo/customers/1", &from)).await;
+        assert_eq!(header(&answer, "access-control-allow-origin"), None, "{answer}");
+        // What is kept of an answer for one origin must not be shown to another.
+        assert!(header(&answer, "vary").is_some_and(|vary| vary.contains("origin")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn without_origins_there_is_no_cors_and_with_a_star_every_page_may() {
+    let from = "origin: https://shop.example.com\r\n";
+    let server = running(|_| {}).await;
+    let answer = server.exchange(&request("OPTIONS /demo/customers/1", &format!("{from}{PREFLIGHT}"))).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 405 ") && header(&answer, "access-control-allow-origin").is_none(),
+        "{answer}"
+    );
+    let server = running(|settings| settings.cors.origins = vec![PageOrigin::Any]).await;
+    for line in ["OPTIONS /demo/customers/1", "GET /demo/customers/1"] {
+        let answer = server.exchange(&request(line, &format!("{from}{PREFLIGHT}"))).await;
+        assert_eq!(header(&answer, "access-control-allow-origin"), Some("*"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn http_1_and_2_are_served_on_one_socket_and_no_answer_has_an_etag() {
+    let server = running(|_| {}).await;
+    keyherald_tls_provider();
+    for client in [reqwest::Client::builder().http1_only(), reqwest::Client::builder().http2_prior_knowledge()] {
+        let client = client.build().unwrap();
+        let url = |path: &str| format!("http://{}{path}", server.address);
+        let many = (0..50).map(|_| client.post(url("/demo/echo")).body("x".repeat(900)).send());
+        for answer in futures_util::future::join_all(many).await {
+            let answer = answer.unwrap();
+            assert!(!answer.headers().contains_key("etag"));
+            assert_eq!(answer.text().await.unwrap().len(), 900);
+        }
+        let compressed = client.get(url("/long")).header("accept-encoding", "gzip").send().await.unwrap();
+        assert_eq!(compressed.headers()["content-encoding"], "gzip");
+        let head = client.head(url("/demo/customers/1")).send().await.unwrap();
+        assert_eq!((head.status().as_u16(), head.text().await.unwrap().len()), (200, 0));
+    }
 }
 
 /// reqwest wants a provider of cryptography, also for plain HTTP.

@@ -8,6 +8,7 @@
 //! Nothing here opens a database or a socket: a configuration is read anywhere. To add a section: a file, and a line in
 //! [`Config`].
 
+mod cors;
 mod delivery;
 mod hashing;
 mod keys;
@@ -25,6 +26,7 @@ mod tree;
 
 use std::path::Path;
 
+pub use cors::{Cors, PageOrigin};
 pub use delivery::{Breaker, Delivery, OnExhausted};
 pub use hashing::Hashing;
 pub use log::{Format, Log};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::cors::Cors;
 use super::keys::{Keys, Section};
 
 /// `[server]`
@@ -14,6 +15,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// The URL under which clients reach the server, for links and event sources. Absent: made from `listen`.
     pub public_url: Option<Url>,
+    /// Which web pages may call from a browser.
+    pub cors: Cors,
     /// Longest request body.
     pub body_bytes_max: usize,
     /// Longest request head: request line and headers.
@@ -43,6 +46,7 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             public_url: None,
+            cors: Cors::default(),
             body_bytes_max: 1024 * 1024,
             header_bytes_max: 16 * 1024,
             headers_max: 100,
@@ -62,6 +66,7 @@ impl Section for Server {
         let (shortest, hour) = (Duration::from_millis(10), Duration::from_hours(1));
         keys.value("listen", &mut self.listen);
         keys.optional("public_url", &mut self.public_url);
+        keys.section("cors", &mut self.cors);
         keys.within("body_bytes_max", &mut self.body_bytes_max, 1024..=64 * 1024 * 1024);
         keys.within("header_bytes_max", &mut self.header_bytes_max, 1024..=256 * 1024);
         keys.within("headers_max", &mut self.headers_max, 20..=1000);

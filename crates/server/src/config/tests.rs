@@ -121,6 +121,27 @@ fn syntax_errors_have_a_line_and_no_content() {
 }
 
 #[test]
+fn origins_of_pages_are_told_one_by_one() {
+    let text = "[server]\ncors = { origins = [\"https://a.example\", \"a.example\", \"https://a.example/x\"] }\n\
+                [[projects]]\nkey = \"demo\"\nlanguages = [\"de\", \"de_CH\"]\n";
+    let wanted =
+        r#"must be the origin of web pages without a path, such as "https://shop.example.com", or "*" for all"#;
+    assert_eq!(
+        problems(text, &[]),
+        format!(
+            "keyherald.toml:2: server.cors.origins[1]: {wanted}, not \"a.example\"\n\
+             keyherald.toml:2: server.cors.origins[2]: {wanted}, not \"https://a.example/x\"\n\
+             keyherald.toml:5: projects[0].languages[1]: must be a language tag such as \"de\" or \"de-CH\", not \"de_CH\""
+        )
+    );
+    let both = problems("", &[("KEYHERALD__SERVER__CORS__ORIGINS", "*,https://a.example")]);
+    assert_eq!(
+        both,
+        "KEYHERALD__SERVER__CORS__ORIGINS: server.cors.origins: has \"*\" and others: \"*\" means all of them"
+    );
+}
+
+#[test]
 fn a_duplicate_key_and_a_wrong_shape_are_problems() {
     assert!(problems("[server]\n[server]\n", &[]).contains("keyherald.toml:2: not TOML"));
     assert_eq!(problems("server = 5", &[]), "keyherald.toml:1: server: must be a table, not an integer");

@@ -1,4 +1,5 @@
-//! What surrounds every request: ids, a span, one log line, the head's limits, the time limit, the panic guard.
+//! What surrounds every request: ids, a span and one log line; in it CORS and gzip; in those the head's limits, the time
+//! limit and the panic guard, so that the frame's own answers are ones that a web page can read, too.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -17,8 +18,9 @@ use tracing::{Instrument, Span, field};
 
 use super::body::{BodyDeadline, Watch, Watched};
 use super::correlation::{CORRELATION_ID, RequestIds};
+use super::{compression, cors};
 use crate::clock::Moments;
-use crate::config;
+use crate::config::{self, PageOrigin};
 
 /// Why the frame itself must answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,8 @@ pub struct Frame {
     pub request_timeout: Duration,
     /// Time for the body, within `request_timeout`.
     pub body_timeout: Duration,
+    /// Pages that may call from a browser.
+    pub origins: Vec<PageOrigin>,
     /// The frame's own answers.
     pub reply: Arc<Reply>,
 }
@@ -69,13 +73,20 @@ impl Frame {
     /// With the limits of the configuration.
     pub fn new(server: &config::Server, moments: Moments, reply: Arc<Reply>) -> Self {
         let config::Server { header_bytes_max, request_timeout, body_timeout, .. } = *server;
-        Self { moments, header_bytes_max, request_timeout, body_timeout, reply }
+        let origins = server.cors.origins.clone();
+        Self { moments, header_bytes_max, request_timeout, body_timeout, origins, reply }
     }
 }
 
 /// Puts the frame around all routes of `router`, its fallback included. Comes last: routes added later have none.
 pub fn framed(router: Router, frame: Frame) -> Router {
-    router.layer(from_fn_with_state(Arc::new(frame), around))
+    let frame = Arc::new(frame);
+    let inner = router.layer(from_fn_with_state(Arc::clone(&frame), guarded)).layer(compression::layer());
+    let inner = match cors::layer(&frame.origins) {
+        Some(cors) => inner.layer(cors),
+        None => inner,
+    };
+    inner.layer(from_fn_with_state(frame, around))
 }
 
 async fn around(State(frame): State<Arc<Frame>>, mut request: Request, next: Next) -> Response {
@@ -94,32 +105,31 @@ async fn around(State(frame): State<Arc<Frame>>, mut request: Request, next: Nex
         customer_id = field::Empty,
     );
     let mut line = LogLine::new(span.clone(), &request, route);
-    let path = request.uri().path().to_owned();
-    let head_fits = head_bytes(&request) <= frame.header_bytes_max;
-    request.extensions_mut().insert(BodyDeadline(tokio::time::Instant::now() + frame.body_timeout));
     request.extensions_mut().insert(ids.clone());
-    let guarded = async {
-        if !head_fits {
-            return Err(Failure::HeadTooLarge);
-        }
-        let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-        match tokio::time::timeout(frame.request_timeout, answer).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(panic)) => {
-                drop_quietly(panic);
-                Err(Failure::Panic)
-            }
-            Err(_late) => {
-                tracing::warn!("the request took too long and was given up");
-                Err(Failure::Timeout)
-            }
-        }
-    };
-    let answer = guarded.instrument(span).await;
-    let mut response = answer.unwrap_or_else(|failure| (frame.reply)(failure, &path));
+    let mut response = next.run(request).instrument(span).await;
     response.headers_mut().insert(CORRELATION_ID, ids.correlation);
     line.answered(&response);
     response.map(|body| Body::new(Watched { body, until_sent: line }))
+}
+
+async fn guarded(State(frame): State<Arc<Frame>>, mut request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    if head_bytes(&request) > frame.header_bytes_max {
+        return (frame.reply)(Failure::HeadTooLarge, &path);
+    }
+    request.extensions_mut().insert(BodyDeadline(tokio::time::Instant::now() + frame.body_timeout));
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(frame.request_timeout, answer).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => {
+            drop_quietly(panic);
+            (frame.reply)(Failure::Panic, &path)
+        }
+        Err(_late) => {
+            tracing::warn!("the request took too long and was given up");
+            (frame.reply)(Failure::Timeout, &path)
+        }
+    }
 }
 
 /// The method; others than the registered ones may be any text, so they are not logged.

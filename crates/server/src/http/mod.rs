@@ -8,7 +8,9 @@
 //! bare 400 or 431 without correlation id.
 
 mod body;
+mod compression;
 mod correlation;
+mod cors;
 mod frame;
 mod health;
 mod server;

@@ -108,6 +108,7 @@ impl TestServer {
             header_bytes_max: 16 * 1024,
             request_timeout: Duration::from_mins(1),
             body_timeout: Duration::from_secs(15),
+            origins: Vec::new(),
             reply: keyherald::dialect::frame_reply(),
         };
         let server = Self { app, clock, router: framed(router, frame), store };
