@@ -1,5 +1,5 @@
 //! What the server removes by itself, and what it must keep.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 #[path = "support/mod.rs"]
 #[expect(dead_code, reason = "parts of it are for other tests")]
@@ -70,7 +70,7 @@ async fn count(server: &TestServer, sql: &'static str) -> i64 {
 async fn positions(server: &TestServer, customer: CustomerId) -> Vec<i64> {
     let (ring, project) = (server.app.ring.clone(), "demo".parse().unwrap());
     let look = move |tx: &mut dyn Tx| log::of_customer(tx, &ring, (&project, customer), (0, i64::MAX), 100, START);
-    server.store().read(look).await.unwrap().iter().map(|entry| entry.message.position).collect()
+    server.store().read(look).await.unwrap().iter().filter_map(|entry| Some(entry.message()?.position)).collect()
 }
 
 /// Moves all cursors of a subscription to the end of the log.
