@@ -5,6 +5,7 @@
 mod bad_input;
 mod callers;
 mod concurrency;
+mod coverage;
 mod equal_work;
 mod fields;
 mod health;

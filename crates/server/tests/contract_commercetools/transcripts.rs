@@ -46,6 +46,7 @@ transcripts! {
     in_store,
     login,
     me,
+    me_in_store,
     messages_get,
     messages_off,
     messages_query,
