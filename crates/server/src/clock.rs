@@ -27,9 +27,10 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     fn now(&self) -> Micros {
-        // Before 1970, or after 294246: saturated, as all time here.
+        // Before 1970, or after 294246: saturated, as all time here. Whole milliseconds, which is what the contracts
+        // show: a time must be found by what was shown of it.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+        Micros(i64::try_from(since.as_millis()).unwrap_or(i64::MAX).saturating_mul(1000))
     }
 }
 

@@ -7,7 +7,6 @@ use keyherald_core::create::Created;
 use keyherald_core::credential::PasswordHash;
 use keyherald_core::customer::{Customer, Profile, fold_email};
 use keyherald_core::delete::Deleted;
-use keyherald_core::filter::Kind;
 use keyherald_core::id::{CustomerId, Key, ProjectKey, Reference};
 use keyherald_core::import::{Imported, Record};
 use keyherald_core::notice::NewChange;
@@ -17,10 +16,8 @@ use keyherald_core::token::TokenKind;
 use keyherald_core::update::{CredentialChange, Updated};
 
 use crate::fault::FaultKind;
-use crate::filter::Column;
-use crate::listing::Source;
 use crate::tx::{Row, query_all, query_one};
-use crate::{Fault, Listing, Page, Tx, Value, claim, credential, erase, log, session, statements, token};
+use crate::{Fault, Tx, Value, claim, credential, erase, log, session, statements, token};
 
 macro_rules! columns {
     () => {
@@ -41,6 +38,10 @@ macro_rules! selected {
         concat!("SELECT ", columns!(), " ", tables!())
     };
 }
+
+mod query;
+
+pub use query::{QUERY_COLUMNS, page};
 
 statements! {
     BY_ID = (concat!(selected!(), "WHERE c.project = $1 AND c.id = $2"));
@@ -93,36 +94,6 @@ pub fn by_email_in_store(
     email: &str,
 ) -> Result<Option<Customer>, Fault> {
     query_one(tx, &BY_EMAIL, &[project.into(), fold_email(email).into(), store.into()], read)
-}
-
-/// The fields by which customers can be filtered and sorted (commercetools.md 6.3).
-pub const QUERY_COLUMNS: &[Column] = &[
-    Column::new("id", Kind::Text, "c.id").unique(),
-    Column::new("version", Kind::Integer, "c.version"),
-    Column::new("createdAt", Kind::Instant, "c.created_at"),
-    Column::new("lastModifiedAt", Kind::Instant, "c.last_modified_at"),
-    Column::new("email", Kind::Text, "c.email"),
-    Column::new("lowercaseEmail", Kind::Text, "c.email_folded"),
-    Column::new("key", Kind::Text, "c.key").nullable(),
-    Column::new("externalId", Kind::Text, "c.external_id").nullable(),
-    Column::new("customerNumber", Kind::Text, "c.customer_number").nullable(),
-    Column::new("authenticationMode", Kind::Text, "c.authentication_mode"),
-    Column::new("isEmailVerified", Kind::Boolean, "c.is_email_verified"),
-    Column::new("firstName", Kind::Text, "c.first_name").nullable(),
-    Column::new("lastName", Kind::Text, "c.last_name").nullable(),
-];
-
-static LISTED: Source = Source {
-    name: "customer::LISTED",
-    selected: columns!(),
-    from: concat!(tables!(), "WHERE c.project = $1"),
-    columns: QUERY_COLUMNS,
-    creation: "c.id", // version 7 ids are in the order of their creation
-};
-
-/// A page of a project's customers.
-pub fn page(tx: &mut dyn Tx, project: &ProjectKey, listing: &Listing) -> Result<Page<Customer>, Fault> {
-    LISTED.page(tx, vec![project.into()], listing, read)
 }
 
 /// Takes the customer's row lock until the transaction ends and reads the customer under it. Every write that

@@ -9,8 +9,11 @@ use std::panic::Location;
 pub enum FaultKind {
     /// The disk is full or the database is read-only: service resumes when there is room.
     NoRoom,
-    /// The database cannot be reached, is shutting down, or did not answer in time.
+    /// The database cannot be reached or is shutting down.
     Unavailable,
+    /// The statement, or on SQLite the whole read, took longer than it may. A query of a caller's own making is at fault
+    /// itself; with any other the database has too much to do.
+    TimedOut,
     /// The transaction lost against another one, more often than it was repeated.
     Contention,
     /// The unique index of this name refused the row, also when the closure was run again. A primary key is called

@@ -1,23 +1,25 @@
 //! Compiles a [`Filter`] and an order to SQL: the only place that builds SQL text at run time.
 //!
-//! Values are always bound; pasted are only texts of a [`Column`], which are part of the program. One text serves
-//! both engines. What the SQL answers is what [`Filter::matches`] answers; a property test holds them together.
+//! Values are always bound; pasted are only texts of a [`Column`], which are part of the program. They are the same for
+//! both engines, or for what lies in JSON in the words of each ([`Column::on_postgres`]). What the SQL answers is what
+//! [`Filter::matches`] answers; a property test holds them together.
 //!
 //! * SQL has a third truth value, the filter has not. Negations are therefore pushed down to the tests, and a negated
 //!   test of a nullable column is written `(c IS NULL OR ..)`. What is left has no NOT above a NULL, so that a `WHERE`
 //!   takes NULL for false as it should. The result may be joined by AND and OR, but must not be put under a NOT.
 //! * Texts are compared by bytes. SQLite does so by itself; on PostgreSQL text columns that are named here must be
-//!   declared `COLLATE "C"`, which is also what lets their indexes serve `<`, `>` and ORDER BY.
+//!   declared `COLLATE "C"`, which is also what lets their indexes serve `<`, `>` and ORDER BY. Expressions say it
+//!   themselves.
 //! * PostgreSQL connections run with `jit = off`: it would compile a long filter for seconds to run it for a moment.
 //! * Long AND and OR lists are written as balanced trees: SQLite refuses expressions deeper than 1000.
 //!
-//! A list that lies in rows of its own, or in a view over a JSON column (the view hides how each engine takes JSON
-//! apart), is a [`Column::rows`].
+//! A list that lies in rows of its own, or in a JSON column that a function makes rows of, is a [`Column::rows`].
 
 use std::collections::BTreeMap;
 
 use keyherald_core::filter::{Comparison, Filter, Kind, Path, Scalar, SortKey, Test, VALUES_MAX};
 
+use crate::sql::{Text, Words};
 use crate::{Fault, FaultKind, Value};
 
 /// How a field of a filter is found in the database.
@@ -28,35 +30,51 @@ pub struct Column {
     source: Source,
     nullable: bool,
     unique: bool,
+    one_by_one: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Source {
     /// An expression of this type.
-    Value { sql: &'static str, kind: Kind },
+    Value { sql: Words, kind: Kind },
     /// An object: an expression that is NULL if there is none.
-    Object { sql: &'static str },
+    Object { sql: Words },
     /// An array: the rows of `from` for which `on` holds.
-    Rows { from: &'static str, on: &'static str, element: &'static [Column] },
+    Rows { from: Words, on: &'static str, element: &'static [Column] },
 }
 
 impl Column {
     /// A plain value that is never NULL. `sql` is a column or an expression of type TEXT for [`Kind::Text`], else
     /// BIGINT (booleans as 0 and 1, instants as microseconds).
     pub const fn new(path: &'static str, kind: Kind, sql: &'static str) -> Self {
-        Self { path, source: Source::Value { sql, kind }, nullable: false, unique: false }
+        Self::of(path, Source::Value { sql: Words::both(sql), kind }, false)
     }
 
     /// An object, of which can be asked whether it is defined: `sql` is NULL if it is not. Its fields are columns of
     /// their own.
     pub const fn object(path: &'static str, sql: &'static str) -> Self {
-        Self { path, source: Source::Object { sql }, nullable: true, unique: false }
+        Self::of(path, Source::Object { sql: Words::both(sql) }, true)
     }
 
-    /// An array that is always there, be it empty: the rows of the table or view `from` (with its alias) for which
-    /// `on` holds (tests joined by AND). `element` are the fields of an element; for an array of plain values, one column of path `""`.
+    /// An array that is always there, be it empty: the rows of the table or function `from` (with its alias) for which
+    /// `on` holds (tests joined by AND). `element` are the fields of an element; for an array of plain values, one
+    /// column of path `""`.
     pub const fn rows(path: &'static str, from: &'static str, on: &'static str, element: &'static [Self]) -> Self {
-        Self { path, source: Source::Rows { from, on, element }, nullable: false, unique: false }
+        Self::of(path, Source::Rows { from: Words::both(from), on, element }, false)
+    }
+
+    const fn of(path: &'static str, source: Source, nullable: bool) -> Self {
+        Self { path, source, nullable, unique: false, one_by_one: false }
+    }
+
+    /// The same column, its expression (of [`Column::rows`]: `from`) in other words on PostgreSQL.
+    pub const fn on_postgres(self, postgres: &'static str) -> Self {
+        let source = match self.source {
+            Source::Value { sql, kind } => Source::Value { sql: Words { postgres, ..sql }, kind },
+            Source::Object { sql } => Source::Object { sql: Words { postgres, ..sql } },
+            Source::Rows { from, on, element } => Source::Rows { from: Words { postgres, ..from }, on, element },
+        };
+        Self { source, ..self }
     }
 
     /// The same column, NULL where the field is absent.
@@ -67,6 +85,12 @@ impl Column {
     /// The same column, its value never the same in two rows of a result.
     pub const fn unique(self) -> Self {
         Self { unique: true, ..self }
+    }
+
+    /// The same column, leading an index that has the rows of one value in their order, which it has not for the rows
+    /// of several: a list of values is asked for one by one.
+    pub const fn one_by_one(self) -> Self {
+        Self { one_by_one: true, ..self }
     }
 
     /// The type of a plain value; `None` for objects and arrays.
@@ -82,7 +106,7 @@ impl Column {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
     /// The text; placeholders ascend from the first one given, each used once.
-    pub sql: String,
+    pub sql: Text,
     /// The values for the placeholders, in order.
     pub args: Vec<Value>,
 }
@@ -93,7 +117,7 @@ pub struct Condition {
 /// A fault, for it is a bug: the filter names a field that has no column, compares it with another type, or holds
 /// more than [`VALUES_MAX`].
 pub fn compile(filter: &Filter, columns: &[Column], first_placeholder: usize) -> Result<Condition, Fault> {
-    let mut writer = Writer { sql: String::new(), args: Vec::new(), first_placeholder };
+    let mut writer = Writer { sql: Text::default(), args: Vec::new(), first_placeholder };
     writer.filter(filter, columns, true)?;
     if writer.args.len() > VALUES_MAX {
         return Err(Fault::new(FaultKind::Internal, "a filter holds more values than a statement may have"));
@@ -101,32 +125,90 @@ pub fn compile(filter: &Filter, columns: &[Column], first_placeholder: usize) ->
     Ok(Condition { sql: writer.sql, args: writer.args })
 }
 
-/// Compiles the list of an ORDER BY. `creation` is the expression that orders the rows by their creation, without
-/// ties (`m.position`): it decides last, and alone when `keys` are empty. Absent values sort as the smallest.
+/// Alternatives that a filter is taken apart into at most.
+const ALTERNATIVES_MAX: usize = 32;
+
+/// The filter, or filters that together match the same rows, each row once: if all matches have one of a list of values
+/// in a column that is to be asked [one by one](Column::one_by_one), one filter per value.
+///
+/// # Errors
+/// A fault if the filter names a field that has no column.
+pub fn alternatives(filter: &Filter, columns: &[Column]) -> Result<Vec<Filter>, Fault> {
+    let conditions = if let Filter::And(parts) = filter { parts.as_slice() } else { std::slice::from_ref(filter) };
+    for (place, condition) in conditions.iter().enumerate() {
+        let Some((path, mut values)) = listed(condition) else { continue };
+        values.sort();
+        values.dedup();
+        if !lookup(columns, path)?.one_by_one || !(2..=ALTERNATIVES_MAX).contains(&values.len()) {
+            continue;
+        }
+        let others =
+            || conditions.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, part)| part.clone());
+        let equal = |value: &Scalar| Filter::Test(path.clone(), Test::Compare(Comparison::Equal, value.clone()));
+        return Ok(values.into_iter().map(|value| Filter::all_of(others().chain([equal(value)]))).collect());
+    }
+    Ok(vec![filter.clone()])
+}
+
+/// The field and the values of a condition that it has one of these.
+fn listed(condition: &Filter) -> Option<(&Path, Vec<&Scalar>)> {
+    let parts = if let Filter::Or(parts) = condition { parts.as_slice() } else { std::slice::from_ref(condition) };
+    let mut equalities = parts.iter().map(|part| equality(part, true).filter(|(_, _, wanted)| *wanted));
+    let (path, values, _) = equalities.next()??;
+    let mut values: Vec<&Scalar> = values.iter().collect();
+    for equality in equalities {
+        let (other, more, _) = equality?;
+        if other != path {
+            return None;
+        }
+        values.extend(more);
+    }
+    Some((path, values))
+}
+
+/// Compiles the keys of an ORDER BY, each an expression and its direction. `creation` are the expressions that order
+/// the rows by their creation, without ties (`m.position`): they decide last, in the direction of the last of `keys`, so
+/// that an index can be read either way; and alone when `keys` are empty. Absent values sort as the smallest.
 ///
 /// # Errors
 /// A fault if a key is no plain value with a column: the dialect should have refused it.
-pub fn order_by(keys: &[SortKey], columns: &[Column], creation: &'static str) -> Result<String, Fault> {
-    let mut sql = String::new();
+pub fn order_by(keys: &[SortKey], columns: &[Column], creation: &[&'static str]) -> Result<Vec<Ordered>, Fault> {
+    let mut order: Vec<Ordered> = Vec::new();
+    let mut descending = false;
     for key in keys {
         let column = lookup(columns, &key.path)?;
-        let Source::Value { sql: expression, .. } = column.source else { return Err(mismatch(&key.path)) };
-        sql.push_str(expression);
-        sql.push_str(match (key.descending, column.nullable) {
-            (false, false) => " ASC",
-            (true, false) => " DESC",
-            // The engines disagree on where NULL sorts. Only here: it keeps PostgreSQL from using a plain index.
-            (false, true) => " ASC NULLS FIRST",
-            (true, true) => " DESC NULLS LAST",
-        });
+        let Source::Value { sql, .. } = column.source else { return Err(mismatch(&key.path)) };
+        descending = key.descending;
+        order.push(Ordered { by: sql, direction: direction(descending, column.nullable) });
         if column.unique && !column.nullable {
-            return Ok(sql);
+            return Ok(order);
         }
-        sql.push_str(", ");
     }
-    sql.push_str(creation);
-    sql.push_str(" ASC");
-    Ok(sql)
+    for by in creation.iter().copied().map(Words::both) {
+        if order.iter().all(|earlier| earlier.by != by) {
+            order.push(Ordered { by, direction: direction(descending, false) });
+        }
+    }
+    Ok(order)
+}
+
+/// One key of an ORDER BY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ordered {
+    /// The expression.
+    pub by: Words,
+    /// ` ASC` or ` DESC`, and what to do with NULL if there can be any.
+    pub direction: &'static str,
+}
+
+fn direction(descending: bool, nullable: bool) -> &'static str {
+    match (descending, nullable) {
+        (false, false) => " ASC",
+        (true, false) => " DESC",
+        // The engines disagree on where NULL sorts. Only here: it keeps PostgreSQL from using a plain index.
+        (false, true) => " ASC NULLS FIRST",
+        (true, true) => " DESC NULLS LAST",
+    }
 }
 
 fn lookup<'c>(columns: &'c [Column], path: &Path) -> Result<&'c Column, Fault> {
@@ -149,7 +231,7 @@ fn value(scalar: &Scalar) -> Value {
 
 /// Writes a filter as it is (`wanted`) or negated.
 struct Writer {
-    sql: String,
+    sql: Text,
     args: Vec<Value>,
     first_placeholder: usize,
 }
@@ -229,7 +311,7 @@ impl Writer {
             (Test::In(scalars), _) => self.one_of(path, &scalars.iter().collect::<Vec<_>>(), column, wanted),
             (Test::Compare(comparison, scalar), _) => {
                 self.values(path, scalar.kind(), column, wanted, |writer, sql, wanted| {
-                    writer.push(sql);
+                    writer.push_words(sql);
                     writer.push(operator(*comparison, wanted));
                     writer.bind(value(scalar));
                 })
@@ -238,14 +320,14 @@ impl Writer {
                 self.values(path, Kind::Text, column, wanted, |writer, sql, wanted| {
                     // Both engines' lower() folds A to Z; PostgreSQL's folds no more only under COLLATE "C".
                     writer.push("lower(");
-                    writer.push(sql);
+                    writer.push_words(sql);
                     writer.push(")");
                     writer.push(operator(Comparison::Equal, wanted));
                     writer.bind(text.to_ascii_lowercase().into());
                 })
             }
             (Test::Defined, Source::Value { sql, .. } | Source::Object { sql }) => {
-                self.push(sql);
+                self.push_words(sql);
                 self.push(if wanted { " IS NOT NULL" } else { " IS NULL" });
                 Ok(())
             }
@@ -270,7 +352,7 @@ impl Writer {
             return Err(mismatch(path));
         }
         self.values(path, first.kind(), column, wanted, |writer, sql, wanted| {
-            writer.push(sql);
+            writer.push_words(sql);
             if rest.is_empty() {
                 writer.push(operator(Comparison::Equal, wanted));
                 writer.bind(value(first));
@@ -294,14 +376,14 @@ impl Writer {
         of: Kind,
         column: &Column,
         wanted: bool,
-        write: impl FnOnce(&mut Self, &str, bool),
+        write: impl FnOnce(&mut Self, Words, bool),
     ) -> Result<(), Fault> {
         match column.source {
             Source::Value { sql, kind } if kind == of => {
                 let or_null = column.nullable && !wanted;
                 if or_null {
                     self.push("(");
-                    self.push(sql);
+                    self.push_words(sql);
                     self.push(" IS NULL OR ");
                 }
                 write(self, sql, wanted);
@@ -324,12 +406,12 @@ impl Writer {
     /// Whether there is an element for which the condition holds that `condition` writes.
     fn exists(
         &mut self,
-        (from, on): (&str, &str),
+        (from, on): (Words, &str),
         wanted: bool,
         condition: impl FnOnce(&mut Self) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         self.push(if wanted { "EXISTS (SELECT 1 FROM " } else { "NOT EXISTS (SELECT 1 FROM " });
-        self.push(from);
+        self.push_words(from);
         self.push(" WHERE ");
         self.push(on);
         self.push(" AND ");
@@ -343,7 +425,11 @@ impl Writer {
     }
 
     fn push(&mut self, sql: &str) {
-        self.sql.push_str(sql);
+        self.sql.push(sql);
+    }
+
+    fn push_words(&mut self, sql: Words) {
+        self.sql.push_words(sql);
     }
 
     fn bind(&mut self, value: Value) {

@@ -2,9 +2,13 @@
 
 use keyherald_core::filter::{Filter, SortKey};
 
-use crate::filter::{Column, compile, order_by};
+use crate::filter::{Column, Ordered, alternatives, compile, order_by};
+use crate::sql::Text;
 use crate::tx::{Row, query_all, query_one};
 use crate::{Fault, Sql, Tx, Value};
+
+/// Rows that a filtered listing counts at most: the contract's limit too, for nobody can page beyond it.
+pub const TOTAL_MAX: i64 = 10_000;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -26,7 +30,7 @@ pub struct Listing {
 pub struct Page<T> {
     /// The rows of the page.
     pub results: Vec<T>,
-    /// The rows of all pages, if they were to be counted.
+    /// The rows of all pages, if they were to be counted; of a filtered listing [`TOTAL_MAX`] at most.
     pub total: Option<i64>,
 }
 
@@ -40,8 +44,8 @@ pub(crate) struct Source {
     pub from: &'static str,
     /// The fields of filters and sorts.
     pub columns: &'static [Column],
-    /// Orders rows by their creation, without ties.
-    pub creation: &'static str,
+    /// Expressions that order rows by their creation, without ties.
+    pub creation: &'static [&'static str],
 }
 
 impl Source {
@@ -49,24 +53,88 @@ impl Source {
     pub fn page<T>(
         &self,
         tx: &mut dyn Tx,
-        mut args: Vec<Value>,
+        args: Vec<Value>,
         listing: &Listing,
         read: impl FnMut(&dyn Row) -> Result<T, Fault>,
     ) -> Result<Page<T>, Fault> {
-        let condition = compile(&listing.filter, self.columns, args.len() + 1)?;
-        args.extend(condition.args);
-        let rows = format!("{} AND {}", self.from, condition.sql);
-        let total = if listing.with_total {
-            let count = Sql::built(self.name, format!("SELECT count(*) {rows}"));
-            query_one(tx, &count, &args, |row| row.int(0))?
-        } else {
-            None
-        };
-        let order = order_by(&listing.sort, self.columns, self.creation)?;
-        let (limit, offset) = (args.len() + 1, args.len() + 2);
-        args.extend([listing.limit.into(), listing.offset.into()]);
-        let text = format!("SELECT {} {rows} ORDER BY {order} LIMIT ${limit} OFFSET ${offset}", self.selected);
+        let total = if listing.with_total { Some(self.total(tx, args.clone(), &listing.filter)?) } else { None };
+        let (text, args) = self.statement(args, listing)?;
         let results = query_all(tx, &Sql::built(self.name, text), &args, read)?;
         Ok(Page { results, total })
+    }
+
+    /// How many rows there are: all of them without a filter, else up to [`TOTAL_MAX`].
+    fn total(&self, tx: &mut dyn Tx, mut args: Vec<Value>, filter: &Filter) -> Result<i64, Fault> {
+        let condition = compile(filter, self.columns, args.len() + 1)?;
+        args.extend(condition.args);
+        let mut text = Text::default();
+        text.push("SELECT count(*) FROM (SELECT 1 ");
+        text.push(self.from);
+        text.push(" AND ");
+        text.push_text(&condition.sql);
+        if *filter != Filter::All {
+            text.push(&format!(" LIMIT ${}", args.len() + 1));
+            args.push(TOTAL_MAX.into());
+        }
+        text.push(") AS found");
+        let total = query_one(tx, &Sql::built(self.name, text), &args, |row| row.int(0))?;
+        Ok(total.unwrap_or(0))
+    }
+
+    /// The statement of a page. A list of values of a column that is to be asked one by one becomes a union of
+    /// statements, each of which an index answers in the order that is asked for and up to the page's end.
+    fn statement(&self, mut args: Vec<Value>, listing: &Listing) -> Result<(Text, Vec<Value>), Fault> {
+        let order = order_by(&listing.sort, self.columns, self.creation)?;
+        let alternatives = alternatives(&listing.filter, self.columns)?;
+        let (limit, offset) = (args.len() + 1, args.len() + 2);
+        args.extend([listing.limit.into(), listing.offset.into()]);
+        let mut text = Text::default();
+        if let [filter] = alternatives.as_slice() {
+            self.select(&mut text, &mut args, filter, &order, false)?;
+            text.push(&format!(" LIMIT ${limit} OFFSET ${offset}"));
+            return Ok((text, args));
+        }
+        let end = args.len() + 1;
+        args.push(listing.limit.saturating_add(listing.offset).into());
+        for (place, filter) in alternatives.iter().enumerate() {
+            text.push(if place == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" });
+            self.select(&mut text, &mut args, filter, &order, true)?;
+            text.push(&format!(" LIMIT ${end}) AS part{place}"));
+        }
+        for (place, key) in order.iter().enumerate() {
+            text.push(&format!("{} key{place}{}", if place == 0 { " ORDER BY" } else { "," }, key.direction));
+        }
+        text.push(&format!(" LIMIT ${limit} OFFSET ${offset}"));
+        Ok((text, args))
+    }
+
+    /// Writes `SELECT .. ORDER BY ..`; `with_keys` also selects what it is ordered by, as `key0`, `key1` ...
+    fn select(
+        &self,
+        text: &mut Text,
+        args: &mut Vec<Value>,
+        filter: &Filter,
+        order: &[Ordered],
+        with_keys: bool,
+    ) -> Result<(), Fault> {
+        let condition = compile(filter, self.columns, args.len() + 1)?;
+        args.extend(condition.args);
+        text.push("SELECT ");
+        text.push(self.selected);
+        for (place, key) in order.iter().enumerate().filter(|_| with_keys) {
+            text.push(", ");
+            text.push_words(key.by);
+            text.push(&format!(" AS key{place}"));
+        }
+        text.push(" ");
+        text.push(self.from);
+        text.push(" AND ");
+        text.push_text(&condition.sql);
+        for (place, key) in order.iter().enumerate() {
+            text.push(if place == 0 { " ORDER BY " } else { ", " });
+            text.push_words(key.by);
+            text.push(key.direction);
+        }
+        Ok(())
     }
 }

@@ -445,12 +445,17 @@ pub const QUERY_COLUMNS: &[Column] = &[
     Column::new("resource.typeId", Kind::Text, "l.resource_type"),
     Column::new("resource.id", Kind::Text, "l.resource_id"),
     Column::new("resourceVersion", Kind::Integer, "l.resource_version"),
-    Column::new("type", Kind::Text, "l.type"),
+    Column::new("type", Kind::Text, "l.type").one_by_one(),
 ];
 
 /// What `/messages` shows.
-static SHOWN: Source =
-    Source { name: "log::SHOWN", selected: columns!(), from: shown!(), columns: QUERY_COLUMNS, creation: "l.position" };
+static SHOWN: Source = Source {
+    name: "log::SHOWN",
+    selected: columns!(),
+    from: shown!(),
+    columns: QUERY_COLUMNS,
+    creation: &["l.created_at", "l.position"],
+};
 
 /// A page of the messages of a project that may be shown: visible ones that happened at `oldest` or later.
 pub fn shown(

@@ -32,8 +32,60 @@ impl Sql {
     }
 
     /// A text put together at run time (filters, sorts); values are still bound, never pasted.
-    pub fn built(name: &'static str, text: String) -> Self {
-        Self { name, sqlite: Cow::Owned(text.clone()), postgres: Cow::Owned(text) }
+    pub fn built(name: &'static str, text: impl Into<Text>) -> Self {
+        let Text { sqlite, postgres } = text.into();
+        Self { name, sqlite: Cow::Owned(sqlite), postgres: Cow::Owned(postgres) }
+    }
+}
+
+/// A fixed part of a statement, in the words of each engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Words {
+    /// For SQLite.
+    pub sqlite: &'static str,
+    /// For PostgreSQL.
+    pub postgres: &'static str,
+}
+
+impl Words {
+    /// The same words for both.
+    pub const fn both(words: &'static str) -> Self {
+        Self { sqlite: words, postgres: words }
+    }
+}
+
+/// A text that is being put together, in the words of each engine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Text {
+    /// For SQLite.
+    pub sqlite: String,
+    /// For PostgreSQL.
+    pub postgres: String,
+}
+
+impl Text {
+    /// Adds what both engines read alike.
+    pub fn push(&mut self, words: &str) {
+        self.sqlite.push_str(words);
+        self.postgres.push_str(words);
+    }
+
+    /// Adds what each reads in its own words.
+    pub fn push_words(&mut self, words: Words) {
+        self.sqlite.push_str(words.sqlite);
+        self.postgres.push_str(words.postgres);
+    }
+
+    /// Adds another text.
+    pub fn push_text(&mut self, text: &Self) {
+        self.sqlite.push_str(&text.sqlite);
+        self.postgres.push_str(&text.postgres);
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self { sqlite: text.clone(), postgres: text }
     }
 }
 

@@ -325,7 +325,7 @@ async fn a_long_read_is_stopped(test: &TestStore) {
     prepare(test).await;
     let store = test.again(&StoreOptions { statement_timeout: Duration::from_millis(100), ..options() });
     let fault = store.read(|tx| query_one(tx, &FOREVER, &[], |row| row.int(0))).await.unwrap_err();
-    assert_eq!(fault.kind(), FaultKind::Unavailable);
+    assert_eq!(fault.kind(), FaultKind::TimedOut);
     assert_eq!(ids(&store).await, [0_i64; 0]);
 }
 

@@ -280,7 +280,10 @@ fn store(engine: &mut dyn Engine, documents: &[Json]) {
 fn ask(engine: &mut dyn Engine, filter: &Filter, order: &str) -> Vec<i64> {
     let condition = compile(filter, COLUMNS, 2).unwrap();
     let args: Vec<_> = [Value::Int(-1)].into_iter().chain(condition.args).collect();
-    engine.ids(&format!("SELECT d.id FROM document d WHERE d.id > $1 AND {} ORDER BY {order}", condition.sql), &args)
+    engine.ids(
+        &format!("SELECT d.id FROM document d WHERE d.id > $1 AND {} ORDER BY {order}", condition.sql.sqlite),
+        &args,
+    )
 }
 
 // What holds on each.
@@ -295,7 +298,12 @@ fn compare_with_evaluator(engine: &mut dyn Engine, cases: u32) {
         for filter in &filters {
             let matching = (0..).zip(&documents).filter(|(_, document)| filter.matches(document));
             let expected: Vec<i64> = matching.map(|(id, _)| id).collect();
-            prop_assert_eq!(ask(engine, filter, "d.id"), expected, "{}", compile(filter, COLUMNS, 1).unwrap().sql);
+            prop_assert_eq!(
+                ask(engine, filter, "d.id"),
+                expected,
+                "{}",
+                compile(filter, COLUMNS, 1).unwrap().sql.sqlite
+            );
         }
         Ok(())
     });
@@ -310,12 +318,13 @@ fn compare_orders(engine: &mut dyn Engine) {
     for (keys, expected) in [
         (vec![], [0, 1, 2, 3, 4, 5, 6]),
         (vec![by("label", false)], [1, 5, 3, 2, 4, 0, 6]),
-        (vec![by("label", true)], [6, 0, 2, 4, 3, 1, 5]),
+        (vec![by("label", true)], [6, 0, 4, 2, 3, 5, 1]),
         (vec![by("name", true), by("label", false), by("id", true), by("label", true)], [5, 1, 3, 4, 2, 0, 6]),
         (vec![by("name", false)], [0, 1, 2, 3, 4, 5, 6]),
     ] {
-        let order = order_by(&keys, COLUMNS, "d.id").unwrap();
-        assert_eq!(ask(engine, &Filter::All, &order), expected, "{order}");
+        let keys = order_by(&keys, COLUMNS, &["d.id"]).unwrap();
+        let order: Vec<_> = keys.iter().map(|key| format!("{}{}", key.by.sqlite, key.direction)).collect();
+        assert_eq!(ask(engine, &Filter::All, &order.join(", ")), expected, "{order:?}");
     }
 }
 
@@ -377,7 +386,7 @@ fn the_text_is_short_and_its_values_are_bound() {
     let label = Test::In(vec![Scalar::Text("x".into()), Scalar::Text("y".into())]);
     let filter = Filter::all_of([Filter::Test("name".into(), name), !Filter::Test("label".into(), label)]);
     let condition = compile(&filter, COLUMNS, 3).unwrap();
-    assert_eq!(condition.sql, "(d.name = $3 AND (d.label IS NULL OR d.label NOT IN ($4, $5)))");
+    assert_eq!(condition.sql.sqlite, "(d.name = $3 AND (d.label IS NULL OR d.label NOT IN ($4, $5)))");
     assert_eq!(condition.args, ["a' OR 1=1 --", "x", "y"].map(Value::from));
 }
 
@@ -396,5 +405,5 @@ fn what_no_column_can_answer_is_a_fault() {
     ] {
         assert!(compile(&filter, COLUMNS, 1).is_err());
     }
-    assert!(order_by(&[SortKey { path: "tags".into(), descending: false }], COLUMNS, "d.id").is_err());
+    assert!(order_by(&[SortKey { path: "tags".into(), descending: false }], COLUMNS, &["d.id"]).is_err());
 }

@@ -1,6 +1,7 @@
 //! Read customers.
 
 use keyherald_core::customer::Customer;
+use keyherald_core::id::Key;
 use keyherald_store::{Listing, Page, customer};
 
 use super::{Answer, App, Call, CustomerRef};
@@ -13,8 +14,8 @@ impl App {
         Ok(found.ok_or(not_found)?)
     }
 
-    /// A page of the project's customers.
-    pub async fn customers(&self, call: Call, listing: Listing) -> Answer<Page<Customer>> {
-        Ok(self.store.read(move |tx| customer::page(tx, &call.project, &listing)).await?)
+    /// A page of the project's customers; of this store's, if there is one.
+    pub async fn customers(&self, call: Call, store: Option<Key>, listing: Listing) -> Answer<Page<Customer>> {
+        Ok(self.store.read(move |tx| customer::page(tx, &call.project, store.as_ref(), &listing)).await?)
     }
 }

@@ -12,6 +12,9 @@ fn uses(fields: &[Field]) -> Vec<(String, Option<String>)> {
     let mut uses = Vec::new();
     for Field { name, shape } in fields {
         uses.push((format!("{name} is defined"), matches!(shape, Shape::One(_)).then(|| (*name).to_owned())));
+        if let Shape::Objects(inner) = shape {
+            uses.extend(self::uses(inner).into_iter().map(|(test, _)| (format!("{name}({test})"), None)));
+        }
         if let Shape::Object(inner) = shape {
             let inner = self::uses(inner).into_iter();
             uses.extend(

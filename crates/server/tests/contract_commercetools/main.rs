@@ -9,6 +9,7 @@ mod coverage;
 mod equal_work;
 mod fields;
 mod health;
+mod queries;
 #[path = "../support/mod.rs"]
 mod support;
 mod transcript;

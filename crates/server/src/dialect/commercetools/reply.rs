@@ -156,6 +156,16 @@ pub fn failed_at_oauth(failure: Failure) -> Problem {
     }
 }
 
+/// The same for a query of the caller's own making, which may be more than can be answered in time.
+pub fn failed_query(failure: Failure) -> Problem {
+    match failure {
+        Failure::Fault(fault) if fault.kind() == FaultKind::TimedOut => {
+            Problem::bad_request("QueryTimedOut", "The query timed out.")
+        }
+        other => failed(other, &Named::default()),
+    }
+}
+
 /// The answer to a refusal.
 pub fn refused(refusal: &Refusal, named: &Named) -> Problem {
     match refusal {
@@ -257,7 +267,7 @@ fn duplicate(field: UniqueField, named: &Named) -> Problem {
 /// The answer to a fault: that there was one. What it was is logged.
 pub fn faulted(fault: &Fault) -> Problem {
     match fault.kind() {
-        FaultKind::NoRoom | FaultKind::Unavailable | FaultKind::Contention => {
+        FaultKind::NoRoom | FaultKind::Unavailable | FaultKind::TimedOut | FaultKind::Contention => {
             tracing::warn!(?fault, "the store could not serve a request");
             let text = "The server cannot serve this request at the moment. Please try again.";
             Problem::over_capacity(text, STORE_RETRY_AFTER_S)
@@ -320,6 +330,7 @@ mod tests {
         for (kind, status, code) in [
             (FaultKind::NoRoom, 503, "OverCapacity"),
             (FaultKind::Unavailable, 503, "OverCapacity"),
+            (FaultKind::TimedOut, 503, "OverCapacity"),
             (FaultKind::Contention, 503, "OverCapacity"),
             (FaultKind::Conflict("customer_by_email".into()), 500, "General"),
             (FaultKind::Corrupt, 500, "General"),
@@ -332,6 +343,16 @@ mod tests {
             assert_eq!(problem.retry_after_s().is_some(), status == 503);
             assert!(!body.to_string().contains("store"), "{body}");
         }
+    }
+
+    #[test]
+    fn a_query_that_took_too_long_is_the_callers_to_change() {
+        let slow = failed_query(Failure::Fault(Fault::new(FaultKind::TimedOut, "the inside of the store")));
+        let text = "The query timed out.";
+        let errors = json!([{"code": "QueryTimedOut", "message": text}]);
+        assert_eq!(slow.body(), json!({"statusCode": 400, "message": text, "errors": errors}));
+        let down = failed_query(Failure::Fault(Fault::new(FaultKind::Unavailable, "the inside of the store")));
+        assert_eq!(down.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
 
     #[test]

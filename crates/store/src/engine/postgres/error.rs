@@ -77,6 +77,7 @@ fn kind(refusal: &DbError) -> FaultKind {
         "53100" | "25006" => FaultKind::NoRoom, // disk full, read only
         "40001" | "40P01" | "55P03" => FaultKind::Contention,
         "XX001" | "XX002" => FaultKind::Corrupt,
+        "57014" => FaultKind::TimedOut, // cancelled: by the statement's time limit, or by an operator
         code if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => FaultKind::Unavailable,
         _ => FaultKind::Internal,
     }

@@ -26,12 +26,12 @@ fn kind(cause: &Error) -> FaultKind {
     match cause.sqlite_error_code() {
         Some(ErrorCode::DiskFull | ErrorCode::ReadOnly) => FaultKind::NoRoom,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => FaultKind::Contention,
+        Some(ErrorCode::OperationInterrupted) => FaultKind::TimedOut, // by the reader's deadline, and by nothing else
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => FaultKind::Corrupt,
         Some(
             ErrorCode::SystemIoFailure
             | ErrorCode::CannotOpen
             | ErrorCode::PermissionDenied
-            | ErrorCode::OperationInterrupted
             | ErrorCode::OutOfMemory
             | ErrorCode::FileLockingProtocolFailed,
         ) => FaultKind::Unavailable,

@@ -5,7 +5,7 @@ use keyherald_core::client::Permission;
 
 use super::super::parameters::{any, paged};
 use super::super::predicate::CUSTOMERS;
-use super::super::reply::{Answer, Named, failed};
+use super::super::reply::{Answer, failed_query};
 use super::super::request::Request;
 use super::super::route::{Access, Route};
 use crate::app::Call;
@@ -27,13 +27,13 @@ pub const HEAD: Route = Route {
 
 async fn page(request: Request, call: Call) -> Answer {
     let listing = request.query()?.listing(CUSTOMERS)?;
-    let found = request.app.customers(call, listing.clone()).await;
-    let page = found.map_err(|failure| failed(failure, &Named::default()))?;
+    let found = request.app.customers(call, None, listing.clone()).await;
+    let page = found.map_err(failed_query)?;
     Ok(paged(&listing, &page, commercetools::customer))
 }
 
 async fn exists(request: Request, call: Call) -> Answer {
     let listing = request.query()?.any(CUSTOMERS)?;
-    let found = request.app.customers(call, listing).await;
-    any(&found.map_err(|failure| failed(failure, &Named::default()))?)
+    let found = request.app.customers(call, None, listing).await;
+    any(&found.map_err(failed_query)?)
 }

@@ -5,7 +5,7 @@ use keyherald_core::client::Permission;
 
 use super::super::parameters::{any, paged};
 use super::super::predicate::MESSAGES;
-use super::super::reply::{Answer, Named, failed};
+use super::super::reply::{Answer, failed_query};
 use super::super::request::Request;
 use super::super::route::{Access, Route};
 use super::{expands_resource, shown};
@@ -29,12 +29,12 @@ async fn page(request: Request, call: Call) -> Answer {
     let query = request.query()?;
     let listing = query.listing(MESSAGES)?;
     let found = request.app.messages(call, listing.clone(), expands_resource(&query)).await;
-    let page = found.map_err(|failure| failed(failure, &Named::default()))?;
+    let page = found.map_err(failed_query)?;
     Ok(paged(&listing, &page, shown))
 }
 
 async fn exists(request: Request, call: Call) -> Answer {
     let listing = request.query()?.any(MESSAGES)?;
     let found = request.app.messages(call, listing, false).await;
-    any(&found.map_err(|failure| failed(failure, &Named::default()))?)
+    any(&found.map_err(failed_query)?)
 }

@@ -103,19 +103,77 @@ pub static MESSAGES: &[Field] = &[
     Field::text("type"),
 ];
 
-/// Customers. `lowercaseEmail` is not in responses; `password` must not be asked for.
+/// A ClientLogging (commercetools.md 7.5).
+static INITIATOR: &[Field] = &[
+    Field::text("clientId"),
+    Field::boolean("isPlatformClient"),
+    Field::text("externalUserId"),
+    Field::text("anonymousId"),
+    Field::object("customer", REFERENCE),
+];
+
+static REFERENCE: &[Field] = &[Field::text("typeId"), Field::text("id")];
+
+/// A BaseAddress.
+static ADDRESS: &[Field] = &[
+    Field::text("id"),
+    Field::text("key"),
+    Field::text("country"),
+    Field::text("title"),
+    Field::text("salutation"),
+    Field::text("firstName"),
+    Field::text("lastName"),
+    Field::text("streetName"),
+    Field::text("streetNumber"),
+    Field::text("additionalStreetInfo"),
+    Field::text("postalCode"),
+    Field::text("city"),
+    Field::text("region"),
+    Field::text("state"),
+    Field::text("company"),
+    Field::text("department"),
+    Field::text("building"),
+    Field::text("apartment"),
+    Field::text("pOBox"),
+    Field::text("phone"),
+    Field::text("mobile"),
+    Field::text("email"),
+    Field::text("fax"),
+    Field::text("additionalAddressInfo"),
+    Field::text("externalId"),
+];
+
+/// Customers: what is in responses (commercetools.md 2.3) but `custom`, which there is not, and `password`, which must
+/// not be asked for; and `lowercaseEmail`, which is not in responses.
 pub static CUSTOMERS: &[Field] = &[
     Field::text("id"),
     Field::integer("version"),
     Field::date_time("createdAt"),
     Field::date_time("lastModifiedAt"),
+    Field::object("createdBy", INITIATOR),
+    Field::object("lastModifiedBy", INITIATOR),
     Field::text("email"),
     Field::text("lowercaseEmail"),
+    Field::boolean("isEmailVerified"),
+    Field::text("authenticationMode"),
     Field::text("key"),
     Field::text("externalId"),
     Field::text("customerNumber"),
     Field::text("firstName"),
     Field::text("lastName"),
-    Field::boolean("isEmailVerified"),
-    Field::text("authenticationMode"),
+    Field::text("middleName"),
+    Field::text("title"),
+    Field::text("salutation"),
+    Field::date("dateOfBirth"),
+    Field::text("companyName"),
+    Field::text("vatId"),
+    Field::text("locale"),
+    Field::objects("addresses", ADDRESS),
+    Field::text("defaultShippingAddressId"),
+    Field::text("defaultBillingAddressId"),
+    Field::many("shippingAddressIds", Type::Text),
+    Field::many("billingAddressIds", Type::Text),
+    Field::objects("stores", &[Field::text("typeId"), Field::text("key")]),
+    Field::object("customerGroup", REFERENCE),
+    Field::objects("customerGroupAssignments", &[Field::object("customerGroup", REFERENCE)]),
 ];

@@ -1,0 +1,225 @@
+//! Customers by any of their fields, a page at a time.
+//!
+//! What callers look customers up by has a column and an index. The rest is kept in JSON columns and taken apart by the
+//! engine, row by row: such a condition narrows what an index has found, or goes through all customers of the project
+//! until the statement's time is up.
+//!
+//! A store's customers are found by their claims on their address, of which there is one per store
+//! ([`claim`](crate::claim)): its index has them in the order of their ids.
+
+use keyherald_core::customer::Customer;
+use keyherald_core::filter::{Comparison, Filter, Kind, Scalar, Test};
+use keyherald_core::id::{Key, ProjectKey};
+
+use super::read;
+use crate::filter::Column;
+use crate::listing::Source;
+use crate::{Fault, Listing, Page, Tx};
+
+/// A text in a JSON object, the first `$name` of the column `$in`.
+macro_rules! json_text {
+    ($path:literal, $in:literal, $name:literal) => {
+        Column::new($path, Kind::Text, concat!($in, " ->> '$.", $name, "'"))
+            .on_postgres(concat!("(", $in, "::json ->> '", $name, "') COLLATE \"C\""))
+            .nullable()
+    };
+}
+
+/// A text of the profile.
+macro_rules! profile {
+    ($path:literal, $name:literal) => {
+        json_text!($path, "c.profile", $name)
+    };
+}
+
+/// A text of an address that the caller may give: kept under its name in the contract.
+macro_rules! address {
+    ($name:literal) => {
+        Column::new($name, Kind::Text, concat!("a.value ->> '$.fields.", $name, "'"))
+            .on_postgres(concat!("(a.value -> 'fields' ->> '", $name, "') COLLATE \"C\""))
+            .nullable()
+    };
+}
+
+/// The list of texts `$name` of the profile.
+macro_rules! ids {
+    ($path:literal, $name:literal) => {
+        Column::rows($path, concat!("json_each(c.profile, '$.", $name, "') i"), "1 = 1", ID).on_postgres(concat!(
+            "json_array_elements_text(c.profile::json -> '",
+            $name,
+            "') AS i(value)"
+        ))
+    };
+}
+
+/// An initiator's customer: the object, and the type of the reference. Kept is only the id.
+macro_rules! by_customer {
+    ($path:literal, $in:literal) => {
+        Column::object($path, concat!($in, " ->> '$.customer'")).on_postgres(concat!(
+            "(",
+            $in,
+            "::json ->> 'customer')"
+        ))
+    };
+    ($path:literal, $in:literal, type) => {
+        Column::new($path, Kind::Text, concat!("CASE WHEN ", $in, " ->> '$.customer' IS NOT NULL THEN 'customer' END"))
+            .on_postgres(concat!(
+                "(CASE WHEN (",
+                $in,
+                "::json ->> 'customer') IS NOT NULL THEN 'customer' END) COLLATE \"C\""
+            ))
+            .nullable()
+    };
+}
+
+/// Every field, the customer's id being `$id`: the tables that are asked first have the order.
+macro_rules! fields {
+    ($id:literal) => {
+        &[
+            Column::new("id", Kind::Text, $id).unique(),
+            Column::new("version", Kind::Integer, "c.version"),
+            Column::new("createdAt", Kind::Instant, "c.created_at"),
+            Column::new("lastModifiedAt", Kind::Instant, "c.last_modified_at"),
+            Column::object("createdBy", "c.created_by"),
+            json_text!("createdBy.clientId", "c.created_by", "client_id"),
+            Column::new("createdBy.isPlatformClient", Kind::Boolean, "CAST(0 AS BIGINT)"),
+            json_text!("createdBy.externalUserId", "c.created_by", "external_user_id"),
+            json_text!("createdBy.anonymousId", "c.created_by", "anonymous_id"),
+            by_customer!("createdBy.customer", "c.created_by"),
+            by_customer!("createdBy.customer.typeId", "c.created_by", type),
+            json_text!("createdBy.customer.id", "c.created_by", "customer"),
+            Column::object("lastModifiedBy", "c.last_modified_by"),
+            json_text!("lastModifiedBy.clientId", "c.last_modified_by", "client_id"),
+            Column::new("lastModifiedBy.isPlatformClient", Kind::Boolean, "CAST(0 AS BIGINT)"),
+            json_text!("lastModifiedBy.externalUserId", "c.last_modified_by", "external_user_id"),
+            json_text!("lastModifiedBy.anonymousId", "c.last_modified_by", "anonymous_id"),
+            by_customer!("lastModifiedBy.customer", "c.last_modified_by"),
+            by_customer!("lastModifiedBy.customer.typeId", "c.last_modified_by", type),
+            json_text!("lastModifiedBy.customer.id", "c.last_modified_by", "customer"),
+            Column::new("email", Kind::Text, "c.email"),
+            Column::new("lowercaseEmail", Kind::Text, "c.email_folded"),
+            Column::new("isEmailVerified", Kind::Boolean, "c.is_email_verified"),
+            Column::new("authenticationMode", Kind::Text, "c.authentication_mode"),
+            Column::new("key", Kind::Text, "c.key").nullable(),
+            Column::new("externalId", Kind::Text, "c.external_id").nullable(),
+            Column::new("customerNumber", Kind::Text, "c.customer_number").nullable(),
+            Column::new("firstName", Kind::Text, "c.first_name").nullable(),
+            Column::new("lastName", Kind::Text, "c.last_name").nullable(),
+            profile!("middleName", "middle_name"),
+            profile!("title", "title"),
+            profile!("salutation", "salutation"),
+            profile!("dateOfBirth", "date_of_birth"),
+            profile!("companyName", "company_name"),
+            profile!("vatId", "vat_id"),
+            profile!("locale", "locale"),
+            profile!("defaultShippingAddressId", "default_shipping_address_id"),
+            profile!("defaultBillingAddressId", "default_billing_address_id"),
+            ids!("shippingAddressIds", "shipping_address_ids"),
+            ids!("billingAddressIds", "billing_address_ids"),
+            Column::rows("addresses", "json_each(c.profile, '$.addresses') a", "1 = 1", ADDRESS)
+                .on_postgres("json_array_elements(c.profile::json -> 'addresses') AS a(value)"),
+            Column::rows(
+                "stores",
+                "customer_email s",
+                "s.project = c.project AND s.customer_id = c.id AND s.store <> ''",
+                STORE,
+            ),
+            // There are no customer groups.
+            Column::object("customerGroup", "NULL"),
+            Column::new("customerGroup.typeId", Kind::Text, "CAST(NULL AS TEXT)").nullable(),
+            Column::new("customerGroup.id", Kind::Text, "CAST(NULL AS TEXT)").nullable(),
+            Column::rows("customerGroupAssignments", "(SELECT 1 AS one) g", "1 = 0", GROUP_ASSIGNMENT),
+        ]
+    };
+}
+
+static ID: &[Column] = &[Column::new("", Kind::Text, "i.value").on_postgres("i.value COLLATE \"C\"")];
+
+static STORE: &[Column] = &[
+    Column::new("typeId", Kind::Text, "CAST('store' AS TEXT)").on_postgres("CAST('store' AS TEXT) COLLATE \"C\""),
+    Column::new("key", Kind::Text, "s.store"),
+];
+
+static GROUP_ASSIGNMENT: &[Column] = &[
+    Column::object("customerGroup", "NULL"),
+    Column::new("customerGroup.typeId", Kind::Text, "CAST(NULL AS TEXT)").nullable(),
+    Column::new("customerGroup.id", Kind::Text, "CAST(NULL AS TEXT)").nullable(),
+];
+
+static ADDRESS: &[Column] = &[
+    json_text!("id", "a.value", "id"),
+    json_text!("country", "a.value", "country"),
+    address!("key"),
+    address!("title"),
+    address!("salutation"),
+    address!("firstName"),
+    address!("lastName"),
+    address!("streetName"),
+    address!("streetNumber"),
+    address!("additionalStreetInfo"),
+    address!("postalCode"),
+    address!("city"),
+    address!("region"),
+    address!("state"),
+    address!("company"),
+    address!("department"),
+    address!("building"),
+    address!("apartment"),
+    address!("pOBox"),
+    address!("phone"),
+    address!("mobile"),
+    address!("email"),
+    address!("fax"),
+    address!("additionalAddressInfo"),
+    address!("externalId"),
+];
+
+/// The fields by which customers can be filtered and sorted (commercetools.md 6.3).
+pub const QUERY_COLUMNS: &[Column] = fields!("c.id");
+
+/// Version 7 ids are in the order of their creation.
+static OF_PROJECT: Source = Source {
+    name: "customer::OF_PROJECT",
+    selected: columns!(),
+    from: concat!(tables!(), "WHERE c.project = $1"),
+    columns: QUERY_COLUMNS,
+    creation: &["c.id"],
+};
+
+static OF_STORE: Source = Source {
+    name: "customer::OF_STORE",
+    selected: columns!(),
+    from: "FROM customer_email m
+           JOIN customer c ON c.project = m.project AND c.id = m.customer_id
+           LEFT JOIN credential r ON r.project = c.project AND r.customer_id = c.id
+           WHERE m.project = $1 AND m.store = $2 AND m.store <> ''",
+    columns: fields!("m.customer_id"),
+    creation: &["m.customer_id"],
+};
+
+/// A page of a project's customers; of this store's, if there is one.
+pub fn page(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    store: Option<&Key>,
+    listing: &Listing,
+) -> Result<Page<Customer>, Fault> {
+    match store.map(Key::as_str).or_else(|| store_of(&listing.filter)) {
+        Some(store) => OF_STORE.page(tx, vec![project.into(), store.into()], listing, read),
+        None => OF_PROJECT.page(tx, vec![project.into()], listing, read),
+    }
+}
+
+/// The store that every match is in, if the filter names one: `stores(key = "..")`.
+fn store_of(filter: &Filter) -> Option<&str> {
+    match filter {
+        Filter::And(parts) => parts.iter().find_map(store_of),
+        Filter::AnyElement(path, part) if path.as_str() == "stores" => match &**part {
+            Filter::Test(path, Test::Compare(Comparison::Equal, Scalar::Text(key))) if path.as_str() == "key" => {
+                Some(key)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
