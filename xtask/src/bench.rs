@@ -28,7 +28,8 @@ use crate::test::cargo;
 use crate::{Result, chart, root};
 
 /// Every benchmark, as package and target.
-const BENCHES: &[(&str, &str)] = &[("keyherald-store", "writes"), ("keyherald", "journey")];
+const BENCHES: &[(&str, &str)] =
+    &[("keyherald-store", "writes"), ("keyherald-store", "queries"), ("keyherald", "journey")];
 
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]

@@ -17,7 +17,7 @@
 //! **Personal data** lies in side rows under a key per customer; **secrets** in a sealed column of their own.
 
 use keyherald_core::activity::Activity;
-use keyherald_core::filter::Kind;
+use keyherald_core::filter::{Comparison, Filter, Kind, Scalar, Test};
 use keyherald_core::id::{CustomerId, MessageId, ProjectKey};
 use keyherald_core::message::{Facts, Identifiers, Message, NewMessage, PARTITIONS, Personal, partition};
 use keyherald_core::notice::{Change, ChangeFacts, NewChange, Notice};
@@ -58,7 +58,7 @@ macro_rules! shown {
     () => {
         concat!(
             tables!(),
-            "WHERE l.project = $2 AND l.kind = 'message' AND l.visible = 1 AND l.created_at >= $3
+            "WHERE l.project = $2 AND l.kind = 'message' AND l.sequence IS NOT NULL AND l.visible = 1 AND l.created_at >= $3
                AND (l.has_personal = 0 OR p.position IS NOT NULL
                     OR l.type IN ('CustomerPasswordUpdated', 'CustomerEmailVerified', 'CustomerDeleted',
                                   'CustomerPasswordTokenCreated', 'CustomerEmailTokenCreated'))"
@@ -466,8 +466,22 @@ pub fn shown(
     listing: &Listing,
     now: Micros,
 ) -> Result<Page<Message>, Fault> {
+    // Of two lower bounds SQLite takes either for the index, and reads all between them: so there is only one.
+    let oldest = since(&listing.filter).map_or(oldest, |since| since.max(oldest));
     let args = vec![now.into(), project.into(), oldest.into()];
     SHOWN.page(tx, args, listing, |row| read(row, ring))
+}
+
+/// A time before which nothing matches the filter, if it has one at its top.
+fn since(filter: &Filter) -> Option<Micros> {
+    use Comparison::{Equal, Greater, GreaterOrEqual};
+    match filter {
+        Filter::And(parts) => parts.iter().filter_map(since).max(),
+        Filter::Test(path, Test::Compare(Equal | Greater | GreaterOrEqual, Scalar::Instant(at))) => {
+            ["createdAt", "lastModifiedAt"].contains(&path.as_str()).then_some(*at)
+        }
+        _ => None,
+    }
 }
 
 /// The message with this id, if it may be shown.

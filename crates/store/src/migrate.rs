@@ -39,6 +39,7 @@ pub static MIGRATIONS: &[Migration] = &[
     migration!(1, "0001_init"),
     migration!(2, "0002_stores"),
     migration!(3, "0003_changes"),
+    migration!(4, "0004_queries"),
     migration!(5, "0005_grants_and_settings"),
 ];
 

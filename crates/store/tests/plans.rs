@@ -1,0 +1,186 @@
+//! Every documented way to look something up is led by an index, on both engines: no statement goes through a whole
+//! table, and none sorts what an index has in order. Read off the plans of the engines themselves.
+#![expect(clippy::unwrap_used, reason = "test support")]
+
+mod ways;
+
+use keyherald_store::testing::{TestStore, block_on};
+use keyherald_store::tx::query_all;
+use keyherald_store::{Fault, Row, Sql, StoreUrl, Tx, Value, each_engine};
+
+use ways::{WAYS, Way, fill};
+
+const ROWS: i64 = 30_000;
+
+/// Asks for the plan of each statement before it is run.
+struct Explaining<'t> {
+    tx: &'t mut dyn Tx,
+    plans: Vec<String>,
+}
+
+impl Explaining<'_> {
+    fn explain(&mut self, sql: &Sql, args: &[Value]) -> Result<(), Fault> {
+        let explain = Sql {
+            name: "EXPLAIN",
+            sqlite: format!("EXPLAIN QUERY PLAN {}", sql.sqlite).into(),
+            postgres: format!("EXPLAIN {}", sql.postgres).into(),
+        };
+        let mut plan = Vec::new();
+        self.tx.query(&explain, args, &mut |row| {
+            plan.push(row.text(3).or_else(|_| row.text(0))?);
+            Ok(())
+        })?;
+        self.plans.push(plan.join("\n"));
+        Ok(())
+    }
+}
+
+impl Tx for Explaining<'_> {
+    fn execute(&mut self, sql: &Sql, args: &[Value]) -> Result<u64, Fault> {
+        self.explain(sql, args)?;
+        self.tx.execute(sql, args)
+    }
+
+    fn query(
+        &mut self,
+        sql: &Sql,
+        args: &[Value],
+        row: &mut dyn FnMut(&dyn Row) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.explain(sql, args)?;
+        self.tx.query(sql, args, row)
+    }
+}
+
+/// What is wrong with a plan.
+fn faults(plan: &str, way: &Way, engine: &str) -> Vec<String> {
+    let primary = format!("sqlite_autoindex_{}_1", way.index.trim_end_matches("_pkey"));
+    let index = if engine == "sqlite" && way.index.ends_with("_pkey") { primary.as_str() } else { way.index };
+    let mut faults = whole_tables(plan);
+    if !plan.contains(index) {
+        faults.push(format!("{index} is not used"));
+    }
+    let sorts = |line: &str| {
+        line == "USE TEMP B-TREE FOR ORDER BY" || line.trim_start_matches([' ', '-', '>']).starts_with("Sort ")
+    };
+    if way.ordered && plan.lines().any(sorts) {
+        faults.push("sorts".to_owned());
+    }
+    faults
+}
+
+/// Lines that go through a whole table of those that grow, or through all that a project has of it.
+fn whole_tables(plan: &str) -> Vec<String> {
+    let tables = ["log", "customer", "customer_email", "credential", "token", "session"];
+    let aliases = ["l", "c", "m", "s", "r"];
+    let names: Vec<&str> = tables.into_iter().chain(aliases).collect();
+    let is_whole = |line: &&str| {
+        let mut words = line.split_whitespace().skip_while(|word| *word == "->");
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("SCAN"), Some(name), ..) => names.contains(&name),
+            (Some("Seq"), Some("Scan"), Some("on"), Some(name)) => tables.contains(&name),
+            (Some("Parallel"), Some("Seq"), Some("Scan"), Some("on")) => true,
+            _ => false,
+        }
+    };
+    plan.lines().filter(is_whole).map(|line| line.trim().to_owned()).collect()
+}
+
+async fn every_way_is_led_by_its_index(store: &TestStore) {
+    fill(store, ROWS, |_| {}).await;
+    let mut found_faults = Vec::new();
+    for way in WAYS {
+        let plans = store.read(|tx| {
+            let mut explaining = Explaining { tx, plans: Vec::new() };
+            let found = (way.ask)(&mut explaining, ROWS, 12_000)?;
+            assert!(found > 0, "{} finds nothing", way.name);
+            Ok(explaining.plans)
+        });
+        for plan in plans.await.unwrap() {
+            let faults = faults(&plan, way, store.engine_name());
+            if !faults.is_empty() {
+                found_faults.push(format!("{}: {}\n{plan}\n", way.name, faults.join(", ")));
+            }
+        }
+    }
+    assert!(found_faults.is_empty(), "{}", found_faults.join("\n"));
+}
+
+/// Batches whose size is a value: without it PostgreSQL takes them for a tenth of the table, with it for what they are.
+const SIZED_BATCHES: [&str; 2] = ["keyherald_store::session::SWEEP", "keyherald_store::token::SWEEP"];
+
+/// The statements of the program's own: tokens and sessions by digest, the relay's pages, batches of retention, sweeps
+/// and all the rest. Planned without regard to values, as a prepared statement may be.
+async fn no_fixed_statement_reads_a_whole_table(store: &TestStore) {
+    fill(store, ROWS, |_| {}).await;
+    let plans = match store.url() {
+        StoreUrl::Sqlite(_) => {
+            store.read(|tx| keyherald_store::statements().map(|sql| sqlite_plan(tx, sql)).collect()).await.unwrap()
+        }
+        StoreUrl::Postgres(url) => {
+            let url = url.clone();
+            std::thread::spawn(move || postgres_plans(&url)).join().unwrap()
+        }
+    };
+    let faults: Vec<String> = plans
+        .iter()
+        .filter(|(name, plan)| !SIZED_BATCHES.contains(name) && !whole_tables(plan).is_empty())
+        .map(|(name, plan)| format!("{name}\n{plan}\n"))
+        .collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(plans.len() > 80, "{}", plans.len());
+}
+
+fn sqlite_plan(tx: &mut dyn Tx, sql: &Sql) -> Result<(&'static str, String), Fault> {
+    let mut plan = Vec::new();
+    let explain = Sql::built("EXPLAIN", format!("EXPLAIN QUERY PLAN {}", sql.sqlite));
+    let args = vec![Value::Null; placeholders(&sql.sqlite)];
+    tx.query(&explain, &args, &mut |row| {
+        plan.push(row.text(3)?);
+        Ok(())
+    })?;
+    Ok((sql.name, plan.join("\n")))
+}
+
+/// On a connection of its own: a plan for any values is only made for a statement that is prepared by name.
+fn postgres_plans(url: &str) -> Vec<(&'static str, String)> {
+    let mut client = postgres::Client::connect(url, postgres::NoTls).unwrap();
+    client.batch_execute("SET plan_cache_mode = force_generic_plan").unwrap();
+    let explained = |sql: &'static Sql| {
+        let nulls = vec!["NULL"; placeholders(&sql.postgres)].join(", ");
+        let values = if nulls.is_empty() { nulls } else { format!("({nulls})") };
+        client.batch_execute(&format!("DEALLOCATE ALL; PREPARE planned AS {}", sql.postgres)).unwrap();
+        let rows = client.simple_query(&format!("EXPLAIN EXECUTE planned{values}")).unwrap();
+        let lines = rows.iter().filter_map(|message| match message {
+            postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        });
+        (sql.name, lines.collect::<Vec<_>>().join("\n"))
+    };
+    keyherald_store::statements().map(explained).collect()
+}
+
+/// The highest number of a placeholder.
+fn placeholders(text: &str) -> usize {
+    let number = |rest: &str| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
+    text.split('$').skip(1).map(number).max().unwrap_or(0)
+}
+
+/// Each index of a large table has its numbers: without, SQLite takes it for the best of all.
+#[test]
+fn every_index_of_a_large_table_has_its_statistics() {
+    static MISSING: Sql = Sql::both(
+        "MISSING",
+        "SELECT i.tbl_name, i.name FROM sqlite_schema i WHERE i.type = 'index'
+            AND i.tbl_name IN (SELECT tbl FROM sqlite_stat1) AND i.name NOT IN (SELECT idx FROM sqlite_stat1)
+         UNION ALL SELECT s.tbl, s.idx FROM sqlite_stat1 s WHERE s.idx NOT IN (SELECT name FROM sqlite_schema)",
+    );
+    block_on(async {
+        let store = TestStore::sqlite().await;
+        let missing =
+            store.read(|tx| query_all(tx, &MISSING, &[], |row| Ok((row.text(0)?, row.text(1)?)))).await.unwrap();
+        assert!(missing.is_empty(), "a row in sqlite_stat1 is missing or too many for: {missing:?}");
+    });
+}
+
+each_engine! { every_way_is_led_by_its_index, no_fixed_statement_reads_a_whole_table }

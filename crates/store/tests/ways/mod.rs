@@ -1,0 +1,361 @@
+//! The ways of looking things up that are documented to be quick (ARCHITECTURE.md, "Queries"), each as a call of the
+//! store, and a database with as many rows as are asked for to try them on. The test of plans and the benchmark of
+//! queries share them.
+
+use keyherald_core::filter::{Comparison, Filter, Scalar, SortKey, Test};
+use keyherald_core::id::{Key, ProjectKey};
+use keyherald_core::initiator::Initiator;
+use keyherald_core::message::{Content, Facts, Flow};
+use keyherald_core::seal::{KeyRing, SealingKey};
+use keyherald_core::{Ctx, Micros};
+use keyherald_store::testing::TestStore;
+use keyherald_store::{Fault, Listing, Sql, Tx, customer, log};
+
+/// When the first row was made; each later row a second after the one before.
+pub const START: Micros = Micros(1_700_000_000_000_000);
+/// One in this many messages is of a rare type, and one in as many customers of the small store.
+pub const RARE: i64 = 1000;
+/// Rows that one transaction writes.
+const BATCH: i64 = 20_000;
+/// A prime: so the messages of a customer lie all over the log.
+const STEP: i64 = 7919;
+
+/// The project that has the rows.
+pub fn project() -> ProjectKey {
+    "demo".parse().unwrap()
+}
+
+pub fn ring() -> KeyRing {
+    KeyRing::new(vec![SealingKey::new("test", [7; 32]).unwrap()]).unwrap()
+}
+
+/// The id of the customer, or the message, `number`.
+pub fn id(number: i64) -> String {
+    format!("018bcfe5-6800-7000-8000-{number:012}")
+}
+
+// `n.i` is the row's number, from $1 to $2. Both engines make the same rows.
+static NUMBERS: &str =
+    "WITH RECURSIVE n(i) AS (SELECT CAST($1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $2)";
+static CUSTOMERS: &str = "INSERT INTO customer (project, id, number, version, last_sequence, created_at, last_modified_at,
+        created_by, last_modified_by, email, email_folded, key, external_id, customer_number, authentication_mode,
+        is_email_verified, first_name, last_name, profile, stores)
+    {numbers} SELECT 'demo', {id}, {digits}, 1, 1, {at}, {at}, '{}', '{}', 'Jo' || {digits} || '@example.com',
+        'jo' || {digits} || '@example.com', 'key-' || {digits}, 'external-' || {digits}, 'number-' || {digits},
+        'Password', 0, 'Jo', 'Doe', '{\"first_name\":\"Jo\",\"last_name\":\"Doe\",\"addresses\":[{\"id\":\"a\",\"country\":\"DE\",\"fields\":{\"city\":\"Berlin\"}}]}',
+        CASE WHEN i % 1000 = 0 THEN '[\"small\"]' WHEN i % 2 = 0 THEN '[\"large\"]' ELSE '[]' END FROM n";
+static CLAIMS: &str = "INSERT INTO customer_email (project, email_folded, store, customer_id)
+    {numbers} SELECT 'demo', 'jo' || {digits} || '@example.com',
+        CASE WHEN i % 1000 = 0 THEN 'small' WHEN i % 2 = 0 THEN 'large' ELSE '' END, {id} FROM n";
+static CREDENTIALS: &str = "INSERT INTO credential (project, customer_id, hash, tail, changed_at)
+    {numbers} SELECT 'demo', {id}, '$argon2id$v=19$m=8,t=1,p=1$AAAA$AAAA', 'AAAA', {at} FROM n";
+static MESSAGES: &str = "INSERT INTO log (project, kind, id, created_at, type, resource_type, resource_id, sequence,
+        resource_version, customer_id, partition, visible, has_personal, facts)
+    {numbers} SELECT 'demo', 'message', {id}, {at},
+        CASE WHEN i % 1000 = 0 THEN 'CustomerDeleted' WHEN i % 1000 = 1 THEN 'CustomerEmailVerified'
+             WHEN i % 3 = 0 THEN 'CustomerPasswordTokenCreated' ELSE 'CustomerPasswordUpdated' END,
+        'customer', {owner}, i / $3 + 1, 1, {owner}, 0, 1, 0, $4 FROM n";
+static TOKENS: &str =
+    "INSERT INTO token (project, digest, id, kind, customer_id, created_at, expires_at, invalidate_older,
+        created_by, valid)
+    {numbers} SELECT 'demo', CAST({digits} AS {bytes}), {id}, 'password', {id}, {at}, {at} + 1, 0, '{}', 1 FROM n";
+static SESSIONS: &str = "INSERT INTO session (digest, kind, project, client_id, scopes, customer_id, expires_at)
+    {numbers} SELECT CAST({digits} AS {bytes}), 'access', 'demo', 'client-' || (i % 1000), '', {id}, {at} FROM n";
+
+fn filled_in(text: &str, bytes: &str) -> String {
+    text.replace("{numbers}", NUMBERS)
+        .replace("{owner}", "'018bcfe5-6800-7000-8000-' || substr(CAST(1000000000000 + (i * 7919) % $3 AS TEXT), 2)")
+        .replace("{id}", "'018bcfe5-6800-7000-8000-' || {digits}")
+        .replace("{digits}", "substr(CAST(1000000000000 + i AS TEXT), 2)")
+        .replace("{at}", "1700000000000000 + i * 1000000")
+        .replace("{bytes}", bytes)
+}
+
+/// Writes `rows` customers with their claims and credentials, and as many messages, tokens and sessions.
+pub async fn fill(store: &TestStore, rows: i64, progress: impl Fn(i64)) {
+    assert!(rows % STEP != 0, "every customer must get messages");
+    let bytes = if store.engine_name() == "sqlite" { "BLOB" } else { "BYTEA" };
+    let facts = Facts {
+        content: Content::CustomerPasswordUpdated { reset: false },
+        by: Initiator::default(),
+        flow: Flow::Change,
+    };
+    let facts = serde_json::to_string(&facts).unwrap();
+    let plain =
+        [CUSTOMERS, CLAIMS, CREDENTIALS, TOKENS, SESSIONS].map(|text| Sql::built("FILL", filled_in(text, bytes)));
+    let ctx = Ctx::new(START, [0; 32]);
+    let messages = Sql::built("FILL_LOG", filled_in(MESSAGES, bytes));
+    for from in (0..rows).step_by(usize::try_from(BATCH).unwrap()) {
+        let to = (from + BATCH).min(rows);
+        let (plain, messages, facts) = (plain.clone(), messages.clone(), facts.clone());
+        let work = move |tx: &mut dyn Tx, _: &mut Ctx| {
+            plain.iter().try_for_each(|sql| tx.execute(sql, &[from.into(), to.into()]).map(drop))?;
+            tx.execute(&messages, &[from.into(), to.into(), rows.into(), facts.as_str().into()]).map(drop)
+        };
+        store.write(&ctx, work).await.unwrap();
+        progress(to);
+    }
+    // As autovacuum keeps them. SQLite's are fixed, see the migration.
+    if store.engine_name() == "postgres" {
+        for table in ["customer", "customer_email", "credential", "log", "token", "session"] {
+            let analyze = Sql::built("ANALYZE", format!("ANALYZE {table}"));
+            store.write(&ctx, move |tx, _| tx.execute(&analyze, &[])).await.unwrap();
+        }
+    }
+}
+
+/// One way to look something up.
+pub struct Way {
+    /// For people.
+    pub name: &'static str,
+    /// The index that must lead to the rows, on both engines.
+    pub index: &'static str,
+    /// Whether the index has the rows in the order that is asked for as well, so that nothing is sorted. The others find
+    /// no more rows than can be sorted at any time.
+    pub ordered: bool,
+    /// Does it: among how many rows, with which draw (a row's number). Returns the rows found.
+    pub ask: fn(&mut dyn Tx, i64, i64) -> Result<usize, Fault>,
+}
+
+fn text(value: impl Into<String>) -> Scalar {
+    Scalar::Text(value.into())
+}
+
+fn test(path: &str, comparison: Comparison, scalar: Scalar) -> Filter {
+    Filter::Test(path.into(), Test::Compare(comparison, scalar))
+}
+
+fn equal(path: &str, scalar: Scalar) -> Filter {
+    test(path, Comparison::Equal, scalar)
+}
+
+fn after(number: i64) -> Scalar {
+    Scalar::Instant(START.plus(number * Micros::SECOND))
+}
+
+fn beyond(number: i64) -> Filter {
+    test("id", Comparison::Greater, text(id(number)))
+}
+
+fn sort(path: &str, descending: bool) -> Vec<SortKey> {
+    vec![SortKey { path: path.into(), descending }]
+}
+
+fn listing(filter: Filter, sort: Vec<SortKey>, with_total: bool) -> Listing {
+    Listing { filter, sort, limit: 20, offset: 0, with_total }
+}
+
+fn messages(tx: &mut dyn Tx, listing: &Listing) -> Result<usize, Fault> {
+    Ok(log::shown(tx, &ring(), &project(), START, listing, START)?.results.len())
+}
+
+fn customers(tx: &mut dyn Tx, store: Option<&str>, listing: &Listing) -> Result<usize, Fault> {
+    let store: Option<Key> = store.map(|store| store.parse().unwrap());
+    Ok(customer::page(tx, &project(), store.as_ref(), listing)?.results.len())
+}
+
+fn in_store(key: &str) -> Filter {
+    Filter::AnyElement("stores".into(), Box::new(equal("key", text(key))))
+}
+
+/// All of them. With the default total where the condition is narrow.
+pub const WAYS: &[Way] = &[
+    Way {
+        name: "messages: by id",
+        index: "log_by_id",
+        ordered: false,
+        ask: |tx, _, n| messages(tx, &listing(equal("id", text(id(n))), vec![], true)),
+    },
+    Way {
+        name: "messages: of a resource",
+        index: "log_by_resource",
+        ordered: false,
+        ask: |tx, _, n| {
+            let resource = [equal("resource.typeId", text("customer")), equal("resource.id", text(id(n)))];
+            messages(tx, &listing(Filter::all_of(resource), vec![], true))
+        },
+    },
+    Way {
+        name: "messages: of a resource, by sequence number",
+        index: "log_by_resource",
+        ordered: false,
+        ask: |tx, _, n| {
+            let number = test("sequenceNumber", Comparison::Greater, Scalar::Integer(0));
+            let filter = Filter::all_of([equal("resource.id", text(id(n))), number]);
+            messages(tx, &listing(filter, sort("sequenceNumber", false), true))
+        },
+    },
+    Way {
+        name: "messages: of a type",
+        index: "log_by_type_and_time",
+        ordered: true,
+        ask: |tx, _, _| messages(tx, &listing(equal("type", text("CustomerPasswordUpdated")), vec![], false)),
+    },
+    Way {
+        name: "messages: of several types",
+        index: "log_by_type_and_time",
+        ordered: false,
+        ask: |tx, _, _| {
+            let types = ["CustomerDeleted", "CustomerEmailVerified", "CustomerPasswordUpdated", "CustomerEmailChanged"];
+            let filter = Filter::Test("type".into(), Test::In(types.map(text).to_vec()));
+            messages(tx, &listing(filter, sort("createdAt", true), false))
+        },
+    },
+    Way {
+        name: "messages: of a type, since a time",
+        index: "log_by_type_and_time",
+        ordered: true,
+        ask: |tx, rows, n| {
+            let since = test("createdAt", Comparison::Greater, after(n.min(rows - 200)));
+            let filter = Filter::all_of([equal("type", text("CustomerPasswordUpdated")), since]);
+            messages(tx, &listing(filter, sort("createdAt", false), false))
+        },
+    },
+    Way {
+        name: "messages: between two times",
+        index: "log_by_time",
+        ordered: true,
+        ask: |tx, _, n| {
+            let since = test("createdAt", Comparison::GreaterOrEqual, after(n - 50));
+            let until = test("createdAt", Comparison::Less, after(n + 50));
+            messages(tx, &listing(Filter::all_of([since, until]), sort("createdAt", false), true))
+        },
+    },
+    Way {
+        name: "messages: the newest",
+        index: "log_by_time",
+        ordered: true,
+        ask: |tx, _, _| messages(tx, &listing(Filter::All, sort("createdAt", true), false)),
+    },
+    Way {
+        name: "messages: the oldest",
+        index: "log_by_time",
+        ordered: true,
+        ask: |tx, _, _| messages(tx, &listing(Filter::All, vec![], false)),
+    },
+    Way {
+        name: "messages: page by page, by id",
+        index: "log_by_id",
+        ordered: true,
+        ask: |tx, rows, n| messages(tx, &listing(beyond(n.min(rows - 100)), sort("id", false), false)),
+    },
+    Way {
+        name: "messages: page by page, by id, of a type",
+        index: "log_by_type_and_id",
+        ordered: true,
+        ask: |tx, rows, n| {
+            let filter = Filter::all_of([equal("type", text("CustomerDeleted")), beyond(n.min(rows / 2))]);
+            messages(tx, &listing(filter, sort("id", false), false))
+        },
+    },
+    Way {
+        name: "customers: by id",
+        index: "customer_pkey",
+        ordered: false,
+        ask: |tx, _, n| customers(tx, None, &listing(equal("id", text(id(n))), vec![], true)),
+    },
+    Way {
+        name: "customers: by key",
+        index: "customer_by_key",
+        ordered: false,
+        ask: |tx, _, n| customers(tx, None, &listing(equal("key", text(format!("key-{n:012}"))), vec![], true)),
+    },
+    Way {
+        name: "customers: by e-mail address",
+        index: "customer_by_exact_email",
+        ordered: false,
+        ask: |tx, _, n| {
+            customers(tx, None, &listing(equal("email", text(format!("Jo{n:012}@example.com"))), vec![], true))
+        },
+    },
+    Way {
+        name: "customers: by e-mail address in any letter case",
+        index: "customer_by_folded_email",
+        ordered: false,
+        ask: |tx, _, n| {
+            customers(tx, None, &listing(equal("lowercaseEmail", text(format!("jo{n:012}@example.com"))), vec![], true))
+        },
+    },
+    Way {
+        name: "customers: by customer number",
+        index: "customer_by_customer_number",
+        ordered: false,
+        ask: |tx, _, n| {
+            customers(tx, None, &listing(equal("customerNumber", text(format!("number-{n:012}"))), vec![], true))
+        },
+    },
+    Way {
+        name: "customers: by external id",
+        index: "customer_by_external_id",
+        ordered: false,
+        ask: |tx, _, n| {
+            customers(tx, None, &listing(equal("externalId", text(format!("external-{n:012}"))), vec![], true))
+        },
+    },
+    Way {
+        name: "customers: the oldest",
+        index: "customer_pkey",
+        ordered: true,
+        ask: |tx, _, _| customers(tx, None, &listing(Filter::All, vec![], false)),
+    },
+    Way {
+        name: "customers: the newest",
+        index: "customer_by_creation",
+        ordered: true,
+        ask: |tx, _, _| customers(tx, None, &listing(Filter::All, sort("createdAt", true), false)),
+    },
+    Way {
+        name: "customers: changed since a time",
+        index: "customer_by_modification",
+        ordered: true,
+        ask: |tx, rows, n| {
+            let since = test("lastModifiedAt", Comparison::Greater, after(n.min(rows - 100)));
+            customers(tx, None, &listing(since, sort("lastModifiedAt", false), false))
+        },
+    },
+    Way {
+        name: "customers: page by page, by id",
+        index: "customer_pkey",
+        ordered: true,
+        ask: |tx, rows, n| customers(tx, None, &listing(beyond(n.min(rows - 100)), sort("id", false), false)),
+    },
+    Way {
+        name: "customers: of a large store",
+        index: "customer_email_store",
+        ordered: true,
+        ask: |tx, _, _| customers(tx, Some("large"), &listing(Filter::All, vec![], false)),
+    },
+    Way {
+        name: "customers: of a store, page by page, by id",
+        index: "customer_email_store",
+        ordered: true,
+        ask: |tx, rows, n| {
+            customers(
+                tx,
+                None,
+                &listing(Filter::all_of([in_store("large"), beyond(n.min(rows - 100))]), sort("id", false), false),
+            )
+        },
+    },
+    Way {
+        name: "customers: of a store, by e-mail address",
+        index: "customer_by_folded_email",
+        ordered: false,
+        ask: |tx, _, n| {
+            let filter = equal("lowercaseEmail", text(format!("jo{:012}@example.com", n - n % RARE)));
+            customers(tx, Some("small"), &listing(filter, vec![], true))
+        },
+    },
+    Way {
+        name: "customers: of a store, by key",
+        index: "customer_by_key",
+        ordered: false,
+        ask: |tx, _, n| {
+            customers(
+                tx,
+                Some("small"),
+                &listing(equal("key", text(format!("key-{:012}", n - n % RARE))), vec![], true),
+            )
+        },
+    },
+];
