@@ -46,7 +46,7 @@ static LISTED: Source = Source {
     selected: columns!(),
     from: "FROM shop WHERE project = $1",
     columns: QUERY_COLUMNS,
-    creation: "id", // version 7 ids are in the order of their creation
+    creation: &["id"], // version 7 ids are in the order of their creation
 };
 
 /// A page of a project's stores.

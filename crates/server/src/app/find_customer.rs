@@ -1,8 +1,7 @@
 //! Read customers.
 
 use keyherald_core::customer::Customer;
-use keyherald_core::id::Key;
-use keyherald_store::{Listing, Page, customer};
+use keyherald_store::{Listing, Page, Tx, customer};
 
 use super::{Answer, App, Call, CustomerRef};
 
@@ -14,8 +13,12 @@ impl App {
         Ok(found.ok_or(not_found)?)
     }
 
-    /// A page of the project's customers; of this store's, if there is one.
-    pub async fn customers(&self, call: Call, store: Option<Key>, listing: Listing) -> Answer<Page<Customer>> {
-        Ok(self.store.read(move |tx| customer::page(tx, &call.project, store.as_ref(), &listing)).await?)
+    /// A page of the customers of the project, or of the store within which the call is made.
+    pub async fn customers(&self, call: Call, listing: Listing) -> Answer<Page<Customer>> {
+        let look = move |tx: &mut dyn Tx| {
+            let store = call.store.as_ref().map(|store| &store.key);
+            customer::page(tx, &call.project, store, &listing)
+        };
+        Ok(self.store.read(look).await?)
     }
 }

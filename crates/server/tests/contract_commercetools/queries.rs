@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use keyherald::app::{Call, Listing};
+use keyherald::app::{Call, InStore, Listing};
 use keyherald::dialect::commercetools::predicate::{CUSTOMERS, Field, Shape, Type};
 use keyherald::format::commercetools;
 use keyherald_core::credential::AuthenticationMode;
@@ -247,9 +247,10 @@ fn runner() -> TestRunner {
 }
 
 async fn found(server: &TestServer, store: Option<&str>, filter: &Filter, sort: Vec<SortKey>) -> Vec<String> {
-    let call = Call { project: "demo".parse().unwrap(), by: Initiator::default() };
+    let store = store.map(|store| InStore { key: store.parse().unwrap(), sees_others: true });
+    let call = Call { project: "demo".parse().unwrap(), store, by: Initiator::default() };
     let listing = Listing { filter: filter.clone(), sort, limit: 500, offset: 0, with_total: true };
-    let page = server.app.customers(call, store.map(|store| store.parse().unwrap()), listing).await.unwrap();
+    let page = server.app.customers(call, listing).await.unwrap();
     assert_eq!(page.total, i64::try_from(page.results.len()).ok(), "{filter:?}");
     page.results.iter().map(|customer| customer.id.to_string()).collect()
 }

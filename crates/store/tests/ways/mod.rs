@@ -53,7 +53,7 @@ static MESSAGES: &str = "INSERT INTO log (project, kind, id, created_at, type, r
         resource_version, customer_id, partition, visible, has_personal, facts)
     {numbers} SELECT 'demo', 'message', {id}, {at},
         CASE WHEN i % 1000 = 0 THEN 'CustomerDeleted' WHEN i % 1000 = 1 THEN 'CustomerEmailVerified'
-             WHEN i % 3 = 0 THEN 'CustomerPasswordTokenCreated' ELSE 'CustomerPasswordUpdated' END,
+             WHEN i % 20 = 3 THEN 'CustomerPasswordTokenCreated' ELSE 'CustomerPasswordUpdated' END,
         'customer', {owner}, i / $3 + 1, 1, {owner}, 0, 1, 0, $4 FROM n";
 static TOKENS: &str =
     "INSERT INTO token (project, digest, id, kind, customer_id, created_at, expires_at, invalidate_older,
@@ -189,7 +189,7 @@ pub const WAYS: &[Way] = &[
         name: "messages: of a type",
         index: "log_by_type_and_time",
         ordered: true,
-        ask: |tx, _, _| messages(tx, &listing(equal("type", text("CustomerPasswordUpdated")), vec![], false)),
+        ask: |tx, _, _| messages(tx, &listing(equal("type", text("CustomerPasswordTokenCreated")), vec![], false)),
     },
     Way {
         name: "messages: of several types",
@@ -206,8 +206,8 @@ pub const WAYS: &[Way] = &[
         index: "log_by_type_and_time",
         ordered: true,
         ask: |tx, rows, n| {
-            let since = test("createdAt", Comparison::Greater, after(n.min(rows - 200)));
-            let filter = Filter::all_of([equal("type", text("CustomerPasswordUpdated")), since]);
+            let since = test("createdAt", Comparison::Greater, after(n.min(rows - 1000)));
+            let filter = Filter::all_of([equal("type", text("CustomerPasswordTokenCreated")), since]);
             messages(tx, &listing(filter, sort("createdAt", false), false))
         },
     },
@@ -244,7 +244,7 @@ pub const WAYS: &[Way] = &[
         index: "log_by_type_and_id",
         ordered: true,
         ask: |tx, rows, n| {
-            let filter = Filter::all_of([equal("type", text("CustomerDeleted")), beyond(n.min(rows / 2))]);
+            let filter = Filter::all_of([equal("type", text("CustomerPasswordTokenCreated")), beyond(n.min(rows / 2))]);
             messages(tx, &listing(filter, sort("id", false), false))
         },
     },

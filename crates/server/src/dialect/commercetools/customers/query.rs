@@ -27,13 +27,13 @@ pub const HEAD: Route = Route {
 
 async fn page(request: Request, call: Call) -> Answer {
     let listing = request.query()?.listing(CUSTOMERS)?;
-    let found = request.app.customers(call, None, listing.clone()).await;
+    let found = request.app.customers(call, listing.clone()).await;
     let page = found.map_err(failed_query)?;
     Ok(paged(&listing, &page, commercetools::customer))
 }
 
 async fn exists(request: Request, call: Call) -> Answer {
     let listing = request.query()?.any(CUSTOMERS)?;
-    let found = request.app.customers(call, None, listing).await;
+    let found = request.app.customers(call, listing).await;
     any(&found.map_err(failed_query)?)
 }
