@@ -4,11 +4,12 @@
 
 mod ways;
 
+use keyherald_core::Ctx;
 use keyherald_store::testing::{TestStore, block_on};
 use keyherald_store::tx::query_all;
 use keyherald_store::{Fault, Row, Sql, StoreUrl, Tx, Value, each_engine};
 
-use ways::{WAYS, Way, fill};
+use ways::{START, WAYS, Way, fill, filled_in};
 
 const ROWS: i64 = 30_000;
 
@@ -106,6 +107,26 @@ async fn every_way_is_led_by_its_index(store: &TestStore) {
     assert!(found_faults.is_empty(), "{}", found_faults.join("\n"));
 }
 
+static ANALYZE: Sql = Sql::both("ANALYZE", "ANALYZE");
+static TOKENS: &str =
+    "INSERT INTO token (project, digest, id, kind, customer_id, created_at, expires_at, invalidate_older,
+        created_by, valid)
+    {numbers} SELECT 'demo', CAST({digits} AS {bytes}), {id}, 'password', {id}, {at}, {at} + 1, 0, '{}', 1 FROM n";
+static SESSIONS: &str = "INSERT INTO session (digest, kind, project, client_id, scopes, customer_id, expires_at)
+    {numbers} SELECT CAST({digits} AS {bytes}), 'access', 'demo', 'client-' || (i % 1000), '', {id}, {at} FROM n";
+
+/// Of each customer one.
+async fn fill_tokens_and_sessions(store: &TestStore) {
+    let bytes = if store.engine_name() == "sqlite" { "BLOB" } else { "BYTEA" };
+    let filling = [TOKENS, SESSIONS].map(|text| Sql::built("FILL", filled_in(&text.replace("{bytes}", bytes))));
+    let is_postgres = store.engine_name() == "postgres";
+    let work = move |tx: &mut dyn Tx, _: &mut Ctx| {
+        filling.iter().try_for_each(|sql| tx.execute(sql, &[0.into(), ROWS.into()]).map(drop))?;
+        if is_postgres { tx.execute(&ANALYZE, &[]).map(drop) } else { Ok(()) }
+    };
+    store.write(&Ctx::new(START, [0; 32]), work).await.unwrap();
+}
+
 /// Batches whose size is a value: without it PostgreSQL takes them for a tenth of the table, with it for what they are.
 const SIZED_BATCHES: [&str; 2] = ["keyherald_store::session::SWEEP", "keyherald_store::token::SWEEP"];
 
@@ -113,6 +134,7 @@ const SIZED_BATCHES: [&str; 2] = ["keyherald_store::session::SWEEP", "keyherald_
 /// and all the rest. Planned without regard to values, as a prepared statement may be.
 async fn no_fixed_statement_reads_a_whole_table(store: &TestStore) {
     fill(store, ROWS, |_| {}).await;
+    fill_tokens_and_sessions(store).await;
     let plans = match store.url() {
         StoreUrl::Sqlite(_) => {
             store.read(|tx| keyherald_store::statements().map(|sql| sqlite_plan(tx, sql)).collect()).await.unwrap()

@@ -4,8 +4,12 @@
 //! evaluator of filters, over the JSON of the customer.
 
 use std::cmp::Ordering;
+use std::time::Duration;
 
-use keyherald::app::{Call, InStore, Listing};
+use axum::body::Body;
+use axum::http::{Method, Request};
+use http_body_util::BodyExt;
+use keyherald::app::{App, Call, InStore, Listing};
 use keyherald::dialect::commercetools::predicate::{CUSTOMERS, Field, Shape, Type};
 use keyherald::format::commercetools;
 use keyherald_core::credential::AuthenticationMode;
@@ -14,14 +18,15 @@ use keyherald_core::filter::{Comparison, Filter, Scalar, SortKey, Test};
 use keyherald_core::import::Imported;
 use keyherald_core::initiator::Initiator;
 use keyherald_core::{Ctx, Micros};
-use keyherald_store::customer;
 use keyherald_store::testing::block_on;
+use keyherald_store::{StoreOptions, customer};
 use proptest::prelude::*;
 use proptest::strategy::{Union, ValueTree};
 use proptest::test_runner::{Config, TestRng, TestRunner};
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
-use crate::support::{START, TestServer};
+use crate::support::{BODY_BYTES_MAX, START, TestServer};
 
 /// Few values, so that customers and conditions meet.
 const TEXTS: [&str; 9] = ["", "a", "A", "b", "ä", "日本", "a'b", "\"\\", "2024-01-31"];
@@ -327,5 +332,37 @@ fn a_store_in_a_condition_finds_its_customers() {
             assert_eq!(found(&server, None, &filter, Vec::new()).await, expected, "{filter:?}");
         }
         assert_eq!(json!(found(&server, Some("none"), &Filter::All, Vec::new()).await), json!([]));
+    });
+}
+
+/// A query that takes longer than a statement may: told as such, while what is short is served. The time is up at the
+/// first look at the clock, which comes after more steps of the engine than any short statement has.
+#[test]
+fn a_query_that_takes_too_long_is_told_so() {
+    block_on(async {
+        let server = TestServer::sqlite().await;
+        let mut runner = runner();
+        let customers: Vec<Customer> = (0..60).map(|number| draw(&mut runner, &customer(number))).collect();
+        import(&server, &customers).await;
+        let token = server.token("demo-client").await;
+        let store =
+            server.store().again(&StoreOptions { statement_timeout: Duration::ZERO, ..StoreOptions::default() });
+        let router = keyherald::dialect::router(App { store, ..server.app.clone() }, BODY_BYTES_MAX);
+        let get = async |method: Method, predicate: &str| {
+            let uri = format!(
+                "/demo/customers?where={}",
+                predicate.replace(' ', "+").replace('"', "%22").replace('=', "%3D")
+            );
+            let request = Request::builder().method(method).uri(uri).header("authorization", format!("Bearer {token}"));
+            let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            let (status, body) = (response.status(), response.into_body().collect().await.unwrap().to_bytes());
+            (status.as_u16(), serde_json::from_slice(&body).unwrap_or(Value::Null))
+        };
+        let long = vec![r#"addresses(city="nowhere")"#; 150].join(" or ");
+        let text = "The query timed out.";
+        let told = json!({"statusCode": 400, "message": text, "errors": [{"code": "QueryTimedOut", "message": text}]});
+        assert_eq!(get(Method::GET, &long).await, (400, told));
+        assert_eq!(get(Method::HEAD, &long).await.0, 400);
+        assert_eq!(get(Method::GET, r#"id="01942b3c-0000-7000-8000-000000000002""#).await.0, 200);
     });
 }

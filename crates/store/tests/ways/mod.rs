@@ -55,36 +55,27 @@ static MESSAGES: &str = "INSERT INTO log (project, kind, id, created_at, type, r
         CASE WHEN i % 1000 = 0 THEN 'CustomerDeleted' WHEN i % 1000 = 1 THEN 'CustomerEmailVerified'
              WHEN i % 20 = 3 THEN 'CustomerPasswordTokenCreated' ELSE 'CustomerPasswordUpdated' END,
         'customer', {owner}, i / $3 + 1, 1, {owner}, 0, 1, 0, $4 FROM n";
-static TOKENS: &str =
-    "INSERT INTO token (project, digest, id, kind, customer_id, created_at, expires_at, invalidate_older,
-        created_by, valid)
-    {numbers} SELECT 'demo', CAST({digits} AS {bytes}), {id}, 'password', {id}, {at}, {at} + 1, 0, '{}', 1 FROM n";
-static SESSIONS: &str = "INSERT INTO session (digest, kind, project, client_id, scopes, customer_id, expires_at)
-    {numbers} SELECT CAST({digits} AS {bytes}), 'access', 'demo', 'client-' || (i % 1000), '', {id}, {at} FROM n";
-
-fn filled_in(text: &str, bytes: &str) -> String {
+/// The text with its parts filled in: where the numbers come from, and what is made of them.
+pub fn filled_in(text: &str) -> String {
     text.replace("{numbers}", NUMBERS)
         .replace("{owner}", "'018bcfe5-6800-7000-8000-' || substr(CAST(1000000000000 + (i * 7919) % $3 AS TEXT), 2)")
         .replace("{id}", "'018bcfe5-6800-7000-8000-' || {digits}")
         .replace("{digits}", "substr(CAST(1000000000000 + i AS TEXT), 2)")
         .replace("{at}", "1700000000000000 + i * 1000000")
-        .replace("{bytes}", bytes)
 }
 
-/// Writes `rows` customers with their claims and credentials, and as many messages, tokens and sessions.
+/// Writes `rows` customers with their claims and credentials, and as many messages.
 pub async fn fill(store: &TestStore, rows: i64, progress: impl Fn(i64)) {
     assert!(rows % STEP != 0, "every customer must get messages");
-    let bytes = if store.engine_name() == "sqlite" { "BLOB" } else { "BYTEA" };
     let facts = Facts {
         content: Content::CustomerPasswordUpdated { reset: false },
         by: Initiator::default(),
         flow: Flow::Change,
     };
     let facts = serde_json::to_string(&facts).unwrap();
-    let plain =
-        [CUSTOMERS, CLAIMS, CREDENTIALS, TOKENS, SESSIONS].map(|text| Sql::built("FILL", filled_in(text, bytes)));
+    let plain = [CUSTOMERS, CLAIMS, CREDENTIALS].map(|text| Sql::built("FILL", filled_in(text)));
     let ctx = Ctx::new(START, [0; 32]);
-    let messages = Sql::built("FILL_LOG", filled_in(MESSAGES, bytes));
+    let messages = Sql::built("FILL_LOG", filled_in(MESSAGES));
     for from in (0..rows).step_by(usize::try_from(BATCH).unwrap()) {
         let to = (from + BATCH).min(rows);
         let (plain, messages, facts) = (plain.clone(), messages.clone(), facts.clone());
@@ -97,7 +88,7 @@ pub async fn fill(store: &TestStore, rows: i64, progress: impl Fn(i64)) {
     }
     // As autovacuum keeps them. SQLite's are fixed, see the migration.
     if store.engine_name() == "postgres" {
-        for table in ["customer", "customer_email", "credential", "log", "token", "session"] {
+        for table in ["customer", "customer_email", "credential", "log"] {
             let analyze = Sql::built("ANALYZE", format!("ANALYZE {table}"));
             store.write(&ctx, move |tx, _| tx.execute(&analyze, &[])).await.unwrap();
         }

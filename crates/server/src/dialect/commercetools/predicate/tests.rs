@@ -674,6 +674,40 @@ proptest! {
         }
     }
 
+    /// A predicate that reads, with a few characters gone, repeated or exchanged.
+    #[test]
+    fn a_damaged_predicate_is_read_or_refused(
+        filter in tree(FIELDS),
+        damages in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..4u8), 1..6),
+    ) {
+        let mut characters: Vec<char> = print(&filter).chars().collect();
+        for (here, there, damage) in damages {
+            if characters.is_empty() {
+                break;
+            }
+            let (here, there) = (here.index(characters.len()), there.index(characters.len()));
+            match damage {
+                0 => drop(characters.remove(here)),
+                1 => characters.insert(here, characters[there]),
+                2 => characters.swap(here, there),
+                _ => characters.truncate(here),
+            }
+        }
+        let predicate: String = characters.iter().collect();
+        match read(&predicate) {
+            Ok(filter) => { let _holds = filter.matches(&json!({})); }
+            Err(error) => {
+                let text = error.to_string();
+                prop_assert!(text.starts_with("Malformed parameter: where: "));
+                prop_assert!(text.len() < 4_000, "{} bytes", text.len());
+                if let Problem::Syntax(Position { line, column }) = error.problem {
+                    let place = predicate.split('\n').nth(line - 1);
+                    prop_assert!(place.is_some_and(|place| column <= place.chars().count() + 1), "{text}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn any_query_is_read_or_refused(query in prop::collection::vec(any::<u8>(), 0..100)) {
         if let Ok(pairs) = query_string::decode(&query) {
