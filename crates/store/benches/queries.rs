@@ -8,10 +8,10 @@
 #![expect(
     clippy::unwrap_used,
     clippy::as_conversions,
-    clippy::cast_precision_loss,
     reason = "a bench: small positive numbers, and a panic is an answer"
 )]
 
+#[expect(dead_code, reason = "what is known of plans is for the test of plans")]
 #[path = "../tests/ways/mod.rs"]
 mod ways;
 

@@ -265,7 +265,7 @@ async fn the_store_finds_what_holds(server: &TestServer, conditions: usize) {
     let customers: Vec<Customer> = (0..40).map(|number| draw(&mut runner, &customer(number))).collect();
     import(server, &customers).await;
     let documents: Vec<Value> = customers.iter().map(document).collect();
-    let (mut by_one_field, mut by_many) = (Vec::new(), combined(leaf(CUSTOMERS, "")));
+    let (mut by_one_field, by_many) = (Vec::new(), combined(leaf(CUSTOMERS, "")));
     for field in CUSTOMERS {
         by_one_field.push(leaf(std::slice::from_ref(field), ""));
     }
@@ -273,7 +273,7 @@ async fn the_store_finds_what_holds(server: &TestServer, conditions: usize) {
     for number in 0..conditions {
         let filter = match by_one_field.get(number / 8) {
             Some(field) => draw(&mut runner, field),
-            None => draw(&mut runner, &mut by_many),
+            None => draw(&mut runner, &by_many),
         };
         let store = (number % 4 == 0).then(|| STORES[number % STORES.len()]);
         let mut expected: Vec<&Value> = documents
