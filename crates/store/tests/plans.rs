@@ -11,7 +11,7 @@ use keyherald_store::{Fault, Row, Sql, StoreUrl, Tx, Value, each_engine};
 
 use ways::{START, WAYS, Way, fill, filled_in};
 
-const ROWS: i64 = 30_000;
+const ROWS: i64 = 40_000;
 
 /// Asks for the plan of each statement before it is run.
 struct Explaining<'t> {
@@ -93,7 +93,7 @@ async fn every_way_is_led_by_its_index(store: &TestStore) {
     for way in WAYS {
         let plans = store.read(|tx| {
             let mut explaining = Explaining { tx, plans: Vec::new() };
-            let found = (way.ask)(&mut explaining, ROWS, 12_000)?;
+            let found = (way.ask)(&mut explaining, ROWS, 12_346)?;
             assert!(found > 0, "{} finds nothing", way.name);
             Ok(explaining.plans)
         });
