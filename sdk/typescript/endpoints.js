@@ -49,6 +49,8 @@ export const ENDPOINTS = [
   'GET /{P}',
   'HEAD /{P}',
   'POST /{P}',
+  'GET /{P}/stores',
+  'HEAD /{P}/stores',
   'POST /{P}/stores',
   'GET /{P}/stores/{id}',
   'GET /{P}/stores/key={key}',

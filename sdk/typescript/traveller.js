@@ -1,7 +1,7 @@
 // Who walks: builds clients of the official SDK, makes calls, and compares what comes back.
 //
-// A body that differs is noted and the chapter goes on. A call that succeeds where it must fail, or the other way
-// round, ends its chapter, because what follows builds on it.
+// What differs is noted and the chapter goes on. Only a call that fails where it must succeed ends its chapter: what
+// follows builds on it.
 // @ts-check
 import { randomUUID } from 'node:crypto';
 
@@ -174,7 +174,7 @@ export class Traveller {
    */
   async refusal(call, problem) {
     const { error, body, statusCode } = await this.#settled(call);
-    if (!error) this.#end(problem, { statusCode, body });
+    if (!error) return this.#note([{ place: 'outcome', expected: problem, got: { statusCode, body } }]);
     const other = compare(problem.statusCode, error.statusCode);
     if (this.last?.call.startsWith('HEAD ')) return this.#note(other);
     // Another refusal differs in everything: told whole, once. Without a body it broke below HTTP.
@@ -189,8 +189,8 @@ export class Traveller {
    * @param {{ statusCode: number, message: string, error: string, errors: any[] }} problem
    */
   async noToken(call, { statusCode, message, error: code, errors }) {
-    const { error, ...response } = await this.#settled(call);
-    if (!error) this.#end(`no token: ${code}`, response);
+    const { error, statusCode: got } = await this.#settled(call);
+    if (!error) return this.#note([{ place: 'outcome', expected: `no token: ${code}`, got }]);
     this.#note(compare({ statusCode, message, code, errors }, {
       statusCode: error.statusCode,
       message: error.message,

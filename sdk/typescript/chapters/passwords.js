@@ -153,6 +153,7 @@ export async function otherPlaces(t, north, south, global) {
     await t.refusal(root.customers().passwordToken().post({ body: { email: stranger.email } }), problem(404, 'ResourceNotFound', text));
     await t.refusal(root.login().post({ body: { email: stranger.email, password: 'secret' } }), invalidCredentials);
     await t.found404(root.customers().head({ queryArgs: { where: `id="${stranger.id}"` } }));
+    await t.answer(root.customers().get({ queryArgs: { where: `id="${stranger.id}"` } }), page([]));
   }
 
   // In the project a store's customer is found by id and by token, and not by address.

@@ -200,13 +200,13 @@ export async function storesAndGroups(t) {
   await it.step({ action: 'setStores', stores: [] }, { stores: [] }, message('CustomerStoresSet', { stores: [], oldStores: [south] }));
   await it.refused({ action: 'addStore', store: ref('nowhere') }, referenceNotFound('store', { key: 'nowhere' }));
 
-  // There are no groups, so that to name one fails; to take one away that is not there changes nothing.
+  // There are no groups, so that to name one fails, and to name none changes nothing.
   const customerGroup = { typeId: 'customer-group', key: 'vip' };
   const noGroup = referenceNotFound('customer-group', { key: 'vip' });
   await it.refused({ action: 'setCustomerGroup', customerGroup }, noGroup);
   await it.refused({ action: 'setCustomerGroupAssignments', customerGroupAssignments: [{ customerGroup }] }, noGroup);
   await it.refused({ action: 'addCustomerGroupAssignment', customerGroupAssignment: { customerGroup } }, noGroup);
-  await it.refused({ action: 'removeCustomerGroupAssignment', customerGroupAssignment: { customerGroup } }, noGroup);
+  await it.refused({ action: 'removeCustomerGroupAssignment', customerGroup }, noGroup);
   const { version } = it.customer;
   const nothing = /** @type {Action[]} */ ([{ action: 'setCustomerGroup' }, { action: 'setCustomerGroupAssignments', customerGroupAssignments: [] }]);
   await t.answer(it.call.post({ body: { version, actions: nothing } }), it.customer);
