@@ -34,7 +34,11 @@ export const customer = (fields) => ({
 /** @param {Record<string, any>} fields */
 export const signInResult = (fields) => ({ customer: customer(fields) });
 
-/** The answer to the creation of a token of either kind. @param {string} customerId @param {Record<string, any>} [fields] */
+/**
+ * The answer to the creation of a token of either kind.
+ * @param {string} customerId
+ * @param {Record<string, any>} [fields]
+ */
 export const customerToken = (customerId, fields = {}) => ({
   id: uuid,
   ...times,
@@ -50,7 +54,11 @@ export const customerToken = (customerId, fields = {}) => ({
 /** @param {{ expiresAt: string, createdAt: string }} token */
 export const minutesOf = ({ expiresAt, createdAt }) => (Date.parse(expiresAt) - Date.parse(createdAt)) / 60_000;
 
-/** A message: these fields, the common ones, and no other. @param {string} type @param {Record<string, any>} [fields] */
+/**
+ * A message: these fields, the common ones, and no other.
+ * @param {string} type
+ * @param {Record<string, any>} [fields]
+ */
 export const message = (type, fields = {}) => ({
   id: uuid,
   version: 1,
@@ -88,31 +96,33 @@ export const subscription = (fields) => ({
 });
 
 /** What the SDK's type requires of a store. @param {Record<string, any>} fields */
-export const store = (fields) => including({
-  ...resource,
-  languages: [],
-  countries: [],
-  distributionChannels: [],
-  supplyChannels: [],
-  productSelections: [],
-  ...fields,
-});
+export const store = (fields) =>
+  including({
+    ...resource,
+    languages: [],
+    countries: [],
+    distributionChannels: [],
+    supplyChannels: [],
+    productSelections: [],
+    ...fields,
+  });
 
 /** What the contract requires of a project. @param {Record<string, any>} fields */
-export const project = (fields) => including({
-  version: count,
-  key: text,
-  name: text,
-  countries: listOf(text),
-  currencies: listOf(text),
-  languages: listOf(text),
-  createdAt: time,
-  messages: including({ enabled: true }),
-  carts: including({}),
-  inventory: including({}),
-  discounts: including({}),
-  ...fields,
-});
+export const project = (fields) =>
+  including({
+    version: count,
+    key: text,
+    name: text,
+    countries: listOf(text),
+    currencies: listOf(text),
+    languages: listOf(text),
+    createdAt: time,
+    messages: including({ enabled: true }),
+    carts: including({}),
+    inventory: including({}),
+    discounts: including({}),
+    ...fields,
+  });
 
 /** @param {string} scope @param {Record<string, any>} [more] */
 export const granted = (scope, more = {}) => ({
@@ -159,7 +169,8 @@ export const notFoundById = (id) => problem(404, 'ResourceNotFound', `The Resour
 export const notFoundByKey = (key) => problem(404, 'ResourceNotFound', `The Resource with key '${key}' was not found.`);
 
 /** @param {string} value */
-export const unknownToken = (value) => problem(404, 'ResourceNotFound', `The Customer with ID 'Token(${value})' was not found.`);
+export const unknownToken = (value) =>
+  problem(404, 'ResourceNotFound', `The Customer with ID 'Token(${value})' was not found.`);
 
 /** @param {string} id @param {number} expected @param {number} actual */
 export const conflict = (id, expected, actual) =>
@@ -176,11 +187,17 @@ export const insufficientScope = (scope) =>
 
 /** @param {string} typeId @param {Record<string, string>} by */
 export const referenceNotFound = (typeId, by) =>
-  problem(400, 'ReferencedResourceNotFound', containing(`The referenced object of type '${typeId}' with`), { typeId, ...by });
+  problem(400, 'ReferencedResourceNotFound', containing(`The referenced object of type '${typeId}' with`), {
+    typeId,
+    ...by,
+  });
 
 /** @param {string} field @param {string} value */
 export const duplicateField = (field, value) =>
-  problem(400, 'DuplicateField', `A duplicate value ${value} exists for field ${field}.`, { field, duplicateValue: value });
+  problem(400, 'DuplicateField', `A duplicate value ${value} exists for field ${field}.`, {
+    field,
+    duplicateValue: value,
+  });
 
 /** @param {string} email */
 export const duplicateEmail = (email) =>
@@ -190,7 +207,11 @@ export const duplicateEmail = (email) =>
   });
 
 export const invalidCredentials = problem(400, 'InvalidCredentials', 'Account with the given credentials not found.');
-export const wrongCurrentPassword = problem(400, 'InvalidCurrentPassword', 'The given current password does not match.');
+export const wrongCurrentPassword = problem(
+  400,
+  'InvalidCurrentPassword',
+  'The given current password does not match.',
+);
 export const noSuchAccount = authProblem(
   400,
   'invalid_customer_account_credentials',

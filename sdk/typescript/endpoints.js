@@ -73,11 +73,13 @@ export const ENDPOINTS = [
 ];
 
 /** A path as the patterns above have it. */
-const PATTERNS = new Map(ENDPOINTS.map((endpoint) => {
-  const path = endpoint.split(' ')[1] ?? '';
-  const source = path.replaceAll('{id}', '[0-9a-f-]{36}').replaceAll(/\{\w+\}/g, '[^/=]+');
-  return [path, new RegExp(`^${source}$`)];
-}));
+const PATTERNS = new Map(
+  ENDPOINTS.map((endpoint) => {
+    const path = endpoint.split(' ')[1] ?? '';
+    const source = path.replaceAll(/\{\w+\}/g, (name) => (name === '{id}' ? '[0-9a-f-]{36}' : '[^/=]+'));
+    return [path, new RegExp(`^${source}$`)];
+  }),
+);
 
 /**
  * The endpoint that a request went to, if it is one of the list.

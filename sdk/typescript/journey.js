@@ -1,8 +1,8 @@
 // The official commercetools SDK walks every endpoint of a running Keyherald: `node journey.js URL [--only NAME,..]`.
 //
 // `cargo xtask test` starts a `keyherald dev` for it. It leaves customers behind, and can be run again and again on the
-// same server. Every answer is compared whole with what the contract says; what differs is printed, and the last line is
-// `SDK journey: .. calls, .. endpoints, .. differences`. The exit code is 0 if there were none.
+// same server. Every answer is compared whole with what the contract says; what differs is printed, and the last line
+// is `SDK journey: .. calls, .. endpoints, .. differences`. The exit code is 0 if there were none.
 //
 // Not walked: what needs another time than now (tokens that expire). The server's own tests turn its clock.
 // @ts-check
@@ -100,5 +100,7 @@ for (const [name, chapter] of Object.entries(CHAPTERS)) {
 const missed = only ? [] : ENDPOINTS.filter((endpoint) => !traveller.wire.walked.has(endpoint));
 for (const endpoint of missed) console.log(`never answered with success: ${endpoint}`);
 const differences = traveller.differences + missed.length;
-console.log(`SDK journey: ${traveller.wire.calls} calls, ${traveller.wire.walked.size} endpoints, ${differences} differences`);
+console.log(
+  `SDK journey: ${traveller.wire.calls} calls, ${traveller.wire.walked.size} endpoints, ${differences} differences`,
+);
 process.exitCode = differences === 0 ? 0 : 1;

@@ -31,7 +31,11 @@ export class Receiver {
     return `http://127.0.0.1:${address.port}`;
   }
 
-  /** What arrived at a path, once each: at least `count`, or what there is when patience ends. @param {string} path @param {number} count */
+  /**
+   * What arrived at a path, once each: at least `count`, or what there is when patience ends.
+   * @param {string} path
+   * @param {number} count
+   */
   async deliveries(path, count) {
     const patience = AbortSignal.timeout(PATIENCE_MS);
     while (this.#at(path).length < count && !patience.aborted) {

@@ -44,7 +44,8 @@ export function a(name, test) {
 export const like = (name, pattern) => a(name, (value) => typeof value === 'string' && pattern.test(value));
 
 /** @param {string} part */
-export const containing = (part) => a(`text with ${part}`, (value) => typeof value === 'string' && value.includes(part));
+export const containing = (part) =>
+  a(`text with ${part}`, (value) => typeof value === 'string' && value.includes(part));
 
 /** @param {string} start */
 export const startingWith = (start) =>
@@ -65,14 +66,23 @@ export const inAnyOrder = (...elements) =>
 export const anything = a('anything', (value) => value !== undefined);
 
 /** A key that must not be there. @type {any} */
-export const absent = new Rule('absent', (got, place) => (got === undefined ? [] : [{ place, expected: absent, got }]), true);
+export const absent = new Rule(
+  'absent',
+  (got, place) => (got === undefined ? [] : [{ place, expected: absent, got }]),
+  true,
+);
 
 /** A key that may be missing, and has this shape otherwise. @param {any} shape @returns {any} */
 export const optional = (shape) =>
-  new Rule(`optional ${JSON.stringify(shape)}`, (got, place) => (got === undefined ? [] : compare(shape, got, place)), true);
+  new Rule(
+    `optional ${JSON.stringify(shape)}`,
+    (got, place) => (got === undefined ? [] : compare(shape, got, place)),
+    true,
+  );
 
 /** An object with at least these keys. @param {Record<string, any>} shape @returns {any} */
-export const including = (shape) => new Rule(`with ${JSON.stringify(shape)}`, (got, place) => compareKeys(shape, got, place, Object.keys(shape)));
+export const including = (shape) =>
+  new Rule(`with ${JSON.stringify(shape)}`, (got, place) => compareKeys(shape, got, place, Object.keys(shape)));
 
 /** A list whose elements all have this shape. @param {any} shape @returns {any} */
 export const listOf = (shape) =>

@@ -12,7 +12,7 @@ import { compare } from './shape.js';
 import { Wire } from './wire.js';
 
 /** @typedef {import('@commercetools/platform-sdk').ByProjectKeyRequestBuilder} Api */
-/** @typedef {{ execute(): Promise<{ statusCode?: number, body?: any, headers?: Record<string, any>, retryCount?: number }> }} Call */
+/** @typedef {{ execute(): Promise<{ statusCode?: number, body?: any, retryCount?: number }> }} Call */
 /** @typedef {import('@commercetools/ts-client').TokenStore} TokenStore */
 /** @typedef {{ retry?: boolean, overwrite?: boolean, correlate?: boolean }} Options */
 
@@ -54,7 +54,7 @@ export class Traveller {
       this.last = exchange;
       this.#note(differences);
     });
-    /** May do everything. Its base URLs end with a slash: the SDK strips it. */
+    /** May do everything. It fetches its token from a URL with a slash at its end: the SDK strips it. */
     this.admin = this.api(this.#ofClient([`manage_project:${this.projectKey}`], `${this.url}/`), { correlate: true });
   }
 
@@ -88,18 +88,22 @@ export class Traveller {
    */
   customer(username, password, { scopes, oauthUri, memory = new TokenMemory() }) {
     const credentials = { ...this.credentials, user: { username, password } };
-    return this.api(new ClientBuilder().withPasswordFlow({ ...this.#auth(), credentials, scopes, oauthUri, tokenCache: memory }));
+    return this.api(
+      new ClientBuilder().withPasswordFlow({ ...this.#auth(), credentials, scopes, oauthUri, tokenCache: memory }),
+    );
   }
 
-  /** A visitor's token. @param {{ anonymousId?: string, scopes: string[], memory?: TokenMemory }} how */
-  visitor({ anonymousId, scopes, memory = new TokenMemory() }) {
+  /** A visitor's token. @param {{ anonymousId?: string, scopes: string[] }} how */
+  visitor({ anonymousId, scopes }) {
     const credentials = { ...this.credentials, anonymousId };
-    return this.api(new ClientBuilder().withAnonymousSessionFlow({ ...this.#auth(), credentials, scopes, tokenCache: memory }));
+    return this.api(new ClientBuilder().withAnonymousSessionFlow({ ...this.#auth(), credentials, scopes }));
   }
 
   /** A token by a refresh token. @param {string} refreshToken */
   refreshed(refreshToken) {
-    return this.api(new ClientBuilder().withRefreshTokenFlow({ ...this.#auth(), credentials: this.credentials, refreshToken }));
+    return this.api(
+      new ClientBuilder().withRefreshTokenFlow({ ...this.#auth(), credentials: this.credentials, refreshToken }),
+    );
   }
 
   /** A token that somebody else fetched. @param {string} token */
@@ -109,7 +113,12 @@ export class Traveller {
 
   /** @param {string[] | undefined} scopes @param {string} host */
   #ofClient(scopes, host) {
-    return new ClientBuilder().withClientCredentialsFlow({ ...this.#auth(), host, credentials: this.credentials, scopes });
+    return new ClientBuilder().withClientCredentialsFlow({
+      ...this.#auth(),
+      host,
+      credentials: this.credentials,
+      scopes,
+    });
   }
 
   #auth() {
@@ -134,7 +143,7 @@ export class Traveller {
     return createApiBuilderFromCtpClient(this.built(builder, options)).withProjectKey({ projectKey: this.projectKey });
   }
 
-  /** The last client that was built, with its paging. */
+  /** A client to page with: `process()` takes the options of whichever client was built last in the process. */
   pager() {
     return this.built(this.#ofClient([`manage_project:${this.projectKey}`], this.url));
   }
@@ -178,7 +187,8 @@ export class Traveller {
     const other = compare(problem.statusCode, error.statusCode);
     if (this.last?.call.startsWith('HEAD ')) return this.#note(other);
     // Another refusal differs in everything: told whole, once. Without a body it broke below HTTP.
-    if (other.length > 0 || !error.body) return this.#note([{ place: 'refusal', expected: problem, got: failure(error) }]);
+    if (other.length > 0 || !error.body)
+      return this.#note([{ place: 'refusal', expected: problem, got: failure(error) }]);
     const message = error.statusCode === 404 ? error.message : error.body.message;
     this.#note([...compare(problem, error.body), ...compare(message, error.message, "the SDK error's message")]);
   }
@@ -191,27 +201,27 @@ export class Traveller {
   async noToken(call, { statusCode, message, error: code, errors }) {
     const { error, statusCode: got } = await this.#settled(call);
     if (!error) return this.#note([{ place: 'outcome', expected: `no token: ${code}`, got }]);
-    this.#note(compare({ statusCode, message, code, errors }, {
-      statusCode: error.statusCode,
-      message: error.message,
-      code: error.code,
-      errors: error.error,
-    }, 'the SDK error'));
+    const said = { statusCode: error.statusCode, message: error.message, code: error.code, errors: error.error };
+    this.#note(compare({ statusCode, message, code, errors }, said, 'the SDK error'));
   }
 
   /**
    * A request that the SDK has no words for.
    * @param {string} method
    * @param {string} path
-   * @param {{ form?: Record<string, string>, headers?: Record<string, string>, body?: string }} [what]
-   * @returns {Call} with the body of an error as its error's
+   * @param {{ form?: Record<string, string>, headers?: Record<string, string>, body?: string }} [what] a form goes with
+   * the client's own credentials
+   * @returns {Call} that fails as the SDK's calls do
    */
   raw(method, path, { form, headers, body } = {}) {
-    const basic = Buffer.from(`${this.credentials.clientId}:${this.credentials.clientSecret}`).toString('base64');
+    const { clientId, clientSecret } = this.credentials;
+    const ofForms = {
+      'content-type': 'application/x-www-form-urlencoded',
+      authorization: `Basic ${Buffer.from(`${clientId}:${clientSecret}`).toString('base64')}`,
+    };
     const options = form
-      ? { method, headers: { authorization: `Basic ${basic}`, ...headers }, body: new URLSearchParams(form).toString() }
+      ? { method, headers: { ...ofForms, ...headers }, body: new URLSearchParams(form).toString() }
       : { method, headers, body };
-    if (form) options.headers = { 'content-type': 'application/x-www-form-urlencoded', ...options.headers };
     return {
       execute: async () => {
         const response = await this.wire.fetch(this.url + path, options);
@@ -245,14 +255,12 @@ export class Traveller {
   #note(differences) {
     if (differences.length === 0) return;
     const { call = 'no call yet', sent = '', status = '' } = this.last ?? {};
-    this.found.push(`${this.chapter}: ${call}${sent && `
-  sent      ${sent}`}
-  answered  ${status}`);
+    this.found.push(`${this.chapter}: ${call}`);
+    if (sent) this.found.push(`  sent      ${sent}`);
+    this.found.push(`  answered  ${status}`);
     for (const { place, expected, got } of differences) {
       this.differences += 1;
-      this.found.push(`  differs   ${place}
-    expected  ${shown(expected)}
-    got       ${shown(got)}`);
+      this.found.push(`  differs   ${place}`, `    expected  ${shown(expected)}`, `    got       ${shown(got)}`);
     }
   }
 
@@ -276,7 +284,9 @@ export class Traveller {
 
 /** @param {any} error */
 function failure(error) {
-  return error.body?.statusCode ? error.body : { statusCode: error.statusCode, code: error.code, message: error.message };
+  return error.body?.statusCode
+    ? error.body
+    : { statusCode: error.statusCode, code: error.code, message: error.message };
 }
 
 /** @param {unknown} value */

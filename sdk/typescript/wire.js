@@ -9,6 +9,9 @@ import { absent, compare, including, like, listOf, optional, startingWith, text,
 /** @typedef {import('./shape.js').Difference} Difference */
 /** @typedef {{ call: string, sent: string, status: number, body: any, headers: Headers }} Exchange */
 
+/** No answer takes as long, however busy the machine. */
+const PATIENCE_MS = 60_000;
+
 export class Wire {
   /** Requests that were answered. */
   calls = 0;
@@ -32,9 +35,15 @@ export class Wire {
     const method = options.method ?? 'GET';
     const { pathname, search } = new URL(url);
     const sent = typeof options.body === 'string' ? options.body : '';
-    const response = await fetch(url, options);
+    const response = await fetch(url, { ...options, signal: AbortSignal.timeout(PATIENCE_MS) });
     const answered = await response.text();
-    const exchange = { call: `${method} ${pathname}${search}`, sent, status: response.status, body: parsed(answered), headers: response.headers };
+    const exchange = {
+      call: `${method} ${pathname}${search}`,
+      sent,
+      status: response.status,
+      body: parsed(answered),
+      headers: response.headers,
+    };
 
     this.calls += 1;
     const endpoint = endpointOf(method, decodeURI(pathname), sent);

@@ -84,7 +84,12 @@ export async function createAndGet(t, { root, stores, name }) {
   const [home, abroad] = dora.addresses.map((/** @type {{ id: string }} */ address) => address.id);
   t.expect(
     { home, abroad, all: inAnyOrder(home, abroad), billing: [abroad] },
-    { home: dora.defaultShippingAddressId, abroad: dora.defaultBillingAddressId, all: dora.shippingAddressIds, billing: dora.billingAddressIds },
+    {
+      home: dora.defaultShippingAddressId,
+      abroad: dora.defaultBillingAddressId,
+      all: dora.shippingAddressIds,
+      billing: dora.billingAddressIds,
+    },
     'ids of addresses',
   );
 
@@ -98,7 +103,10 @@ export async function createAndGet(t, { root, stores, name }) {
   await t.found404(root.customers().withKey({ key: 'nobody' }).head());
 
   const another = t.email(`dup.${name}`);
-  await t.refusal(root.customers().post({ body: { email: email.toUpperCase(), password: 'x' } }), duplicateEmail(email.toUpperCase()));
+  await t.refusal(
+    root.customers().post({ body: { email: email.toUpperCase(), password: 'x' } }),
+    duplicateEmail(email.toUpperCase()),
+  );
   await t.refusal(root.customers().post({ body: { email: another, password: 'x', key } }), duplicateField('key', key));
   await t.refusal(
     root.customers().post({ body: { email: another, password: 'x', customerNumber: full.customerNumber } }),
@@ -122,7 +130,13 @@ export async function createAndGet(t, { root, stores, name }) {
   );
   // What is not looked up by this contract is no route.
   if (name === 'global') {
-    await t.refusal(t.admin.customers().search().post({ body: { limit: 1 } }), methodNotAllowed);
+    await t.refusal(
+      t.admin
+        .customers()
+        .search()
+        .post({ body: { limit: 1 } }),
+      methodNotAllowed,
+    );
     await t.refusal(t.raw('PUT', `/${t.projectKey}/customers/${elsewhere.id}`), methodNotAllowed);
   }
 }
@@ -132,7 +146,12 @@ export async function query(t, { root, stores, name }) {
   const externalId = t.key(`query-${name}`);
   const people = [];
   for (const firstName of ['Ann', 'Bea', 'Cle', 'Dot', 'Eve']) {
-    const body = { email: t.email(`${firstName}.${name}`), firstName, externalId, authenticationMode: /** @type {const} */ ('ExternalAuth') };
+    const body = {
+      email: t.email(`${firstName}.${name}`),
+      firstName,
+      externalId,
+      authenticationMode: /** @type {const} */ ('ExternalAuth'),
+    };
     people.push((await t.answer(root.customers().post({ body }), including({}), 201)).customer);
   }
   const [ann, bea, cle, dot, eve] = people;
@@ -145,14 +164,22 @@ export async function query(t, { root, stores, name }) {
   await finds({ where: 'lowercaseEmail=:email', 'var.email': ann.email.toLowerCase() }, [ann]);
   await finds({ where: mine }, inAnyOrder(...people), { count: 5, total: 5 });
   await finds({ where: [mine, 'firstName in ("Ann", "Dot")'], sort: 'firstName desc' }, [dot, ann]);
-  await finds({ where: `${mine} and firstName in :names`, 'var.names': ['Cle', 'Eve'], sort: ['firstName asc'] }, [cle, eve]);
+  await finds({ where: `${mine} and firstName in :names`, 'var.names': ['Cle', 'Eve'], sort: ['firstName asc'] }, [
+    cle,
+    eve,
+  ]);
   await finds({ where: `${mine} and not(firstName = "Ann" or firstName > "Bea")` }, [bea]);
   await finds({ where: [mine, 'stores is empty'] }, stores.length === 0 ? inAnyOrder(...people) : [], {
     count: stores.length === 0 ? 5 : 0,
     total: stores.length === 0 ? 5 : 0,
   });
   await finds({ where: mine, sort: 'firstName', limit: 2, offset: 1 }, [bea, cle], { limit: 2, offset: 1, total: 5 });
-  await t.answer(root.customers().get({ queryArgs: { where: mine, withTotal: false, limit: 0 } }), { limit: 0, offset: 0, count: 0, results: [] });
+  await t.answer(root.customers().get({ queryArgs: { where: mine, withTotal: false, limit: 0 } }), {
+    limit: 0,
+    offset: 0,
+    count: 0,
+    results: [],
+  });
   await t.found200(root.customers().head({ queryArgs: { where: `key is not defined and id="${eve.id}"` } }));
   await t.found404(root.customers().head({ queryArgs: { where: [mine, 'firstName="Flo"'] } }));
 
@@ -172,11 +199,18 @@ export async function query(t, { root, stores, name }) {
   // The SDK's own paging: by id, two at a time, with our condition beside its own.
   /** @type {string[]} */
   const seen = [];
-  const request = root.customers().get({ queryArgs: { where: mine, limit: 2 } }).clientRequest();
-  const pages = await t.pager().process(request, async (/** @type {any} */ { body }) => {
-    seen.push(...body.results.map((/** @type {{ id: string }} */ person) => person.id));
-    return body.results.length;
-  }, { accumulate: true });
+  const request = root
+    .customers()
+    .get({ queryArgs: { where: mine, limit: 2 } })
+    .clientRequest();
+  const pages = await t.pager().process(
+    request,
+    async (/** @type {any} */ { body }) => {
+      seen.push(...body.results.map((/** @type {{ id: string }} */ person) => person.id));
+      return body.results.length;
+    },
+    { accumulate: true },
+  );
   t.expect(people.map((person) => person.id).sort(), seen, 'ids by process()');
   t.expect([2, 2, 1], pages, 'pages of process()');
 }
@@ -197,7 +231,10 @@ export async function remove(t, { root, name }) {
   // Address and key are free again. This time everything personal goes with her.
   const { customer: again } = await t.answer(root.customers().post({ body: draft }), including({}), 201);
   await t.answer(
-    root.customers().withKey({ key }).delete({ queryArgs: { version: 1, dataErasure: true } }),
+    root
+      .customers()
+      .withKey({ key })
+      .delete({ queryArgs: { version: 1, dataErasure: true } }),
     including({ id: again.id, email: draft.email }),
   );
   await t.refusal(root.customers().withKey({ key }).get(), notFoundByKey(key));
@@ -206,5 +243,9 @@ export async function remove(t, { root, name }) {
     t.admin.messages().get({ queryArgs: { where: `resource(typeId="customer" and id="${again.id}")` } }),
     page([including({ type: 'CustomerDeleted', sequenceNumber: 2 })]),
   );
-  t.expect(a('nothing personal', (all) => !all.includes(draft.email) && !all.includes(key)), JSON.stringify(told), 'messages of an erased customer');
+  t.expect(
+    a('nothing personal', (all) => !all.includes(draft.email) && !all.includes(key)),
+    JSON.stringify(told),
+    'messages of an erased customer',
+  );
 }

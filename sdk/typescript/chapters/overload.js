@@ -17,7 +17,11 @@ export async function overload(t) {
   let retries = 0;
   for (const people of CROWDS) {
     const answers = await Promise.all(Array.from({ length: people }, () => signIn().execute()));
-    t.expect(answers.map(() => 200), answers.map(({ statusCode }) => statusCode), 'statuses after all tries');
+    t.expect(
+      answers.map(() => 200),
+      answers.map(({ statusCode }) => statusCode),
+      'statuses after all tries',
+    );
     retries = answers.reduce((sum, /** @type {any} */ { retryCount = 0 }) => sum + retryCount, 0);
     if (retries > 0) return;
   }

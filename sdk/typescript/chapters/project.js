@@ -22,9 +22,19 @@ export async function project(t) {
   await t.answer(update(version, configured(true, 30)), thirty);
   try {
     await t.answer(it.get(), thirty);
-    await t.refusal(update(version, configured(true, 15)), problem(409, 'ConcurrentModification', text, { currentVersion: version + 1 }));
-    for (const days of [0, 91]) await t.refusal(update(version + 1, configured(true, days)), { ...problem(400, text, text), errors: [including({ code: text })] });
-    const external = /** @type {Action} */ ({ action: 'setExternalOAuth', externalOAuth: { url: 'https://example.com', authorizationHeader: 'secret' } });
+    await t.refusal(
+      update(version, configured(true, 15)),
+      problem(409, 'ConcurrentModification', text, { currentVersion: version + 1 }),
+    );
+    for (const days of [0, 91])
+      await t.refusal(update(version + 1, configured(true, days)), {
+        ...problem(400, text, text),
+        errors: [including({ code: text })],
+      });
+    const external = /** @type {Action} */ ({
+      action: 'setExternalOAuth',
+      externalOAuth: { url: 'https://example.com', authorizationHeader: 'secret' },
+    });
     await t.refusal(update(version + 1, external), problem(400, 'InvalidOperation', text));
     const viewer = t.client([t.scope('view_project_settings')]);
     await t.answer(viewer.get(), thirty);
@@ -35,10 +45,17 @@ export async function project(t) {
     const switchedOff = /** @type {any} */ ({ action: 'changeMessagesEnabled', messagesEnabled: false });
     const off = { version: version + 2, messages: including({ enabled: false }) };
     await t.answer(update(version + 1, switchedOff), projectShape(off));
-    const { customer } = await t.answer(t.admin.customers().post({ body: { email: t.email('quiet'), password: 'x' } }), including({}), 201);
+    const { customer } = await t.answer(
+      t.admin.customers().post({ body: { email: t.email('quiet'), password: 'x' } }),
+      including({}),
+      201,
+    );
     await t.answer(t.admin.messages().get(), page([]));
     await t.found404(t.admin.messages().head());
-    await t.answer(update(version + 2, configured(true, 15)), projectShape({ version: version + 3, messages: { enabled: true, deleteDaysAfterCreation: 15 } }));
+    await t.answer(
+      update(version + 2, configured(true, 15)),
+      projectShape({ version: version + 3, messages: { enabled: true, deleteDaysAfterCreation: 15 } }),
+    );
     const rename = { version: 1, actions: [/** @type {const} */ ({ action: 'setFirstName', firstName: 'Q' })] };
     await t.answer(t.admin.customers().withId({ ID: customer.id }).post({ body: rename }), including({ version: 2 }));
     await t.answer(

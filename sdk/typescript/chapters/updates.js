@@ -43,7 +43,9 @@ class Follower {
     const { version } = this.customer;
     const state = { ...this.fields, ...fields, version: version + 1 };
     this.customer = await this.t.answer(this.call.post({ body: { version, actions: [action] } }), customerShape(state));
-    this.fields = Object.fromEntries(Object.entries({ ...this.fields, ...fields }).filter(([, value]) => value !== absent));
+    this.fields = Object.fromEntries(
+      Object.entries({ ...this.fields, ...fields }).filter(([, value]) => value !== absent),
+    );
     if (told) this.messages.push({ ...told, resourceVersion: version + 1 });
   }
 
@@ -98,8 +100,10 @@ export async function texts(t) {
   await it.step({ action: 'setFirstName' }, { firstName: absent }, message('CustomerFirstNameSet'));
   await it.step({ action: 'setExternalId' }, { externalId: absent }, message('CustomerExternalIdSet'));
   await it.step({ action: 'setKey' }, { key: absent });
-  await it.refused({ action: 'setCustomerNumber', customerNumber: 'another' },
-    problem(400, 'InvalidOperation', 'The customerNumber cannot be changed once it is set.'));
+  await it.refused(
+    { action: 'setCustomerNumber', customerNumber: 'another' },
+    problem(400, 'InvalidOperation', 'The customerNumber cannot be changed once it is set.'),
+  );
 
   const email = t.email('una.new');
   const changed = message('CustomerEmailChanged', { email, oldEmail: it.customer.email });
@@ -118,12 +122,19 @@ export async function signingIn(t) {
   const same = "The customer is already using the 'Password' authentication mode.";
   await it.refused({ action: 'setAuthenticationMode', authMode: 'Password', password: 'x' }, invalidInput(same));
   await it.refused({ action: 'setAuthenticationMode', authMode: 'Magic' }, invalidJson(containing('authMode')));
-  await it.step({ action: 'setAuthenticationMode', authMode: 'ExternalAuth' }, { authenticationMode: 'ExternalAuth', password: absent });
+  await it.step(
+    { action: 'setAuthenticationMode', authMode: 'ExternalAuth' },
+    { authenticationMode: 'ExternalAuth', password: absent },
+  );
   const noPassword = { action: 'setAuthenticationMode', authMode: 'Password' };
   await it.refused(noPassword, invalidJson('password: Missing required value'));
   const back = /** @type {const} */ ({ action: 'setAuthenticationMode', authMode: 'Password', password: 'another' });
   await it.step(back, { authenticationMode: 'Password', password: mask });
-  t.expect(a('another mask', (password) => password !== before), it.customer.password, 'password');
+  t.expect(
+    a('another mask', (password) => password !== before),
+    it.customer.password,
+    'password',
+  );
   await it.told();
 }
 
@@ -134,10 +145,18 @@ export async function addresses(t) {
   const made = (address, id) => ({ ...address, id: id ?? text });
   const home = { key: 'home', country: 'DE', city: 'Berlin' };
   const work = { country: 'AT', city: 'Wien' };
-  await it.step({ action: 'addAddress', address: home }, { addresses: [made(home)] }, message('CustomerAddressAdded', { address: made(home) }));
+  await it.step(
+    { action: 'addAddress', address: home },
+    { addresses: [made(home)] },
+    message('CustomerAddressAdded', { address: made(home) }),
+  );
   const homeId = it.customer.addresses[0].id;
   const atHome = made(home, homeId);
-  await it.step({ action: 'addAddress', address: work }, { addresses: [atHome, made(work)] }, message('CustomerAddressAdded', { address: made(work) }));
+  await it.step(
+    { action: 'addAddress', address: work },
+    { addresses: [atHome, made(work)] },
+    message('CustomerAddressAdded', { address: made(work) }),
+  );
   const workId = it.customer.addresses[1].id;
   const atWork = made(work, workId);
 
@@ -177,13 +196,20 @@ export async function addresses(t) {
     { billingAddressIds: [homeId] },
     message('CustomerBillingAddressRemoved', { address: atWork }),
   );
-  await it.step({ action: 'setDefaultBillingAddress' }, { defaultBillingAddressId: absent }, message('CustomerDefaultBillingAddressSet'));
+  await it.step(
+    { action: 'setDefaultBillingAddress' },
+    { defaultBillingAddressId: absent },
+    message('CustomerDefaultBillingAddressSet'),
+  );
   await it.step(
     { action: 'removeAddress', addressId: homeId },
     { addresses: [atWork], billingAddressIds: [] },
     message('CustomerAddressRemoved', { address: moved, addressRoles: ['Billing'] }),
   );
-  await it.refused({ action: 'removeAddress', addressId: homeId }, problem(400, 'InvalidOperation', containing(homeId)));
+  await it.refused(
+    { action: 'removeAddress', addressId: homeId },
+    problem(400, 'InvalidOperation', containing(homeId)),
+  );
   await it.refused({ action: 'addAddress', address: { city: 'nowhere' } }, invalidJson(containing('country')));
   await it.told();
 }
@@ -194,10 +220,18 @@ export async function storesAndGroups(t) {
   /** @param {string} key */
   const ref = (key) => ({ typeId: /** @type {const} */ ('store'), key });
   const [north, south] = [ref(await storeKeyOf(t, 'north')), ref(await storeKeyOf(t, 'south'))];
-  await it.step({ action: 'setStores', stores: [north] }, { stores: [north] }, message('CustomerStoresSet', { stores: [north], oldStores: [] }));
+  await it.step(
+    { action: 'setStores', stores: [north] },
+    { stores: [north] },
+    message('CustomerStoresSet', { stores: [north], oldStores: [] }),
+  );
   await it.step({ action: 'addStore', store: south }, { stores: [north, south] });
   await it.step({ action: 'removeStore', store: north }, { stores: [south] });
-  await it.step({ action: 'setStores', stores: [] }, { stores: [] }, message('CustomerStoresSet', { stores: [], oldStores: [south] }));
+  await it.step(
+    { action: 'setStores', stores: [] },
+    { stores: [] },
+    message('CustomerStoresSet', { stores: [], oldStores: [south] }),
+  );
   await it.refused({ action: 'addStore', store: ref('nowhere') }, referenceNotFound('store', { key: 'nowhere' }));
 
   // There are no groups, so that to name one fails, and to name none changes nothing.
@@ -208,7 +242,10 @@ export async function storesAndGroups(t) {
   await it.refused({ action: 'addCustomerGroupAssignment', customerGroupAssignment: { customerGroup } }, noGroup);
   await it.refused({ action: 'removeCustomerGroupAssignment', customerGroup }, noGroup);
   const { version } = it.customer;
-  const nothing = /** @type {Action[]} */ ([{ action: 'setCustomerGroup' }, { action: 'setCustomerGroupAssignments', customerGroupAssignments: [] }]);
+  const nothing = /** @type {Action[]} */ ([
+    { action: 'setCustomerGroup' },
+    { action: 'setCustomerGroupAssignments', customerGroupAssignments: [] },
+  ]);
   await t.answer(it.call.post({ body: { version, actions: nothing } }), it.customer);
 
   // Custom types are not of this server, and it says so.
@@ -219,7 +256,14 @@ export async function storesAndGroups(t) {
     { action: 'setAddressCustomType', addressId: 'x', type, fields: {} },
     { action: 'setAddressCustomField', addressId: 'x', name: 'extra', value: 1 },
   ]) {
-    await it.refused(action, problem(400, text, a('clear words', (words) => /custom/i.test(words))));
+    await it.refused(
+      action,
+      problem(
+        400,
+        text,
+        a('clear words', (words) => /custom/i.test(words)),
+      ),
+    );
   }
   await it.told();
 }
@@ -234,12 +278,24 @@ export async function versions(t) {
   await t.answer(update(1, []), it.customer);
   await t.refusal(update(2, []), conflict(id, 2, 1));
   await t.refusal(update(9, [rename]), conflict(id, 9, 1));
-  await t.refusal(t.admin.customers().withId({ ID: '00000000' }).post({ body: { version: 1, actions: [] } }), notFoundById('00000000'));
+  await t.refusal(
+    t.admin
+      .customers()
+      .withId({ ID: '00000000' })
+      .post({ body: { version: 1, actions: [] } }),
+    notFoundById('00000000'),
+  );
   const unknown = invalidJson(containing("actions -> action: Invalid enum value: 'dance'. Expected one of: "));
   await it.refused({ action: 'dance' }, unknown);
   // @ts-expect-error the SDK's type requires the actions
   await t.refusal(it.call.post({ body: { version: 1 } }), invalidJson(containing('actions')));
-  await t.refusal(update(1, Array.from({ length: 501 }, () => rename)), problem(400, text, text));
+  await t.refusal(
+    update(
+      1,
+      Array.from({ length: 501 }, () => rename),
+    ),
+    problem(400, text, text),
+  );
 
   // All or nothing.
   await t.refusal(update(1, [rename, /** @type {any} */ ({ action: 'dance' })]), unknown);
@@ -255,12 +311,20 @@ export async function versions(t) {
   const overwriting = t.client([t.scope('manage_customers')], { overwrite: true });
   const key = t.key('vera');
   const stale = { version: 1, actions: [/** @type {Action} */ ({ action: 'setKey', key })] };
-  await t.answer(overwriting.customers().withId({ ID: id }).post({ body: stale }), customerShape({ ...it.fields, key, version: 3 }));
   await t.answer(
-    t.admin.customers().withKey({ key }).post({ body: { version: 3, actions: [{ action: 'setTitle', title: 'Dr.' }] } }),
+    overwriting.customers().withId({ ID: id }).post({ body: stale }),
+    customerShape({ ...it.fields, key, version: 3 }),
+  );
+  await t.answer(
+    t.admin
+      .customers()
+      .withKey({ key })
+      .post({ body: { version: 3, actions: [{ action: 'setTitle', title: 'Dr.' }] } }),
     customerShape({ ...it.fields, key, title: 'Dr.', version: 4, lastModifiedBy: by() }),
   );
-  it.messages.push(message('CustomerTitleSet', { title: 'Dr.', resourceVersion: 4, resourceUserProvidedIdentifiers: { key } }));
+  it.messages.push(
+    message('CustomerTitleSet', { title: 'Dr.', resourceVersion: 4, resourceUserProvidedIdentifiers: { key } }),
+  );
   await it.told();
 }
 
@@ -268,13 +332,23 @@ export async function versions(t) {
 export async function inPlace(t, { root, stores, name }) {
   const email = t.email(`upton.${name}`);
   const key = t.key(`upton-${name.replace('.', '-')}`);
-  const { customer } = await t.answer(root.customers().post({ body: { email, key, password: 'x' } }), including({}), 201);
+  const { customer } = await t.answer(
+    root.customers().post({ body: { email, key, password: 'x' } }),
+    including({}),
+    201,
+  );
   await t.answer(
-    root.customers().withId({ ID: customer.id }).post({ body: { version: 1, actions: [{ action: 'setFirstName', firstName: 'Upton' }] } }),
+    root
+      .customers()
+      .withId({ ID: customer.id })
+      .post({ body: { version: 1, actions: [{ action: 'setFirstName', firstName: 'Upton' }] } }),
     customerShape({ email, key, stores, firstName: 'Upton', version: 2 }),
   );
   await t.answer(
-    root.customers().withKey({ key }).post({ body: { version: 2, actions: [{ action: 'setLastName', lastName: 'Ash' }] } }),
+    root
+      .customers()
+      .withKey({ key })
+      .post({ body: { version: 2, actions: [{ action: 'setLastName', lastName: 'Ash' }] } }),
     customerShape({ email, key, stores, firstName: 'Upton', lastName: 'Ash', version: 3 }),
   );
 }
