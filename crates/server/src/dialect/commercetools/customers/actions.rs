@@ -56,7 +56,10 @@ static KNOWN: &[Known] = &[
     own("setLocale", |body| set_text(body, TextField::Locale)),
     of_others("setCustomerGroup", |body| Ok(Action::CustomerGroups(reference::group(body)?.into_iter().collect()))),
     of_others("setCustomerGroupAssignments", |body| reference::groups(body).map(Action::CustomerGroups)),
-    of_others("addCustomerGroupAssignment", group),
+    of_others("addCustomerGroupAssignment", |body| {
+        let assignment = body.object("customerGroupAssignment")?;
+        group(&mut assignment.ok_or_else(|| body.missing("customerGroupAssignment"))?)
+    }),
     of_others("removeCustomerGroupAssignment", group),
     own("addAddress", |body| whole_address(body).map(Action::AddAddress)),
     own("changeAddress", |body| Ok(Action::ChangeAddress(required(body)?, whole_address(body)?))),
