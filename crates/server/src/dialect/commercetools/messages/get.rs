@@ -21,5 +21,6 @@ async fn handle(request: Request, call: Call) -> Answer {
     let Ok(id) = named.id.parse() else { return Err(refused(&Refusal::MessageNotFound, &named)) };
     let found = request.app.message(call, id, expand).await;
     let shown = found.map_err(|failure| failed(failure, &named))?;
-    Ok(Reply::ok(super::shown(&shown)))
+    let reply = Reply::ok(super::shown(&shown));
+    Ok(if shown.message.secret.is_some() { reply.secret() } else { reply })
 }

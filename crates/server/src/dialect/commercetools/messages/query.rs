@@ -30,7 +30,9 @@ async fn page(request: Request, call: Call) -> Answer {
     let listing = query.listing(MESSAGES)?;
     let found = request.app.messages(call, listing.clone(), expands_resource(&query)).await;
     let page = found.map_err(failed_query)?;
-    Ok(paged(&listing, &page, shown))
+    let has_secret = page.results.iter().any(|shown| shown.message.secret.is_some());
+    let reply = paged(&listing, &page, shown);
+    Ok(if has_secret { reply.secret() } else { reply })
 }
 
 async fn exists(request: Request, call: Call) -> Answer {
