@@ -80,22 +80,22 @@ impl Sdk {
         }
     }
 
-    /// Walks. An error if anything differs from the contract; the journey has said what.
-    pub(crate) fn walk(&self) -> Result<()> {
+    /// Walks, and returns the closing line. An error if anything differs from the contract; the journey has said what.
+    pub(crate) fn walk(&self) -> Result<String> {
         let server = Server::start()?;
         println!("keyherald dev at {}", server.url);
         let keep = Keep::new(self.programs.join("node")).arg("journey.js").arg(&server.url);
         let journey = Kept::start(&keep, |command| {
             command.current_dir(&self.journey).stdout(Stdio::piped());
         })?;
-        let mut is_closed = false;
+        let mut closing = None;
         let status = journey.lines(|line| {
             println!("{line}");
-            is_closed |= line.starts_with(CLOSING);
+            closing = line.starts_with(CLOSING).then(|| line.to_owned()).or(closing.take());
         })?;
-        match (status.success(), is_closed) {
-            (true, true) => Ok(()),
-            (true, false) => Err("the journey ended without its closing line".into()),
+        match (status.success(), closing) {
+            (true, Some(line)) => Ok(line),
+            (true, None) => Err("the journey ended without its closing line".into()),
             (false, _) => Err(format!("the journey found differences ({status}){}", server.troubles()).into()),
         }
     }

@@ -12,6 +12,10 @@ use crate::sdk::{self, Sdk};
 use crate::services::{SERVICES, Service};
 use crate::{Result, root};
 
+/// How a test begins the line that tells how much it looked at: written past the harness, which keeps the output of tests
+/// that pass to itself, and repeated in the summary.
+const CLOSING: &str = "proof: ";
+
 /// Whether a test is a long proof, one for `cargo xtask prove`: `prove` is a word of its name.
 pub(crate) fn is_proof(name: &str) -> bool {
     name.split(['_', ':']).any(|word| word == "prove")
@@ -92,7 +96,10 @@ fn with_service(service: &Service, install: bool, tests: &[String], tally: &mut 
 fn with_sdk(install: bool, tally: &mut Tally) {
     let why = "the TypeScript SDK could not be started";
     match Sdk::ready(install).map(|sdk| sdk.walk()) {
-        Ok(Ok(())) => tally.passed += 1,
+        Ok(Ok(closing)) => {
+            tally.passed += 1;
+            tally.closings.push(closing);
+        }
         Ok(Err(fault)) => {
             println!("{fault}");
             tally.fail(sdk::TEST);
@@ -136,13 +143,15 @@ struct Tally {
     failed: usize,
     failures: Vec<String>,
     skipped: Vec<(String, Vec<String>)>,
+    /// What tests said at their end about how much they looked at.
+    closings: Vec<String>,
     /// False once a run ended without counting: then nothing that builds on it makes sense.
     complete: bool,
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { passed: 0, failed: 0, failures: Vec::new(), skipped: Vec::new(), complete: true }
+        Self { passed: 0, failed: 0, failures: Vec::new(), skipped: Vec::new(), closings: Vec::new(), complete: true }
     }
 }
 
@@ -173,6 +182,9 @@ impl Tally {
         if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
             self.failures.push(name.to_owned());
         }
+        if let Some((_, closing)) = line.split_once(CLOSING) {
+            self.closings.push(closing.to_owned());
+        }
         let Some(result) = line.strip_prefix("test result: ") else { return };
         for part in result.split([';', '.']) {
             match part.trim().split_once(' ') {
@@ -198,6 +210,9 @@ impl Tally {
         if self.passed + self.failed + skipped == 0 {
             self.fail("no test has such a name");
         }
+        for closing in &self.closings {
+            println!("{closing}");
+        }
         for failure in &self.failures {
             println!("failed: {failure}");
         }
@@ -219,6 +234,15 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn closing_lines_are_kept_wherever_they_stand() {
+        let mut tally = Tally::default();
+        for line in ["proof: a: 1, 0 differences", "test x ... proof: b: 2", "no such line"] {
+            tally.line(line);
+        }
+        assert_eq!(tally.closings, ["a: 1, 0 differences", "b: 2"]);
+    }
 
     #[test]
     fn closing_lines_are_summed_and_failures_named() {
