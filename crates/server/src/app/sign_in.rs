@@ -21,6 +21,16 @@ impl App {
     /// The customer with these credentials. Unknown, wrong and external accounts cost the same: the same statements,
     /// one hash, one commit of the trace.
     pub async fn sign_in(&self, call: Call, email: String, password: Password) -> Answer<Customer> {
+        Ok(self.signed_in(call, email, password).await?.0)
+    }
+
+    /// The same, with the hash that counts after it.
+    pub(super) async fn signed_in(
+        &self,
+        call: Call,
+        email: String,
+        password: Password,
+    ) -> Answer<(Customer, Option<PasswordHash>)> {
         self.hash.admit(Lane::SignIn)?;
         let mut ctx = self.ctx();
         let looking = call.clone();
@@ -37,7 +47,7 @@ impl App {
         let verified = self.hash.verify(Lane::SignIn, password, stored.clone()).await?;
         let id = found.as_ref().map(|customer| customer.id);
         let outcome = sign_in::decide(found, verified.matches);
-        let upgrade = match stored {
+        let upgrade = match stored.clone() {
             // A sign-in must not fail for want of a better hash: the next one tries again.
             Some(old) if verified.upgrade => {
                 self.hash.hash(Lane::Import, again, ctx.bytes()).await.ok().map(|new| (old, new))
@@ -45,12 +55,14 @@ impl App {
             _ => None,
         };
         let refusal = outcome.as_ref().err().cloned();
+        let better = upgrade.clone().map(|(_, new)| new);
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| finish(tx, &call, id, refusal.as_ref(), upgrade.as_ref(), ctx);
-        self.store.write(&ctx, work).await?;
-        Ok(outcome?)
+        let upgraded = self.store.write(&ctx, work).await?;
+        Ok((outcome?, if upgraded { better } else { stored }))
     }
 }
 
+/// Whether the hash was replaced.
 fn finish(
     tx: &mut dyn Tx,
     call: &Call,
@@ -58,9 +70,11 @@ fn finish(
     refusal: Option<&Refusal>,
     upgrade: Option<&(PasswordHash, PasswordHash)>,
     ctx: &mut Ctx,
-) -> Result<(), Fault> {
-    if let (Some(customer), Some((old, new))) = (customer, upgrade) {
-        credential::upgrade(tx, &call.project, customer, old, new)?;
-    }
-    log::append_activity(tx, &call.project, &Activity::new(Flow::SignIn, customer, refusal, &call.by, ctx))
+) -> Result<bool, Fault> {
+    let upgraded = match (customer, upgrade) {
+        (Some(customer), Some((old, new))) => credential::upgrade(tx, &call.project, customer, old, new)?,
+        _ => false,
+    };
+    log::append_activity(tx, &call.project, &Activity::new(Flow::SignIn, customer, refusal, &call.by, ctx))?;
+    Ok(upgraded)
 }

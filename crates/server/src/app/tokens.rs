@@ -1,39 +1,53 @@
 //! Access and refresh tokens (commercetools.md chapter 1).
 
-use keyherald_core::Ctx;
 use keyherald_core::client::{ApiClient, Permission, Scopes};
-use keyherald_core::id::CustomerId;
-use keyherald_core::secret::TokenDigest;
+use keyherald_core::secret::{Password, TokenDigest};
 use keyherald_core::session::{Issued, Owner, Session, SessionKind, issue, renew};
-use keyherald_store::{Tx, client, customer, session};
+use keyherald_core::{Ctx, Refusal};
+use keyherald_store::{Tx, client, credential, customer, session};
 
-use super::{Answer, App};
+use super::{Answer, App, Call};
+
+/// How often a password is checked for one token request: twice, and once more for whoever meets two changes.
+const SIGN_INS_MAX: usize = 3;
 
 impl App {
-    /// Issues tokens of `client`; the dialect has checked that it may have `scopes`.
-    ///
-    /// `None`: the customer who signed in was deleted meanwhile, or changed the password meanwhile: the password that
-    /// was checked is not the one that counts any more. `version` is the customer's at the sign-in.
-    pub async fn issue_tokens(
-        &self,
-        client: ApiClient,
-        scopes: Scopes,
-        customer: Option<(CustomerId, i64)>,
-        refresh: bool,
-    ) -> Answer<Option<Issued>> {
+    /// Issues tokens of `client` for itself; the dialect has checked that it may have `scopes`.
+    pub async fn issue_tokens(&self, client: ApiClient, scopes: Scopes, refresh: bool) -> Answer<Issued> {
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            if let Some((id, version)) = customer {
-                let locked = customer::lock(tx, &client.project, id)?;
-                if locked.is_none_or(|customer| customer.version != version) {
-                    return Ok(None);
-                }
-            }
-            let owner = customer.map_or(Owner::Client, |(id, _)| Owner::Customer(id));
-            let issued = issue(&client, scopes.clone(), owner, refresh, ctx);
+            let issued = issue(&client, scopes.clone(), Owner::Client, refresh, ctx);
             session::insert(tx, &issued)?;
-            Ok(Some(issued))
+            Ok(issued)
         };
         Ok(self.store.write(&self.ctx(), work).await?)
+    }
+
+    /// Issues tokens of `client` for the customer with these credentials, under that customer's lock. A password that was
+    /// changed since it was checked is checked again, against the one that counts now.
+    pub async fn issue_customer_tokens(
+        &self,
+        call: Call,
+        (client, scopes): (ApiClient, Scopes),
+        (email, password): (String, Password),
+        refresh: bool,
+    ) -> Answer<Issued> {
+        for _ in 0..SIGN_INS_MAX {
+            let (customer, checked) = self.signed_in(call.clone(), email.clone(), password.duplicate()).await?;
+            let (client, scopes, id) = (client.clone(), scopes.clone(), customer.id);
+            let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
+                customer::lock(tx, &client.project, id)?;
+                if checked.is_none() || credential::by_customer(tx, &client.project, id)? != checked {
+                    return Ok(None);
+                }
+                let issued = issue(&client, scopes.clone(), Owner::Customer(id), refresh, ctx);
+                session::insert(tx, &issued)?;
+                Ok(Some(issued))
+            };
+            if let Some(issued) = self.store.write(&self.ctx(), work).await? {
+                return Ok(issued);
+            }
+        }
+        Err(Refusal::CredentialsWrong.into())
     }
 
     /// Issues tokens of `client` for a visitor whom it calls `anonymous_id`, or for a new one. `None`: a live token has

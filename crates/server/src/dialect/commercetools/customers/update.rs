@@ -1,14 +1,16 @@
 //! `POST /{projectKey}/customers/{id}`, `/key={key}` and `/{projectKey}/me`: update actions (commercetools.md 2.5).
 
 use axum::http::Method;
+use keyherald_core::Refusal;
 use keyherald_core::client::Permission;
+use keyherald_core::refusal::UniqueField;
 use keyherald_core::update::{Action, Command};
 
 use super::super::reply::{Answer, Problem, Reply, failed};
 use super::super::request::Request;
 use super::super::route::{Access, Route};
 use super::{Target, actions};
-use crate::app::Call;
+use crate::app::{Call, Failure};
 use crate::format::commercetools;
 
 pub const BY_ID: Route = Route {
@@ -51,7 +53,14 @@ async fn handle(request: Request, call: Call, target: Result<Target, Problem>, i
     }
     let command = Command { version, actions, by: call.by.clone() };
     let password = command.password_action().and_then(|at| passwords.get_mut(at)?.take());
-    let updated = app.update_customer(call, which, command, password).await;
-    let customer = updated.map_err(|failure| failed(failure, &named))?;
-    Ok(Reply::ok(commercetools::customer(&customer)))
+    match app.update_customer(call.clone(), which.clone(), command, password).await {
+        Ok(customer) => Ok(Reply::ok(commercetools::customer(&customer))),
+        Err(failure) => {
+            // Other stores can bring two customers with one address together: then the address is the customer's own.
+            if named.email.is_empty() && matches!(failure, Failure::Refused(Refusal::Duplicate(UniqueField::Email))) {
+                named.email = app.customer(call, which).await.map(|customer| customer.email).unwrap_or_default();
+            }
+            Err(failed(failure, &named))
+        }
+    }
 }

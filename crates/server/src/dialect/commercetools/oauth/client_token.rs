@@ -28,8 +28,7 @@ async fn handle(request: Request, client: ApiClient) -> Answer {
 
 async fn client_credentials(app: &App, form: &Parameters, client: ApiClient) -> Answer {
     let scopes = scopes(form, &client)?;
-    let tokens = app.issue_tokens(client, scopes, None, false).await.map_err(failed_at_oauth)?;
-    tokens.as_ref().map(issued).ok_or_else(Problem::invalid_client)
+    Ok(issued(&app.issue_tokens(client, scopes, false).await.map_err(failed_at_oauth)?))
 }
 
 /// The refresh token stays valid and is not repeated.

@@ -53,9 +53,6 @@ async fn handle(request: Request, client: ApiClient, store: Option<String>) -> A
     // Whether there is such a store is not looked up: it would tell known from unknown ones by the time it takes.
     let store = store.map(|key| InStore { key, sees_others: false });
     let call = Call { project: client.project.clone(), store, by };
-    let customer = app.sign_in(call, email, password).await.map_err(failed_at_oauth)?;
-    let signed_in = Some((customer.id, customer.version));
-    let tokens = app.issue_tokens(client, scopes, signed_in, refresh).await.map_err(failed_at_oauth)?;
-    // None: the password was changed, or the customer deleted, since it was checked.
-    tokens.as_ref().map(issued).ok_or_else(Problem::invalid_customer_credentials)
+    let tokens = app.issue_customer_tokens(call, (client, scopes), (email, password), refresh).await;
+    Ok(issued(&tokens.map_err(failed_at_oauth)?))
 }
