@@ -7,7 +7,8 @@ use crate::sql::Text;
 use crate::tx::{Row, query_all, query_one};
 use crate::{Fault, Sql, Tx, Value};
 
-/// Rows that a filtered listing counts at most: the contract's limit too, for nobody can page beyond it.
+/// Rows that are counted at most where counting means to look at each: the contract's limit for filtered queries too, for
+/// nobody can page beyond it.
 pub const TOTAL_MAX: i64 = 10_000;
 
 /// What is asked for.
@@ -30,7 +31,7 @@ pub struct Listing {
 pub struct Page<T> {
     /// The rows of the page.
     pub results: Vec<T>,
-    /// The rows of all pages, if they were to be counted; of a filtered listing [`TOTAL_MAX`] at most.
+    /// The rows of all pages, if they were to be counted; if need be only up to [`TOTAL_MAX`].
     pub total: Option<i64>,
 }
 
@@ -44,6 +45,8 @@ pub(crate) struct Source {
     pub from: &'static str,
     /// The fields of filters and sorts.
     pub columns: &'static [Column],
+    /// Whether all rows are counted when nothing is filtered: an index alone can do it.
+    pub counted_whole: bool,
     /// Expressions that order rows by their creation, without ties.
     pub creation: &'static [&'static str],
 }
@@ -63,7 +66,7 @@ impl Source {
         Ok(Page { results, total })
     }
 
-    /// How many rows there are: all of them without a filter, else up to [`TOTAL_MAX`].
+    /// How many rows there are, up to [`TOTAL_MAX`] unless all are wanted and quickly counted.
     fn total(&self, tx: &mut dyn Tx, mut args: Vec<Value>, filter: &Filter) -> Result<i64, Fault> {
         let condition = compile(filter, self.columns, args.len() + 1)?;
         args.extend(condition.args);
@@ -72,7 +75,7 @@ impl Source {
         text.push(self.from);
         text.push(" AND ");
         text.push_text(&condition.sql);
-        if *filter != Filter::All {
+        if *filter != Filter::All || !self.counted_whole {
             text.push(&format!(" LIMIT ${}", args.len() + 1));
             args.push(TOTAL_MAX.into());
         }

@@ -454,6 +454,7 @@ static SHOWN: Source = Source {
     selected: columns!(),
     from: shown!(),
     columns: QUERY_COLUMNS,
+    counted_whole: false, // who may see a message stands in its row
     creation: &["l.created_at", "l.position"],
 };
 
@@ -495,4 +496,22 @@ pub fn shown_by_id(
 ) -> Result<Option<Message>, Fault> {
     let args = [now.into(), project.into(), oldest.into(), id.into()];
     query_one(tx, &SHOWN_BY_ID, &args, |row| read(row, ring))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_lower_bound_of_all_matches_counts() {
+        let bound = |path: &str, comparison, at| {
+            Filter::Test(path.into(), Test::Compare(comparison, Scalar::Instant(Micros(at))))
+        };
+        let (early, late) = (bound("createdAt", Comparison::Greater, 1), bound("lastModifiedAt", Comparison::Equal, 2));
+        assert_eq!(since(&Filter::all_of([early.clone(), late.clone()])), Some(Micros(2)));
+        assert_eq!(since(&early), Some(Micros(1)));
+        assert_eq!(since(&bound("createdAt", Comparison::Less, 1)), None);
+        assert_eq!(since(&Filter::any_of([early.clone(), late])), None, "not all matches are so late");
+        assert_eq!(since(&!early), None);
+    }
 }

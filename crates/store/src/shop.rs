@@ -46,6 +46,7 @@ static LISTED: Source = Source {
     selected: columns!(),
     from: "FROM shop WHERE project = $1",
     columns: QUERY_COLUMNS,
+    counted_whole: true,
     creation: &["id"], // version 7 ids are in the order of their creation
 };
 

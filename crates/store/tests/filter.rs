@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use keyherald_core::Micros;
 use keyherald_core::filter::{Comparison, Filter, Kind, Scalar, SortKey, Test};
 use keyherald_store::Value;
-use keyherald_store::filter::{Column, compile, order_by};
+use keyherald_store::filter::{Column, alternatives, compile, order_by};
 use postgres::fallible_iterator::FallibleIterator;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -378,6 +378,42 @@ fn compiled_filters_answer_as_the_evaluator_does_on_postgres() {
     compare_with_evaluator(&mut engine, 64);
     compare_orders(&mut engine);
     ask_ten_thousand_terms(&mut engine);
+}
+
+/// Each row that matches the filter matches one of its alternatives, and only one.
+#[test]
+fn alternatives_are_the_same_rows_each_once() {
+    static TYPES: &[Column] = &[
+        Column::new("name", Kind::Text, "d.name").one_by_one(),
+        Column::new("count", Kind::Integer, "d.count").nullable(),
+    ];
+    let names = |names: &[&str]| {
+        Filter::Test("name".into(), Test::In(names.iter().map(|name| Scalar::Text((*name).into())).collect()))
+    };
+    let name = |name: &str| Filter::Test("name".into(), Test::Compare(Comparison::Equal, Scalar::Text(name.into())));
+    let count = Filter::Test("count".into(), Test::Compare(Comparison::Greater, Scalar::Integer(1)));
+    let documents =
+        ["a", "b", "c"].into_iter().flat_map(|name| [0, 2].map(|count| json!({"name": name, "count": count})));
+    let documents: Vec<Json> = documents.collect();
+    for (filter, number) in [
+        (names(&["a", "b", "a"]), 2),
+        (Filter::all_of([count.clone(), names(&["a", "b"]), names(&["b", "c"])]), 2),
+        (Filter::any_of([name("a"), names(&["b", "c"])]), 3),
+        (Filter::any_of([name("a"), count.clone()]), 1),
+        (!names(&["a", "b"]), 1),
+        (names(&["a"]), 1),
+        (names(&[]), 1),
+        (Filter::any_of((0..100).map(|number| name(&number.to_string()))), 1),
+        (count, 1),
+        (Filter::All, 1),
+    ] {
+        let found = alternatives(&filter, TYPES).unwrap();
+        assert_eq!(found.len(), number, "{filter:?}");
+        for document in &documents {
+            let matching = found.iter().filter(|alternative| alternative.matches(document)).count();
+            assert_eq!(matching, usize::from(filter.matches(document)), "{filter:?} {document}");
+        }
+    }
 }
 
 #[test]

@@ -183,6 +183,7 @@ static OF_PROJECT: Source = Source {
     selected: columns!(),
     from: concat!(tables!(), "WHERE c.project = $1"),
     columns: QUERY_COLUMNS,
+    counted_whole: true,
     creation: &["c.id"],
 };
 
@@ -194,6 +195,7 @@ static OF_STORE: Source = Source {
            LEFT JOIN credential r ON r.project = c.project AND r.customer_id = c.id
            WHERE m.project = $1 AND m.store = $2 AND m.store <> ''",
     columns: fields!("m.customer_id"),
+    counted_whole: true,
     creation: &["m.customer_id"],
 };
 
