@@ -4,12 +4,15 @@
 //! answer is that there is no such customer (commercetools.md chapter 3).
 
 use keyherald_core::Refusal;
-use keyherald_core::customer::Customer;
+use keyherald_core::customer::{Customer, fold_email};
 use keyherald_core::id::{CustomerId, Key, ProjectKey, Reference};
 use keyherald_core::initiator::Initiator;
 use keyherald_core::refusal::Lookup;
 use keyherald_core::shop::Known;
 use keyherald_store::{Fault, Tx, customer, shop};
+
+/// How often an address is looked for that changes hands meanwhile.
+const LOOKS_MAX: usize = 3;
 
 /// One call: on which project, within which store, by whom.
 #[derive(Clone)]
@@ -43,6 +46,19 @@ impl Call {
             None => customer::by_email(tx, &self.project, email),
             Some(store) => customer::by_email_in_store(tx, &self.project, &store.key, email),
         }
+    }
+
+    /// Takes the row lock of the customer with this e-mail address. Who gave the address up before the lock was there is
+    /// not it any more; then whoever has it now is looked for.
+    pub(super) fn lock_by_email(&self, tx: &mut dyn Tx, email: &str) -> Result<Option<Customer>, Fault> {
+        for _ in 0..LOOKS_MAX {
+            let Some(found) = self.by_email(tx, email)? else { return Ok(None) };
+            let locked = self.lock(tx, found.id)?.filter(|locked| fold_email(&locked.email) == fold_email(email));
+            if let Some(locked) = locked.filter(|locked| self.store.is_some() || locked.is_global()) {
+                return Ok(Some(locked));
+            }
+        }
+        Ok(None)
     }
 
     /// Takes the row lock of a customer that can be seen from here.

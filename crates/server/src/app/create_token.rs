@@ -13,11 +13,7 @@ impl App {
     pub async fn create_password_token(&self, call: Call, email: String, command: Command) -> Answer<TokenCreated> {
         let ring = self.ring.clone();
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            let locked = match call.by_email(tx, &email)? {
-                Some(found) => call.lock(tx, found.id)?,
-                None => None,
-            };
-            let Some(locked) = locked else {
+            let Some(locked) = call.lock_by_email(tx, &email)? else {
                 let refusal = Refusal::CustomerNotFound(Lookup::Email);
                 trace(tx, &call, Flow::CreateToken, None, &refusal, ctx)?;
                 return Ok(Err(refusal));
