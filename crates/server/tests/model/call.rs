@@ -1,0 +1,628 @@
+//! A call as the model reads it, as it is sent, and as it is told to a person.
+
+use std::fmt;
+
+use axum::http::Method;
+use serde_json::{Map, Value, json};
+
+use crate::contract::state::PROJECTS;
+use crate::support::basic;
+
+/// One call, or something else that happens between calls.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Call {
+    pub caller: Caller,
+    /// Index of the project whose path is called.
+    pub project: usize,
+    /// The store within whose path it is.
+    pub store: Option<String>,
+    /// `X-External-User-ID`.
+    pub external_user: Option<String>,
+    pub verb: Verb,
+}
+
+/// What a call is authorized with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Caller {
+    Nobody,
+    /// An access token.
+    Bearer(String),
+    /// A client's id and secret.
+    Client(String),
+}
+
+/// Every call of the contract that the model knows. A new one is a variant here, a branch in [`Call::request`], a rule in
+/// `contract/`, and a weight in `plan.rs`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verb {
+    Create {
+        own: bool,
+        draft: Draft,
+    },
+    Read {
+        by: By,
+        head: bool,
+    },
+    Query {
+        predicate: Predicate,
+        page: Page,
+        head: bool,
+    },
+    Update {
+        by: By,
+        version: i64,
+        actions: Vec<Action>,
+    },
+    Delete {
+        by: By,
+        version: Option<i64>,
+        erase: Option<bool>,
+    },
+    /// Without an id: one's own.
+    Change {
+        id: Option<String>,
+        version: i64,
+        current: String,
+        new: String,
+    },
+    PasswordToken {
+        email: String,
+        ttl: Option<i64>,
+        older: Option<bool>,
+    },
+    EmailToken {
+        id: String,
+        ttl: Option<i64>,
+        version: Option<i64>,
+        older: Option<bool>,
+    },
+    Reset {
+        own: bool,
+        value: String,
+        version: Option<i64>,
+        new: String,
+    },
+    Confirm {
+        own: bool,
+        value: String,
+        version: Option<i64>,
+    },
+    Login {
+        own: bool,
+        email: String,
+        password: String,
+    },
+    Messages {
+        filter: Filter,
+        page: Page,
+        head: bool,
+    },
+    Message {
+        id: String,
+        head: bool,
+    },
+    Subscribe {
+        key: Option<String>,
+        messages: Vec<Selection>,
+        cloud_events: bool,
+    },
+    Subscription {
+        by: By,
+        head: bool,
+    },
+    Subscriptions {
+        head: bool,
+    },
+    Unsubscribe {
+        by: By,
+        version: Option<i64>,
+    },
+    Token(Grant),
+    Introspect {
+        token: String,
+    },
+    Revoke {
+        token: String,
+    },
+    /// The project's messages are configured.
+    Configure {
+        enabled: bool,
+        days: i64,
+    },
+    /// What has expired is removed. Nobody may notice.
+    Sweep,
+    /// Time passes.
+    Wait {
+        micros: i64,
+    },
+}
+
+/// How a path names a resource.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum By {
+    Id(String),
+    Key(String),
+    PasswordToken(String),
+    EmailToken(String),
+    Me,
+}
+
+/// What tokens are asked for with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Grant {
+    Client { scope: Option<String> },
+    Customer { email: String, password: String, scope: Option<String>, refresh: bool },
+    Anonymous { id: Option<String>, scope: Option<String>, refresh: bool },
+    Refresh { token: String },
+}
+
+/// A CustomerDraft.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Draft {
+    pub email: String,
+    pub password: Option<String>,
+    pub external: Option<bool>,
+    pub key: Option<String>,
+    pub number: Option<String>,
+    pub external_id: Option<String>,
+    pub verified: Option<bool>,
+    pub texts: Vec<(&'static str, String)>,
+    pub addresses: Vec<AddressDraft>,
+    pub default_shipping: Option<usize>,
+    pub default_billing: Option<usize>,
+    pub shipping: Vec<usize>,
+    pub billing: Vec<usize>,
+    pub stores: Vec<Named>,
+}
+
+/// A resource as another names it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Named {
+    Id(String),
+    Key(String),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AddressDraft {
+    pub country: &'static str,
+    pub key: Option<String>,
+    pub city: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    Shipping,
+    Billing,
+}
+
+/// An update action.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    ChangeEmail(String),
+    SetMode {
+        external: bool,
+        password: Option<String>,
+    },
+    SetKey(Option<String>),
+    SetExternalId(Option<String>),
+    SetNumber(Option<String>),
+    SetStores(Vec<Named>),
+    AddStore(Named),
+    RemoveStore(Named),
+    SetText(&'static str, Option<String>),
+    AddAddress(AddressDraft),
+    ChangeAddress(Named, AddressDraft),
+    RemoveAddress(Named),
+    SetDefault(Role, Option<Named>),
+    AddRole(Role, Named),
+    RemoveRole(Role, Named),
+    /// No action of the contract.
+    Unknown,
+}
+
+/// Which customers are asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Predicate {
+    All,
+    Email(String),
+    LowercaseEmail(String),
+    Key(String),
+    Number(String),
+    LastName(Vec<String>),
+    Verified(bool),
+    VersionOver(i64),
+    KeyDefined(bool),
+    Not(Box<Predicate>),
+    Both(Box<Predicate>, Box<Predicate>),
+}
+
+/// Which messages are asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Filter {
+    All,
+    Types(Vec<&'static str>),
+    Resource { kind: &'static str, id: String },
+    SequenceOver(i64),
+}
+
+/// Which page, in which order. Without a sort: by creation.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Page {
+    pub limit: Option<usize>,
+    pub offset: Option<usize>,
+    pub with_total: Option<bool>,
+    /// A field at the top, and whether it descends.
+    pub sort: Option<(&'static str, bool)>,
+}
+
+/// Messages that a subscription wants.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Selection {
+    pub resource: &'static str,
+    pub types: Vec<&'static str>,
+}
+
+/// A call as it is sent.
+pub struct Request {
+    pub method: Method,
+    pub path: String,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: String,
+}
+
+impl Call {
+    /// The request, or `None` for what is no call. `projects`: their keys.
+    pub fn request(&self, projects: &[String; PROJECTS]) -> Option<Request> {
+        let project = &projects[self.project];
+        let (method, path, body) = self.verb.sent(project, self.in_store())?;
+        let mut headers = Vec::new();
+        match &self.caller {
+            Caller::Nobody => {}
+            Caller::Bearer(token) => headers.push(("authorization", format!("Bearer {token}"))),
+            Caller::Client(id) => headers.push(("authorization", basic(id))),
+        }
+        if let Some(user) = &self.external_user {
+            headers.push(("x-external-user-id", user.clone()));
+        }
+        let body = match body {
+            Sent::Nothing => String::new(),
+            Sent::Json(body) => {
+                headers.push(("content-type", "application/json".to_owned()));
+                body.to_string()
+            }
+            Sent::Form(pairs) => {
+                headers.push(("content-type", "application/x-www-form-urlencoded".to_owned()));
+                pairs.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect::<Vec<_>>().join("&")
+            }
+        };
+        Some(Request { method, path, headers, body })
+    }
+
+    /// The path's segment for the store.
+    fn in_store(&self) -> String {
+        self.store.as_ref().map(|key| format!("/in-store/key={key}")).unwrap_or_default()
+    }
+}
+
+enum Sent {
+    Nothing,
+    Json(Value),
+    Form(Vec<(&'static str, String)>),
+}
+
+impl Verb {
+    fn sent(&self, project: &str, store: String) -> Option<(Method, String, Sent)> {
+        let at = format!("/{project}{store}");
+        let read = |head: bool| if head { Method::HEAD } else { Method::GET };
+        let own = |own: bool| if own { "/me" } else { "/customers" };
+        let get = |head: bool, path: String| Some((read(head), path, Sent::Nothing));
+        let post = |path: String, body: Map<String, Value>| Some((Method::POST, path, Sent::Json(body.into())));
+        match self {
+            Self::Create { own: false, draft } => post(format!("{at}/customers"), draft.json()),
+            Self::Create { own: true, draft } => post(format!("{at}/me/signup"), draft.json()),
+            Self::Read { by, head } => get(*head, format!("{at}{}", by.of("/customers"))),
+            Self::Query { predicate, page, head } => {
+                let clause = (*predicate != Predicate::All).then(|| predicate.to_string());
+                get(*head, format!("{at}/customers{}", page.query(clause)))
+            }
+            Self::Update { by, version, actions } => {
+                let actions: Vec<Value> = actions.iter().map(Action::json).collect();
+                post(
+                    format!("{at}{}", by.of("/customers")),
+                    object(&[("version", json!(version)), ("actions", actions.into())]),
+                )
+            }
+            Self::Delete { by, version, erase } => {
+                let path = format!("{at}{}{}", by.of("/customers"), deletion(*version, *erase));
+                Some((Method::DELETE, path, Sent::Nothing))
+            }
+            Self::Change { id, version, current, new } => post(
+                format!("{at}{}/password", own(id.is_none())),
+                object(&[
+                    ("id", json!(id)),
+                    ("version", json!(version)),
+                    ("currentPassword", json!(current)),
+                    ("newPassword", json!(new)),
+                ]),
+            ),
+            Self::PasswordToken { email, ttl, older } => post(
+                format!("{at}/customers/password-token"),
+                object(&[("email", json!(email)), ("ttlMinutes", json!(ttl)), ("invalidateOlderTokens", json!(older))]),
+            ),
+            Self::EmailToken { id, ttl, version, older } => post(
+                format!("{at}/customers/email-token"),
+                object(&[
+                    ("id", json!(id)),
+                    ("ttlMinutes", json!(ttl)),
+                    ("version", json!(version)),
+                    ("invalidateOlderTokens", json!(older)),
+                ]),
+            ),
+            Self::Reset { own: mine, value, version, new } => post(
+                format!("{at}{}/password/reset", own(*mine)),
+                object(&[("tokenValue", json!(value)), ("version", json!(version)), ("newPassword", json!(new))]),
+            ),
+            Self::Confirm { own: mine, value, version } => post(
+                format!("{at}{}/email/confirm", own(*mine)),
+                object(&[("tokenValue", json!(value)), ("version", json!(version))]),
+            ),
+            Self::Login { own, email, password } => post(
+                format!("{at}{}/login", if *own { "/me" } else { "" }),
+                object(&[("email", json!(email)), ("password", json!(password))]),
+            ),
+            Self::Messages { filter, page, head } => {
+                let clause = (*filter != Filter::All).then(|| filter.to_string());
+                get(*head, format!("/{project}/messages{}", page.query(clause)))
+            }
+            Self::Message { id, head } => get(*head, format!("/{project}/messages/{id}")),
+            Self::Subscribe { key, messages, cloud_events } => {
+                let destination = json!({"type": "Webhook", "url": "https://example.com/hook"});
+                let messages: Vec<Value> = messages.iter().map(Selection::json).collect();
+                let format = cloud_events.then(|| json!({"type": "CloudEvents", "cloudEventsVersion": "1.0"}));
+                let fields = [
+                    ("key", json!(key)),
+                    ("destination", destination),
+                    ("messages", messages.into()),
+                    ("format", json!(format)),
+                ];
+                post(format!("/{project}/subscriptions"), object(&fields))
+            }
+            Self::Subscription { by, head } => get(*head, format!("/{project}{}", by.of("/subscriptions"))),
+            Self::Subscriptions { head } => get(*head, format!("/{project}/subscriptions?limit=500")),
+            Self::Unsubscribe { by, version } => {
+                let path = format!("/{project}{}{}", by.of("/subscriptions"), deletion(*version, None));
+                Some((Method::DELETE, path, Sent::Nothing))
+            }
+            Self::Token(grant) => Some((Method::POST, grant.path(project, &store), Sent::Form(grant.form()))),
+            Self::Introspect { token } => {
+                Some((Method::POST, "/oauth/introspect".to_owned(), Sent::Form(vec![("token", token.clone())])))
+            }
+            Self::Revoke { token } => {
+                Some((Method::POST, "/oauth/token/revoke".to_owned(), Sent::Form(vec![("token", token.clone())])))
+            }
+            Self::Configure { .. } | Self::Sweep | Self::Wait { .. } => None,
+        }
+    }
+}
+
+impl By {
+    fn of(&self, collection: &str) -> String {
+        match self {
+            Self::Id(id) => format!("{collection}/{id}"),
+            Self::Key(key) => format!("{collection}/key={key}"),
+            Self::PasswordToken(value) => format!("{collection}/password-token={value}"),
+            Self::EmailToken(value) => format!("{collection}/email-token={value}"),
+            Self::Me => "/me".to_owned(),
+        }
+    }
+}
+
+fn deletion(version: Option<i64>, erase: Option<bool>) -> String {
+    let version = version.map(|version| format!("version={version}"));
+    let erase = erase.map(|erase| format!("dataErasure={erase}"));
+    let pairs: Vec<String> = version.into_iter().chain(erase).collect();
+    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+}
+
+impl Grant {
+    fn path(&self, project: &str, store: &str) -> String {
+        match self {
+            Self::Client { .. } | Self::Refresh { .. } => "/oauth/token".to_owned(),
+            Self::Customer { .. } => format!("/oauth/{project}{store}/customers/token"),
+            Self::Anonymous { .. } => format!("/oauth/{project}/anonymous/token"),
+        }
+    }
+
+    fn form(&self) -> Vec<(&'static str, String)> {
+        let no_refresh = |refresh: bool| (!refresh).then(|| ("refresh_token", "false".to_owned()));
+        let scoped = |scope: &Option<String>| scope.clone().map(|scope| ("scope", scope));
+        let kind = |kind: &str| ("grant_type", kind.to_owned());
+        match self {
+            Self::Client { scope } => [kind("client_credentials")].into_iter().chain(scoped(scope)).collect(),
+            Self::Customer { email, password, scope, refresh } => {
+                [kind("password"), ("username", email.clone()), ("password", password.clone())]
+                    .into_iter()
+                    .chain(scoped(scope))
+                    .chain(no_refresh(*refresh))
+                    .collect()
+            }
+            Self::Anonymous { id, scope, refresh } => [kind("client_credentials")]
+                .into_iter()
+                .chain(id.clone().map(|id| ("anonymous_id", id)))
+                .chain(scoped(scope))
+                .chain(no_refresh(*refresh))
+                .collect(),
+            Self::Refresh { token } => vec![kind("refresh_token"), ("refresh_token", token.clone())],
+        }
+    }
+}
+
+/// An object of those fields that are not `null`.
+pub fn object(fields: &[(&str, Value)]) -> Map<String, Value> {
+    let there = fields.iter().filter(|(_, value)| !value.is_null());
+    there.map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+impl Draft {
+    fn json(&self) -> Map<String, Value> {
+        let some = |list: &[usize]| if list.is_empty() { Value::Null } else { json!(list) };
+        let mut draft = object(&[
+            ("email", json!(self.email)),
+            ("password", json!(self.password)),
+            ("authenticationMode", json!(self.external.map(mode))),
+            ("key", json!(self.key)),
+            ("customerNumber", json!(self.number)),
+            ("externalId", json!(self.external_id)),
+            ("isEmailVerified", json!(self.verified)),
+            ("addresses", self.addresses.iter().map(|address| Value::from(address.json())).collect()),
+            ("defaultShippingAddress", json!(self.default_shipping)),
+            ("defaultBillingAddress", json!(self.default_billing)),
+            ("shippingAddresses", some(&self.shipping)),
+            ("billingAddresses", some(&self.billing)),
+            ("stores", self.stores.iter().map(|store| store.json("store")).collect()),
+        ]);
+        draft.extend(self.texts.iter().map(|(name, text)| ((*name).to_owned(), json!(text))));
+        draft
+    }
+}
+
+/// An authentication mode's name.
+pub fn mode(external: bool) -> &'static str {
+    if external { "ExternalAuth" } else { "Password" }
+}
+
+impl Named {
+    fn json(&self, kind: &str) -> Value {
+        match self {
+            Self::Id(id) => json!({"typeId": kind, "id": id}),
+            Self::Key(key) => json!({"typeId": kind, "key": key}),
+        }
+    }
+
+    fn address(&self) -> (&'static str, Value) {
+        match self {
+            Self::Id(id) => ("addressId", json!(id)),
+            Self::Key(key) => ("addressKey", json!(key)),
+        }
+    }
+}
+
+impl AddressDraft {
+    /// The fields as they were sent, and as they are kept.
+    pub fn json(&self) -> Map<String, Value> {
+        object(&[("country", json!(self.country)), ("key", json!(self.key)), ("city", json!(self.city))])
+    }
+}
+
+impl Role {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Shipping => "Shipping",
+            Self::Billing => "Billing",
+        }
+    }
+}
+
+impl Action {
+    pub fn json(&self) -> Value {
+        let action =
+            |name: &str, fields: &[(&str, Value)]| Value::from(object(&[&[("action", json!(name))], fields].concat()));
+        let upper = |name: &str| format!("{}{}", name[..1].to_uppercase(), &name[1..]);
+        let texts = |stores: &[Named]| stores.iter().map(|store| store.json("store")).collect::<Vec<_>>();
+        match self {
+            Self::ChangeEmail(email) => action("changeEmail", &[("email", json!(email))]),
+            Self::SetMode { external, password } => {
+                action("setAuthenticationMode", &[("authMode", json!(mode(*external))), ("password", json!(password))])
+            }
+            Self::SetKey(key) => action("setKey", &[("key", json!(key))]),
+            Self::SetExternalId(id) => action("setExternalId", &[("externalId", json!(id))]),
+            Self::SetNumber(number) => action("setCustomerNumber", &[("customerNumber", json!(number))]),
+            Self::SetStores(stores) => action("setStores", &[("stores", texts(stores).into())]),
+            Self::AddStore(store) => action("addStore", &[("store", store.json("store"))]),
+            Self::RemoveStore(store) => action("removeStore", &[("store", store.json("store"))]),
+            Self::SetText(name, text) => action(&format!("set{}", upper(name)), &[(name, json!(text))]),
+            Self::AddAddress(address) => action("addAddress", &[("address", address.json().into())]),
+            Self::ChangeAddress(which, address) => {
+                action("changeAddress", &[which.address(), ("address", address.json().into())])
+            }
+            Self::RemoveAddress(which) => action("removeAddress", &[which.address()]),
+            Self::SetDefault(role, which) => {
+                let which: Vec<(&str, Value)> = which.iter().map(Named::address).collect();
+                action(&format!("setDefault{}Address", role.name()), &which)
+            }
+            Self::AddRole(role, which) => action(&format!("add{}AddressId", role.name()), &[which.address()]),
+            Self::RemoveRole(role, which) => action(&format!("remove{}AddressId", role.name()), &[which.address()]),
+            Self::Unknown => action("setPassword", &[("password", json!("x"))]),
+        }
+    }
+}
+
+impl Selection {
+    pub fn json(&self) -> Value {
+        json!({"resourceTypeId": self.resource, "types": self.types})
+    }
+}
+
+impl fmt::Display for Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => write!(f, "version > 0"),
+            Self::Email(email) => write!(f, "email = \"{email}\""),
+            Self::LowercaseEmail(email) => write!(f, "lowercaseEmail = \"{email}\""),
+            Self::Key(key) => write!(f, "key = \"{key}\""),
+            Self::Number(number) => write!(f, "customerNumber = \"{number}\""),
+            Self::LastName(names) => write!(f, "lastName in (\"{}\")", names.join("\", \"")),
+            Self::Verified(flag) => write!(f, "isEmailVerified = {flag}"),
+            Self::VersionOver(version) => write!(f, "version > {version}"),
+            Self::KeyDefined(defined) => write!(f, "key is {}defined", if *defined { "" } else { "not " }),
+            Self::Not(inner) => write!(f, "not ({inner})"),
+            Self::Both(one, other) => write!(f, "({one}) and ({other})"),
+        }
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => write!(f, "version = 1"),
+            Self::Types(types) => write!(f, "type in (\"{}\")", types.join("\", \"")),
+            Self::Resource { kind, id } => write!(f, "resource(typeId = \"{kind}\" and id = \"{id}\")"),
+            Self::SequenceOver(sequence) => write!(f, "sequenceNumber > {sequence}"),
+        }
+    }
+}
+
+impl Page {
+    fn query(&self, clause: Option<String>) -> String {
+        let number = |name: &'static str, value: Option<usize>| value.map(|value| (name, value.to_string()));
+        let pairs = [
+            clause.map(|clause| ("where", clause)),
+            number("limit", self.limit),
+            number("offset", self.offset),
+            self.with_total.map(|flag| ("withTotal", flag.to_string())),
+            self.sort.map(|(field, descends)| ("sort", format!("{field} {}", if descends { "desc" } else { "asc" }))),
+        ];
+        let pairs: Vec<String> =
+            pairs.into_iter().flatten().map(|(name, value)| format!("{name}={}", escaped(&value))).collect();
+        if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+    }
+}
+
+/// Form-encoded.
+fn escaped(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
+        b' ' => "+".to_owned(),
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
+/// Readable, and enough to repeat it by hand. `who`: whose token it is called with.
+pub fn told(call: &Call, who: &str, projects: &[String; PROJECTS]) -> String {
+    let Some(request) = call.request(projects) else {
+        return format!("{:?} on {}", call.verb, projects[call.project]);
+    };
+    let user = call.external_user.as_ref().map(|user| format!(" for {user}")).unwrap_or_default();
+    format!("{} {} [{who}{user}] {}", request.method, request.path, request.body)
+}

@@ -1,0 +1,55 @@
+//! Messages as they are queried (commercetools.md chapter 5).
+
+use keyherald_core::Micros;
+use serde_json::Value;
+
+use super::Outcome;
+use super::refused;
+use super::state::{Message, Mistake, Project, World};
+use crate::call::{Call, Filter, Page};
+use crate::expect::{Expected, Listing, Name};
+
+impl World {
+    pub(super) fn messages(&mut self, call: &Call, filter: &Filter, page: &Page, head: bool) -> Outcome {
+        let project = &self.projects[call.project];
+        let shown = project.messages.values().filter(|message| self.is_shown(project, message));
+        let found: Vec<Value> =
+            shown.filter(|message| self.fits(filter, message)).map(|message| self.shown(project, message)).collect();
+        if head {
+            return if found.is_empty() { Err(refused::nothing()) } else { Ok(Expected::Head(200)) };
+        }
+        Ok(Expected::Page(Listing::new(found, page, &["/resource/id", "/sequenceNumber"])))
+    }
+
+    pub(super) fn message(&mut self, call: &Call, id: &str) -> Outcome {
+        let project = &self.projects[call.project];
+        let mut shown = project.messages.values().filter(|message| self.is_shown(project, message));
+        let found = shown.find(|message| self.is(&message.id, id)).ok_or_else(|| refused::no_such_id(id))?;
+        Ok(Expected::Body(200, self.shown(project, found)))
+    }
+
+    fn is_shown(&self, project: &Project, message: &Message) -> bool {
+        let oldest = self.now.plus(-project.messages_days * Micros::DAY);
+        project.messages_enabled && message.visible && message.at >= oldest && !message.is_gone()
+    }
+
+    fn shown(&self, project: &Project, message: &Message) -> Value {
+        message.json(self.value_of(project, message))
+    }
+
+    /// The value that a message shows: while its token can be used (0.19).
+    fn value_of<'p>(&self, project: &'p Project, message: &Message) -> Option<&'p Name> {
+        let token = project.tokens.get(message.token.as_ref()?)?;
+        let lives = !token.ended && self.now < token.expires;
+        (lives || self.errs(Mistake::ValueIsAlwaysShown)).then_some(&token.value)
+    }
+
+    fn fits(&self, filter: &Filter, message: &Message) -> bool {
+        match filter {
+            Filter::All => true,
+            Filter::Types(types) => types.contains(&message.kind),
+            Filter::Resource { kind, id } => message.resource_kind == *kind && self.is(&message.resource, id),
+            Filter::SequenceOver(sequence) => message.sequence > *sequence,
+        }
+    }
+}

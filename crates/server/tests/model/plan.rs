@@ -1,0 +1,729 @@
+//! Which call comes next: by chance, with a look at the model, so that most calls do something and many get in each other's
+//! way. Values come from small pools.
+//!
+//! A call is drawn from a seed of its own. So a sequence is a list of seeds, and shorter lists are sequences too.
+
+use std::rc::Rc;
+
+use keyherald_core::Micros;
+
+use crate::call::{
+    Action, AddressDraft, By, Call, Caller, Draft, Filter, Grant, Named, Page, Predicate, Role, Selection, Verb,
+};
+use crate::chance::Chance;
+use crate::contract::state::{Customer, PROJECTS, Session, Token, World};
+use crate::defects;
+use crate::expect::Name;
+
+const EMAILS: [&str; 6] =
+    ["jo@example.com", "JO@Example.com", "al@example.com", "Al@example.COM", "kim@example.com", "no-at-sign"];
+const PASSWORDS: [&str; 4] = ["1234", "secret", "pässword", "other secret"];
+const KEYS: [&str; 4] = ["key-1", "key-2", "key-3", "key-4"];
+const NUMBERS: [&str; 3] = ["7", "8", "9"];
+const NAMES: [&str; 3] = ["Ann", "Bo", "Ćwik"];
+/// Texts and values that they may have.
+const TEXTS: [(&str, &[&str]); 9] = [
+    ("firstName", &NAMES),
+    ("lastName", &NAMES),
+    ("middleName", &NAMES),
+    ("title", &["Dr.", "Prof."]),
+    ("salutation", &["Mx.", "Mr."]),
+    ("dateOfBirth", &["1980-02-29", "2001-12-31"]),
+    ("companyName", &["ACME", "Æ"]),
+    ("vatId", &["DE1", "DE2"]),
+    ("locale", &["de", "de-AT"]),
+];
+/// The stores of each project.
+pub const STORES: [&str; 2] = ["shop-a", "shop-b"];
+const NO_STORE: &str = "shop-z";
+const NO_ID: &str = "3cdcdcc8-80c5-41bb-abb5-ac8772c9cc24";
+const NO_TOKEN: &str = "Is5gdF7Ym-Aick-AkmsEHMMBWpByIfjgyXxKxZem";
+/// Clients of a project by the middle of their ids, and their scopes; `{}` is the project.
+pub const CLIENTS: [(&str, &str); 5] = [
+    ("full", "manage_project:{}"),
+    ("staff", "manage_customers:{} view_orders:{}"),
+    ("view", "view_customers:{} view_messages:{}"),
+    ("a", "manage_customers:{}:shop-a manage_my_profile:{}:shop-a"),
+    ("web", "manage_my_profile:{} create_anonymous_token:{}"),
+];
+
+/// What is drawn, and how often.
+#[derive(Clone, Copy)]
+enum Kind {
+    Create,
+    SignUp,
+    Read,
+    Query,
+    Update,
+    Delete,
+    Change,
+    PasswordToken,
+    EmailToken,
+    Reset,
+    Confirm,
+    Login,
+    Messages,
+    Message,
+    Subscribe,
+    Subscription,
+    Unsubscribe,
+    SignIn,
+    Visit,
+    Refresh,
+    Introspect,
+    Revoke,
+    Event,
+}
+
+const WEIGHTS: [(Kind, usize); 23] = [
+    (Kind::Create, 10),
+    (Kind::SignUp, 3),
+    (Kind::Read, 8),
+    (Kind::Query, 4),
+    (Kind::Update, 15),
+    (Kind::Delete, 4),
+    (Kind::Change, 11),
+    (Kind::PasswordToken, 8),
+    (Kind::EmailToken, 5),
+    (Kind::Reset, 9),
+    (Kind::Confirm, 5),
+    (Kind::Login, 5),
+    (Kind::Messages, 4),
+    (Kind::Message, 1),
+    (Kind::Subscribe, 2),
+    (Kind::Subscription, 1),
+    (Kind::Unsubscribe, 1),
+    (Kind::SignIn, 7),
+    (Kind::Visit, 2),
+    (Kind::Refresh, 3),
+    (Kind::Introspect, 2),
+    (Kind::Revoke, 1),
+    (Kind::Event, 6),
+];
+
+/// Draws calls on a view of the world.
+pub struct Plan<'w> {
+    world: &'w World,
+    chance: Chance,
+    project: usize,
+    /// The customer that the call is about, most likely.
+    subject: Option<Rc<Customer>>,
+    /// The same for all calls of a round.
+    focus: u64,
+    is_alone: bool,
+}
+
+/// The call of a seed. `focus`: the same for calls that are made at once. Alone, it may be an event.
+pub fn draw(world: &World, seed: u64, focus: u64, is_alone: bool) -> Call {
+    let mut chance = Chance::new(seed);
+    let project = usize::from(chance.percent(6)).min(PROJECTS - 1);
+    let customers: Vec<&Rc<Customer>> = world.projects[project].customers.values().collect();
+    let at = if chance.percent(75) { focus } else { chance.number() };
+    let subject = Chance::new(at).of(&customers).map(|customer| Rc::clone(customer));
+    Plan { world, chance, project, subject, focus, is_alone }.call()
+}
+
+/// Client `name` of a project.
+pub fn client(world: &World, project: usize, name: &str) -> String {
+    format!("{}-{name}-client", world.projects[project].key)
+}
+
+impl Plan<'_> {
+    fn call(mut self) -> Call {
+        let all: usize = WEIGHTS.iter().map(|(_, weight)| weight).sum();
+        let mut left = self.chance.below(all);
+        let drawn = WEIGHTS.iter().find(|(_, weight)| {
+            let found = left < *weight;
+            left = left.saturating_sub(*weight);
+            found
+        });
+        let mut kind = drawn.map_or(Kind::Create, |(kind, _)| *kind);
+        let is_event = matches!(kind, Kind::Event);
+        if (self.world.projects[self.project].customers.is_empty() && self.chance.percent(60) && !is_event)
+            || (is_event && !self.is_alone)
+            || (matches!(kind, Kind::SignIn) && !self.is_alone && defects::SIGN_IN_LOSES_TO_ANY_CHANGE)
+        {
+            kind = Kind::Create;
+        }
+        let kind = self.instead(kind);
+        let mut store = self.store();
+        if matches!(kind, Kind::Create | Kind::SignUp) && store.is_none() {
+            store = self.perhaps(25, &STORES);
+        }
+        let verb = self.verb(kind);
+        let caller = match self.caller(&verb, store.as_deref()) {
+            Ok(caller) => caller,
+            // Its token has expired: the client gets another one.
+            Err(client) => {
+                let (verb, caller) = (Verb::Token(Grant::Client { scope: None }), Caller::Client(client));
+                return Call { caller, project: self.project, store: None, external_user: None, verb };
+            }
+        };
+        let only_a = self.is_of_client(&caller, "a");
+        let store = match (verb.has_stores(), only_a && self.chance.percent(85)) {
+            (false, _) => None,
+            (true, true) => Some(STORES[0].to_owned()),
+            (true, false) => store,
+        };
+        let external_user = self.chance.percent(8).then(|| "agent-7".to_owned());
+        Call { caller, project: self.project, store, external_user, verb }
+    }
+
+    /// What is missing for a call, is made first.
+    fn instead(&mut self, kind: Kind) -> Kind {
+        let here = &self.world.projects[self.project];
+        let has_token = |is_email: bool| here.tokens.values().any(|token| token.is_email == is_email && !token.ended);
+        let instead = match kind {
+            Kind::Reset if !has_token(false) => Kind::PasswordToken,
+            Kind::Confirm if !has_token(true) => Kind::EmailToken,
+            Kind::Subscription | Kind::Unsubscribe if here.subscriptions.is_empty() => Kind::Subscribe,
+            Kind::Refresh | Kind::Revoke if self.signed_in().is_none() && self.is_alone => Kind::SignIn,
+            kind => kind,
+        };
+        if self.chance.percent(85) { instead } else { kind }
+    }
+
+    fn verb(&mut self, kind: Kind) -> Verb {
+        match kind {
+            Kind::Create => Verb::Create { own: false, draft: self.draft() },
+            Kind::SignUp => Verb::Create { own: true, draft: self.draft() },
+            Kind::Read => Verb::Read { by: self.by(), head: self.chance.percent(15) },
+            Kind::Query => {
+                let (predicate, page) = (self.predicate(2), self.page(&["id", "email", "createdAt"]));
+                Verb::Query { predicate, page, head: self.chance.percent(20) }
+            }
+            Kind::Update => {
+                let (by, version) = self.versioned();
+                let actions = (0..self.chance.below(5)).map(|_| self.action()).collect();
+                Verb::Update { by, version, actions }
+            }
+            Kind::Delete => {
+                let (by, version) = self.versioned();
+                let version = (!self.chance.percent(3)).then_some(version);
+                let erase = self.chance.percent(50).then(|| self.chance.percent(60));
+                Verb::Delete { by, version, erase }
+            }
+            Kind::Change => self.change(),
+            Kind::PasswordToken => {
+                let email = self.email();
+                let (ttl, older) = (self.ttl(), self.flag());
+                Verb::PasswordToken { email, ttl, older }
+            }
+            Kind::EmailToken => {
+                let (id, version) = self.id_and_version();
+                let version = self.chance.percent(40).then_some(version);
+                let (ttl, older) = (self.ttl(), self.flag());
+                Verb::EmailToken { id, ttl, version, older }
+            }
+            Kind::Reset => {
+                let (value, version) = self.token(false);
+                Verb::Reset { own: self.chance.percent(20), value, version, new: self.password() }
+            }
+            Kind::Confirm => {
+                let (value, version) = self.token(true);
+                Verb::Confirm { own: self.chance.percent(20), value, version }
+            }
+            Kind::Login => {
+                let (email, password) = self.credentials();
+                Verb::Login { own: self.chance.percent(20), email, password }
+            }
+            Kind::Messages | Kind::Message => self.message(kind),
+            Kind::Subscribe | Kind::Subscription | Kind::Unsubscribe => self.subscription(kind),
+            Kind::SignIn | Kind::Visit | Kind::Refresh | Kind::Introspect | Kind::Revoke => self.oauth(kind),
+            Kind::Event => self.event(),
+        }
+    }
+
+    fn event(&mut self) -> Verb {
+        match self.chance.below(10) {
+            0 => Verb::Sweep,
+            1 | 2 => Verb::Configure { enabled: self.chance.percent(75), days: self.chance.pick(&[1, 15, 30]) },
+            _ => {
+                let minutes =
+                    self.chance.pick(&[2, 7, 20, 61, 300, 1440, 1500, 2900, 14 * 1440, 16 * 1440, 201 * 1440]);
+                // Never a whole number of minutes: see the head of `contract`.
+                Verb::Wait { micros: minutes * Micros::MINUTE + 1000 }
+            }
+        }
+    }
+
+    // Customers and what they have.
+
+    fn customers(&self) -> Vec<&Rc<Customer>> {
+        self.world.projects[self.project].customers.values().collect()
+    }
+
+    /// Most often the subject.
+    fn customer(&mut self) -> Option<Rc<Customer>> {
+        if self.chance.percent(92) {
+            return self.subject.clone();
+        }
+        let customers: Vec<Rc<Customer>> = self.customers().into_iter().cloned().collect();
+        self.chance.of(&customers).cloned()
+    }
+
+    /// The id of a customer; sometimes of one in the other project, or of nobody.
+    fn id_and_version(&mut self) -> (String, i64) {
+        let found = if self.chance.percent(3) {
+            self.world.projects[1 - self.project].customers.values().next().cloned()
+        } else {
+            self.customer()
+        };
+        let right = found.as_ref().map_or(1, |customer| customer.version);
+        let version = if self.chance.percent(88) { right } else { right + self.chance.pick(&[-1, 1]) };
+        let id = found.and_then(|customer| self.world.value(&customer.id)).filter(|_| !self.chance.percent(2));
+        (id.unwrap_or_else(|| NO_ID.to_owned()), version)
+    }
+
+    fn versioned(&mut self) -> (By, i64) {
+        if self.chance.percent(18) && self.signed_in().is_some() {
+            let me = self.someone_signed_in().and_then(|session| session.customer.clone());
+            let customers = &self.world.projects[self.project].customers;
+            return (By::Me, me.and_then(|me| customers.get(&me)).map_or(1, |customer| customer.version));
+        }
+        let (id, version) = self.id_and_version();
+        if self.chance.percent(20) {
+            let key = self.key();
+            let found = self.customers().into_iter().find(|customer| customer.key.as_ref() == Some(&key));
+            return (By::Key(key), found.map_or(version, |customer| customer.version));
+        }
+        (By::Id(id), version)
+    }
+
+    fn by(&mut self) -> By {
+        match self.chance.below(10) {
+            0 | 1 => By::Key(self.key()),
+            2 | 3 => By::PasswordToken(self.token(false).0),
+            4 => By::EmailToken(self.token(true).0),
+            5 | 6 if self.signed_in().is_some() || self.chance.percent(10) => By::Me,
+            _ => By::Id(self.id_and_version().0),
+        }
+    }
+
+    fn change(&mut self) -> Verb {
+        let new = self.password();
+        if self.chance.percent(30) && self.signed_in().is_some() {
+            let me = self.someone_signed_in().and_then(|session| session.customer.clone());
+            let me = me.and_then(|me| self.world.projects[self.project].customers.get(&me).cloned());
+            let version = me.as_ref().map_or(1, |me| me.version);
+            return Verb::Change { id: None, version, current: self.password_of(me), new };
+        }
+        let (id, version) = self.id_and_version();
+        let customer = self.customers().into_iter().find(|customer| self.world.is(&customer.id, &id)).cloned();
+        Verb::Change { id: Some(id), version, current: self.password_of(customer), new }
+    }
+
+    /// Most often the right one.
+    fn password_of(&mut self, customer: Option<Rc<Customer>>) -> String {
+        let own = customer.and_then(|customer| customer.password.clone()).map(|(password, _)| password);
+        own.filter(|_| self.chance.percent(85)).unwrap_or_else(|| self.password())
+    }
+
+    fn credentials(&mut self) -> (String, String) {
+        let customer = self.customer();
+        let own = customer.as_ref().map(|customer| customer.email.clone());
+        let email = own.filter(|_| self.chance.percent(90)).unwrap_or_else(|| self.some(&EMAILS));
+        let email = if self.chance.percent(20) { email.to_uppercase() } else { email };
+        (email, self.password_of(customer))
+    }
+
+    fn email(&mut self) -> String {
+        self.credentials().0
+    }
+
+    /// A reset or e-mail token, and sometimes a version to go with it.
+    fn token(&mut self, is_email: bool) -> (String, Option<i64>) {
+        let is_email = is_email != self.chance.percent(6);
+        let project = &self.world.projects[if self.chance.percent(2) { 1 - self.project } else { self.project }];
+        let mut tokens: Vec<&Rc<Token>> = project.tokens.values().filter(|token| token.is_email == is_email).collect();
+        if self.chance.percent(65) {
+            tokens.retain(|token| !token.ended);
+        }
+        let token = tokens.get(self.chance.below(tokens.len()));
+        let version = token.and_then(|token| project.customers.get(&token.customer)).map(|owner| owner.version);
+        let version = if self.chance.percent(80) { version } else { version.map(|version| version + 1) };
+        let value = token.and_then(|token| self.world.value(&token.value)).filter(|_| !self.chance.percent(3));
+        (value.unwrap_or_else(|| NO_TOKEN.to_owned()), version.filter(|_| self.chance.percent(30)))
+    }
+
+    // Values from pools.
+
+    fn some(&mut self, pool: &[&str]) -> String {
+        self.chance.pick(pool).to_owned()
+    }
+
+    fn perhaps(&mut self, percent: u64, pool: &[&str]) -> Option<String> {
+        self.chance.percent(percent).then(|| self.some(pool))
+    }
+
+    fn password(&mut self) -> String {
+        self.some(&PASSWORDS)
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        self.chance.percent(40).then(|| self.chance.percent(60))
+    }
+
+    fn ttl(&mut self) -> Option<i64> {
+        let ttl = self.chance.pick(&[1, 5, 20, 60, 61, 2000, 525_600]);
+        let ttl = if self.chance.percent(4) { self.chance.pick(&[0, -5, 525_601]) } else { ttl };
+        self.chance.percent(85).then_some(ttl)
+    }
+
+    /// Within which store a call is made.
+    fn store(&mut self) -> Option<String> {
+        let own = self.subject.as_ref().and_then(|customer| customer.stores.last().cloned());
+        match own {
+            _ if self.chance.percent(1) => Some(NO_STORE.to_owned()),
+            Some(own) if self.chance.percent(65) => Some(own),
+            Some(_) => self.perhaps(12, &STORES),
+            None => self.perhaps(6, &STORES),
+        }
+    }
+
+    /// A customer's key, most often one that there is.
+    fn key(&mut self) -> String {
+        let known: Vec<String> = self.customers().into_iter().filter_map(|customer| customer.key.clone()).collect();
+        let known = self.chance.of(&known).cloned().filter(|_| self.chance.percent(85));
+        known.unwrap_or_else(|| self.some(&KEYS))
+    }
+
+    fn named_store(&mut self) -> Named {
+        let key = if self.chance.percent(3) { NO_STORE } else { self.chance.pick(&STORES) };
+        let known = self.world.projects[self.project].stores.iter().find(|(own, _)| own == key);
+        match known {
+            Some((_, id)) if self.chance.percent(30) => Named::Id(id.clone()),
+            _ => Named::Key(key.to_owned()),
+        }
+    }
+
+    fn named_stores(&mut self) -> Vec<Named> {
+        (0..self.chance.below(3)).map(|_| self.named_store()).collect()
+    }
+
+    fn address(&mut self) -> AddressDraft {
+        let country = self.chance.pick(&["DE", "AT"]);
+        AddressDraft { country, key: self.perhaps(40, &KEYS), city: self.perhaps(50, &["Ulm", "Wien"]) }
+    }
+
+    fn draft(&mut self) -> Draft {
+        let addresses: Vec<AddressDraft> = (0..self.chance.below(3)).map(|_| self.address()).collect();
+        let mut index = |percent: u64| {
+            let drawn = self.chance.percent(percent) && !addresses.is_empty();
+            drawn.then(|| self.chance.below(addresses.len()))
+        };
+        let (default_shipping, default_billing) = (index(30), index(30));
+        let (shipping, billing) = (index(40).into_iter().collect(), index(40).into_iter().chain(index(30)).collect());
+        let external = self.chance.percent(20).then(|| self.chance.percent(60));
+        let password = (!self.chance.percent(2)).then(|| self.password());
+        let mut texts = Vec::new();
+        for (name, values) in TEXTS {
+            texts.extend(self.perhaps(15, values).map(|text| (name, text)));
+        }
+        Draft {
+            email: if self.chance.percent(1) { String::new() } else { self.some(&EMAILS) },
+            password,
+            external,
+            key: self.perhaps(30, &KEYS),
+            number: self.perhaps(15, &NUMBERS),
+            external_id: self.perhaps(15, &["x-1", "x-2"]),
+            verified: self.flag(),
+            texts,
+            addresses,
+            default_shipping,
+            default_billing,
+            shipping,
+            billing,
+            stores: if self.chance.percent(45) { self.named_stores() } else { Vec::new() },
+        }
+    }
+
+    fn action(&mut self) -> Action {
+        let role = self.chance.pick(&[Role::Shipping, Role::Billing]);
+        let has_none = self.subject.as_ref().is_none_or(|customer| customer.addresses.is_empty());
+        match self.chance.below(22) {
+            12..18 if has_none && self.chance.percent(80) => Action::AddAddress(self.address()),
+            0..3 if self.chance.percent(2) => Action::ChangeEmail(String::new()),
+            0..3 => Action::ChangeEmail(self.some(&EMAILS)),
+            3 | 4 => {
+                let external = self.customer().is_some_and(|customer| !customer.external) != self.chance.percent(20);
+                let password = (!external && !self.chance.percent(5)).then(|| self.password());
+                Action::SetMode { external, password }
+            }
+            5 => Action::SetKey(self.perhaps(80, &KEYS)),
+            6 => Action::SetExternalId(self.perhaps(75, &["x-1", "x-2"])),
+            7 if self.chance.percent(50) => Action::SetNumber(self.perhaps(90, &NUMBERS)),
+            8 => Action::SetStores(self.named_stores()),
+            9 => Action::AddStore(self.named_store()),
+            10 => Action::RemoveStore(self.named_store()),
+            11 | 12 => Action::AddAddress(self.address()),
+            13 => Action::ChangeAddress(self.named_address(), self.address()),
+            14 => Action::RemoveAddress(self.named_address()),
+            15 => Action::SetDefault(role, self.chance.percent(75).then(|| self.named_address())),
+            16 => Action::AddRole(role, self.named_address()),
+            17 => Action::RemoveRole(role, self.named_address()),
+            18 if self.chance.percent(20) => Action::Unknown,
+            _ => {
+                let (name, values) = self.chance.pick(&TEXTS);
+                Action::SetText(name, self.perhaps(80, values))
+            }
+        }
+    }
+
+    fn named_address(&mut self) -> Named {
+        let ids: Vec<Name> =
+            self.customer().iter().flat_map(|c| &c.addresses).map(|address| address.id.clone()).collect();
+        let id = self.chance.of(&ids).and_then(|id| self.world.value(id));
+        match id {
+            Some(id) if self.chance.percent(75) => Named::Id(id),
+            _ => Named::Key(self.some(&KEYS)),
+        }
+    }
+
+    // Queries.
+
+    fn page(&mut self, sorts: &[&'static str]) -> Page {
+        Page {
+            limit: self.chance.percent(60).then(|| self.chance.pick(&[0, 1, 2, 20, 500])),
+            offset: self.chance.percent(15).then(|| self.chance.below(4)),
+            with_total: self.flag(),
+            sort: self.chance.percent(40).then(|| (self.chance.pick(sorts), self.chance.percent(50))),
+        }
+    }
+
+    fn predicate(&mut self, depth: usize) -> Predicate {
+        match self.chance.below(if depth == 0 { 9 } else { 11 }) {
+            0 => Predicate::All,
+            1 => Predicate::Email(self.some(&EMAILS)),
+            2 => Predicate::LowercaseEmail(self.some(&EMAILS).to_lowercase()),
+            3 => Predicate::Key(self.some(&KEYS)),
+            4 => Predicate::Number(self.some(&NUMBERS)),
+            5 => Predicate::LastName(vec![self.some(&NAMES), self.some(&NAMES)]),
+            6 => Predicate::Verified(self.chance.percent(50)),
+            7 => Predicate::VersionOver(self.chance.pick(&[1, 2, 4])),
+            8 => Predicate::KeyDefined(self.chance.percent(50)),
+            9 => Predicate::Not(Box::new(self.predicate(depth - 1))),
+            _ => Predicate::Both(Box::new(self.predicate(depth - 1)), Box::new(self.predicate(depth - 1))),
+        }
+    }
+
+    fn message(&mut self, kind: Kind) -> Verb {
+        let messages = &self.world.projects[self.project].messages;
+        let seen: Vec<String> = messages.values().filter_map(|message| self.world.value(&message.id)).collect();
+        if matches!(kind, Kind::Message) {
+            let id = self.chance.of(&seen).cloned().unwrap_or_else(|| NO_ID.to_owned());
+            return Verb::Message { id, head: self.chance.percent(20) };
+        }
+        let filter = match self.chance.below(4) {
+            0 => Filter::Types(vec![
+                self.chance.pick(&["CustomerPasswordUpdated", "CustomerCreated", "CustomerDeleted"]),
+                self.chance.pick(&["CustomerEmailChanged", "CustomerPasswordTokenCreated"]),
+            ]),
+            1 => Filter::Resource { kind: "customer", id: self.id_and_version().0 },
+            2 => Filter::SequenceOver(self.chance.pick(&[1, 3])),
+            _ => Filter::All,
+        };
+        Verb::Messages { filter, page: self.page(&["createdAt", "type", "id"]), head: self.chance.percent(15) }
+    }
+
+    fn subscription(&mut self, kind: Kind) -> Verb {
+        let known: Vec<_> = self.world.projects[self.project].subscriptions.values().cloned().collect();
+        let found = self.chance.of(&known);
+        let id = found.and_then(|found| self.world.value(&found.id)).unwrap_or_else(|| NO_ID.to_owned());
+        let right = found.map_or(1, |found| found.version);
+        let by = if self.chance.percent(30) { By::Key(self.some(&KEYS)) } else { By::Id(id) };
+        match kind {
+            Kind::Subscribe => {
+                let customer = Selection { resource: "customer", types: vec!["CustomerPasswordUpdated"] };
+                let token = Selection { resource: "customer-password-token", types: Vec::new() };
+                let messages = if self.chance.percent(5) { Vec::new() } else { vec![customer, token] };
+                Verb::Subscribe { key: self.perhaps(50, &KEYS), messages, cloud_events: self.chance.percent(30) }
+            }
+            Kind::Unsubscribe => {
+                let version = if self.chance.percent(85) { right } else { right + 1 };
+                Verb::Unsubscribe { by, version: (!self.chance.percent(5)).then_some(version) }
+            }
+            _ if self.chance.percent(40) => Verb::Subscriptions { head: self.chance.percent(20) },
+            _ => Verb::Subscription { by, head: self.chance.percent(20) },
+        }
+    }
+
+    // Tokens of clients, customers and visitors.
+
+    fn sessions(&self, fits: impl Fn(&Session) -> bool) -> Vec<(Name, Rc<Session>)> {
+        let here = self.world.sessions.iter().filter(|(_, session)| session.project == self.project && fits(session));
+        here.map(|(name, session)| (name.clone(), session.clone())).collect()
+    }
+
+    fn oauth(&mut self, kind: Kind) -> Verb {
+        let key = &self.world.projects[self.project].key;
+        let scopes =
+            [format!("manage_my_profile:{key}"), format!("manage_project:{key}"), format!("manage_orders:{key}")];
+        let scope = match self.chance.below(12) {
+            0..6 => Some(scopes[0].clone()),
+            6 => Some(scopes[1].clone()),
+            7 => Some(scopes[2].clone()),
+            _ => None,
+        };
+        let refresh = self.chance.percent(80);
+        let any = self.sessions(|_| true);
+        let mut some = |wanted: &[(Name, Rc<Session>)]| {
+            let found = self.chance.of(wanted).and_then(|(name, _)| self.world.value(name));
+            found.unwrap_or_else(|| NO_TOKEN.to_owned())
+        };
+        match kind {
+            Kind::SignIn => {
+                let (email, password) = self.credentials();
+                Verb::Token(Grant::Customer { email, password, scope, refresh })
+            }
+            Kind::Visit => {
+                Verb::Token(Grant::Anonymous { id: self.perhaps(70, &["visitor-1", "visitor-2"]), scope, refresh })
+            }
+            Kind::Introspect => Verb::Introspect { token: some(&any) },
+            Kind::Revoke => {
+                let theirs = self.sessions(|session| session.customer.is_some() || session.visitor.is_some());
+                let found = self.chance.of(&theirs).and_then(|(name, _)| self.world.value(name));
+                Verb::Revoke { token: found.unwrap_or_else(|| NO_TOKEN.to_owned()) }
+            }
+            _ => {
+                let refreshing: Vec<_> = any.iter().filter(|(_, session)| session.is_refresh).cloned().collect();
+                Verb::Token(Grant::Refresh { token: some(&refreshing) })
+            }
+        }
+    }
+
+    /// The token with which one who signed in comes.
+    fn signed_in(&self) -> Option<(Name, Rc<Session>)> {
+        let mut found = self.sessions(|session| session.customer.is_some() && !session.is_refresh);
+        let alive: Vec<_> = found.iter().filter(|(_, session)| session.is_alive(self.world.now)).cloned().collect();
+        // The same one for verb and caller: so by the focus, and not by chance.
+        let many = if alive.is_empty() { found.len() } else { alive.len() };
+        let at = usize::try_from(self.focus % u64::try_from(many.max(1)).unwrap()).unwrap();
+        if !alive.is_empty() {
+            found = alive;
+        }
+        found.get(at).cloned()
+    }
+
+    fn someone_signed_in(&self) -> Option<Rc<Session>> {
+        self.signed_in().map(|(_, session)| session)
+    }
+
+    fn visitor(&mut self) -> Option<Name> {
+        let visitors = self.sessions(|session| session.visitor.is_some() && !session.is_refresh);
+        self.chance.of(&visitors).map(|(name, _)| name.clone())
+    }
+
+    /// Who calls; or the client that should get a token first.
+    fn caller(&mut self, verb: &Verb, store: Option<&str>) -> Result<Caller, String> {
+        match verb {
+            Verb::Token(Grant::Refresh { token }) | Verb::Introspect { token } | Verb::Revoke { token } => {
+                let own = self.world.session(token).map(|(_, session)| session.client.clone());
+                let own = own.filter(|_| self.chance.percent(85));
+                return Ok(Caller::Client(own.unwrap_or_else(|| self.client("full"))));
+            }
+            Verb::Token(_) => {
+                let name = self.chance.pick(&["web", "web", "full", "view"]);
+                return Ok(Caller::Client(self.client(name)));
+            }
+            Verb::Configure { .. } | Verb::Sweep | Verb::Wait { .. } => return Ok(Caller::Nobody),
+            _ => {}
+        }
+        let drawn = self.chance.below(100);
+        let signed_in = self.signed_in().map(|(name, _)| name);
+        let name = match (verb.needs(), drawn) {
+            (_, 0) => return Ok(Caller::Nobody),
+            (_, 1) => return Ok(Caller::Bearer(NO_TOKEN.to_owned())),
+            (_, 2) => return self.bearer(1 - self.project, "full"),
+            (Needs::Oneself, 3..80) | (Needs::Nobody, 3..18) => return Ok(self.presented(signed_in)),
+            (Needs::Oneself, 80..88) | (Needs::Nobody, 18..36) => {
+                let visitor = self.visitor();
+                return Ok(self.presented(visitor));
+            }
+            (_, 3..6) => return Ok(self.presented(signed_in)),
+            (Needs::Oneself, 88..94) | (Needs::Nobody, 36..75) => "web",
+            (Needs::Customers, 6..8) => "view",
+            (Needs::Customers, 8..14) if matches!(verb, Verb::Read { .. } | Verb::Query { .. }) => "view",
+            (Needs::Customers, 14..24) => "staff",
+            (Needs::Customers, 24..28) => "a",
+            (Needs::Customers, 28..60) if store == Some(STORES[0]) => "a",
+            (Needs::Messages, 6..25) => "view",
+            (Needs::Messages, 25..40) => "staff",
+            (Needs::Subscriptions, 6..10) => "staff",
+            (Needs::Nobody, 75..85) => "a",
+            _ => "full",
+        };
+        self.bearer(self.project, name)
+    }
+
+    fn presented(&self, name: Option<Name>) -> Caller {
+        name.and_then(|name| self.world.value(&name)).map_or(Caller::Nobody, Caller::Bearer)
+    }
+
+    fn client(&self, name: &str) -> String {
+        // The other project has one client only.
+        client(self.world, self.project, if self.project == 0 { name } else { "full" })
+    }
+
+    /// The newest token of a client.
+    fn bearer(&mut self, project: usize, name: &str) -> Result<Caller, String> {
+        let id = client(self.world, project, if project == 0 { name } else { "full" });
+        let own = |session: &Session| session.client == id && session.customer.is_none() && session.visitor.is_none();
+        let tokens = self.world.sessions.iter().filter(|(_, session)| own(session));
+        match tokens.max_by_key(|(_, session)| session.ends) {
+            Some((name, session)) if session.is_alive(self.world.now) || self.chance.percent(15) => {
+                Ok(self.presented(Some(name.clone())))
+            }
+            _ => Err(id),
+        }
+    }
+
+    fn is_of_client(&self, caller: &Caller, name: &str) -> bool {
+        let Caller::Bearer(token) = caller else { return false };
+        let id = client(self.world, self.project, name);
+        self.world.session(token).is_some_and(|(_, session)| session.client == id)
+    }
+}
+
+/// Which of the clients makes such a call.
+enum Needs {
+    Customers,
+    Messages,
+    Subscriptions,
+    /// A token of the customer.
+    Oneself,
+    /// A token for `/me`, whosever it is.
+    Nobody,
+}
+
+impl Verb {
+    fn needs(&self) -> Needs {
+        match self {
+            Self::Create { own: true, .. }
+            | Self::Reset { own: true, .. }
+            | Self::Confirm { own: true, .. }
+            | Self::Login { own: true, .. } => Needs::Nobody,
+            Self::Change { id: None, .. }
+            | Self::Read { by: By::Me, .. }
+            | Self::Update { by: By::Me, .. }
+            | Self::Delete { by: By::Me, .. } => Needs::Oneself,
+            Self::Messages { .. } | Self::Message { .. } => Needs::Messages,
+            Self::Subscribe { .. }
+            | Self::Subscription { .. }
+            | Self::Subscriptions { .. }
+            | Self::Unsubscribe { .. } => Needs::Subscriptions,
+            _ => Needs::Customers,
+        }
+    }
+
+    /// Whether there is such a call within a store.
+    fn has_stores(&self) -> bool {
+        match self {
+            Self::Token(grant) => matches!(grant, Grant::Customer { .. }),
+            Self::Introspect { .. } | Self::Revoke { .. } => false,
+            Self::Query { .. } if defects::QUERY_SEES_OTHER_STORES => false,
+            Self::Configure { .. } | Self::Sweep | Self::Wait { .. } => false,
+            verb => !matches!(verb.needs(), Needs::Messages | Needs::Subscriptions),
+        }
+    }
+}
