@@ -1,11 +1,10 @@
 //! A call as the model reads it, as it is sent, and as it is told to a person.
 
-use std::fmt;
-
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
 use crate::contract::state::PROJECTS;
+use crate::query::{Filter, Page, Predicate, escaped};
 use crate::support::basic;
 
 /// One call, or something else that happens between calls.
@@ -124,10 +123,21 @@ pub enum Verb {
     Revoke {
         token: String,
     },
-    /// The project's messages are configured.
+    Project {
+        head: bool,
+    },
+    /// Without days: the deprecated action.
     Configure {
+        version: i64,
         enabled: bool,
-        days: i64,
+        days: Option<i64>,
+    },
+    CreateStore {
+        key: String,
+    },
+    Store {
+        by: By,
+        head: bool,
     },
     /// What has expired is removed. Nobody may notice.
     Sweep,
@@ -220,41 +230,6 @@ pub enum Action {
     Unknown,
 }
 
-/// Which customers are asked for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Predicate {
-    All,
-    Email(String),
-    LowercaseEmail(String),
-    Key(String),
-    Number(String),
-    LastName(Vec<String>),
-    Verified(bool),
-    VersionOver(i64),
-    KeyDefined(bool),
-    Not(Box<Predicate>),
-    Both(Box<Predicate>, Box<Predicate>),
-}
-
-/// Which messages are asked for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Filter {
-    All,
-    Types(Vec<&'static str>),
-    Resource { kind: &'static str, id: String },
-    SequenceOver(i64),
-}
-
-/// Which page, in which order. Without a sort: by creation.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Page {
-    pub limit: Option<usize>,
-    pub offset: Option<usize>,
-    pub with_total: Option<bool>,
-    /// A field at the top, and whether it descends.
-    pub sort: Option<(&'static str, bool)>,
-}
-
 /// Messages that a subscription wants.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Selection {
@@ -274,7 +249,7 @@ impl Call {
     /// The request, or `None` for what is no call. `projects`: their keys.
     pub fn request(&self, projects: &[String; PROJECTS]) -> Option<Request> {
         let project = &projects[self.project];
-        let (method, path, body) = self.verb.sent(project, self.in_store())?;
+        let (method, path, body) = self.verb.sent(project, &self.in_store())?;
         let mut headers = Vec::new();
         match &self.caller {
             Caller::Nobody => {}
@@ -311,7 +286,7 @@ enum Sent {
 }
 
 impl Verb {
-    fn sent(&self, project: &str, store: String) -> Option<(Method, String, Sent)> {
+    fn sent(&self, project: &str, store: &str) -> Option<(Method, String, Sent)> {
         let at = format!("/{project}{store}");
         let read = |head: bool| if head { Method::HEAD } else { Method::GET };
         let own = |own: bool| if own { "/me" } else { "/customers" };
@@ -323,7 +298,7 @@ impl Verb {
             Self::Read { by, head } => get(*head, format!("{at}{}", by.of("/customers"))),
             Self::Query { predicate, page, head } => {
                 let clause = (*predicate != Predicate::All).then(|| predicate.to_string());
-                get(*head, format!("{at}/customers{}", page.query(clause)))
+                get(*head, format!("{at}/customers{}", page.string(clause)))
             }
             Self::Update { by, version, actions } => {
                 let actions: Vec<Value> = actions.iter().map(Action::json).collect();
@@ -372,7 +347,7 @@ impl Verb {
             ),
             Self::Messages { filter, page, head } => {
                 let clause = (*filter != Filter::All).then(|| filter.to_string());
-                get(*head, format!("/{project}/messages{}", page.query(clause)))
+                get(*head, format!("/{project}/messages{}", page.string(clause)))
             }
             Self::Message { id, head } => get(*head, format!("/{project}/messages/{id}")),
             Self::Subscribe { key, messages, cloud_events } => {
@@ -393,14 +368,27 @@ impl Verb {
                 let path = format!("/{project}{}{}", by.of("/subscriptions"), deletion(*version, None));
                 Some((Method::DELETE, path, Sent::Nothing))
             }
-            Self::Token(grant) => Some((Method::POST, grant.path(project, &store), Sent::Form(grant.form()))),
+            Self::Token(grant) => Some((Method::POST, grant.path(project, store), Sent::Form(grant.form()))),
             Self::Introspect { token } => {
                 Some((Method::POST, "/oauth/introspect".to_owned(), Sent::Form(vec![("token", token.clone())])))
             }
             Self::Revoke { token } => {
                 Some((Method::POST, "/oauth/token/revoke".to_owned(), Sent::Form(vec![("token", token.clone())])))
             }
-            Self::Configure { .. } | Self::Sweep | Self::Wait { .. } => None,
+            Self::Project { head } => get(*head, format!("/{project}")),
+            Self::Configure { version, enabled, days } => {
+                let action = match days {
+                    Some(days) => json!({
+                        "action": "changeMessagesConfiguration",
+                        "messagesConfiguration": {"enabled": enabled, "deleteDaysAfterCreation": days},
+                    }),
+                    None => json!({"action": "changeMessagesEnabled", "messagesEnabled": enabled}),
+                };
+                post(format!("/{project}"), object(&[("version", json!(version)), ("actions", json!([action]))]))
+            }
+            Self::CreateStore { key } => post(format!("/{project}/stores"), object(&[("key", json!(key))])),
+            Self::Store { by, head } => get(*head, format!("/{project}{}", by.of("/stores"))),
+            Self::Sweep | Self::Wait { .. } => None,
         }
     }
 }
@@ -561,61 +549,6 @@ impl Selection {
     pub fn json(&self) -> Value {
         json!({"resourceTypeId": self.resource, "types": self.types})
     }
-}
-
-impl fmt::Display for Predicate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All => write!(f, "version > 0"),
-            Self::Email(email) => write!(f, "email = \"{email}\""),
-            Self::LowercaseEmail(email) => write!(f, "lowercaseEmail = \"{email}\""),
-            Self::Key(key) => write!(f, "key = \"{key}\""),
-            Self::Number(number) => write!(f, "customerNumber = \"{number}\""),
-            Self::LastName(names) => write!(f, "lastName in (\"{}\")", names.join("\", \"")),
-            Self::Verified(flag) => write!(f, "isEmailVerified = {flag}"),
-            Self::VersionOver(version) => write!(f, "version > {version}"),
-            Self::KeyDefined(defined) => write!(f, "key is {}defined", if *defined { "" } else { "not " }),
-            Self::Not(inner) => write!(f, "not ({inner})"),
-            Self::Both(one, other) => write!(f, "({one}) and ({other})"),
-        }
-    }
-}
-
-impl fmt::Display for Filter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All => write!(f, "version = 1"),
-            Self::Types(types) => write!(f, "type in (\"{}\")", types.join("\", \"")),
-            Self::Resource { kind, id } => write!(f, "resource(typeId = \"{kind}\" and id = \"{id}\")"),
-            Self::SequenceOver(sequence) => write!(f, "sequenceNumber > {sequence}"),
-        }
-    }
-}
-
-impl Page {
-    fn query(&self, clause: Option<String>) -> String {
-        let number = |name: &'static str, value: Option<usize>| value.map(|value| (name, value.to_string()));
-        let pairs = [
-            clause.map(|clause| ("where", clause)),
-            number("limit", self.limit),
-            number("offset", self.offset),
-            self.with_total.map(|flag| ("withTotal", flag.to_string())),
-            self.sort.map(|(field, descends)| ("sort", format!("{field} {}", if descends { "desc" } else { "asc" }))),
-        ];
-        let pairs: Vec<String> =
-            pairs.into_iter().flatten().map(|(name, value)| format!("{name}={}", escaped(&value))).collect();
-        if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
-    }
-}
-
-/// Form-encoded.
-fn escaped(text: &str) -> String {
-    let byte = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
-        b' ' => "+".to_owned(),
-        other => format!("%{other:02X}"),
-    };
-    text.bytes().map(byte).collect()
 }
 
 /// Readable, and enough to repeat it by hand. `who`: whose token it is called with.

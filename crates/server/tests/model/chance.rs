@@ -35,4 +35,15 @@ impl Chance {
     pub fn pick<T: Copy>(&mut self, some: &[T]) -> T {
         some[self.below(some.len())]
     }
+
+    /// One of some, each as often as the number beside it says.
+    pub fn weighted<T: Copy>(&mut self, some: &[(T, usize)]) -> T {
+        let mut left = self.below(some.iter().map(|(_, weight)| weight).sum());
+        let reached = |(_, weight): &&(T, usize)| {
+            let found = left < *weight;
+            left = left.saturating_sub(*weight);
+            found
+        };
+        some.iter().find(reached).unwrap().0
+    }
 }

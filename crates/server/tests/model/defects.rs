@@ -1,9 +1,6 @@
 //! What the server is known to do otherwise than the contract says. The model is right all the same; what shows the defect
 //! is not drawn, or not looked at, so that all the rest is held until it is mended. The aim is an empty file.
 
-/// A query within a store finds the customers of other stores and global ones (chapter 3).
-pub const QUERY_SEES_OTHER_STORES: bool = true;
-
 /// A sign-in at the token endpoint is refused as wrong if anything else about the customer changes at the same moment (1.3).
 pub const SIGN_IN_LOSES_TO_ANY_CHANGE: bool = true;
 

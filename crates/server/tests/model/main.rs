@@ -12,6 +12,7 @@ mod contract;
 mod defects;
 mod expect;
 mod plan;
+mod query;
 mod run;
 mod shrink;
 #[expect(dead_code, reason = "other tests need more of it")]
@@ -30,7 +31,7 @@ use shrink::shrink;
 use support::TestServer;
 
 /// Sequences of the ordinary run, and of the long proof.
-const SHORT: u64 = 300;
+const SHORT: u64 = 200;
 const LONG: u64 = 10_000;
 /// Seed of the ordinary run.
 const SEED: u64 = 1;

@@ -7,16 +7,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use futures_util::future::join_all;
-use keyherald_core::initiator::Initiator;
-use keyherald_core::{Ctx, shop};
-use keyherald_store::Tx;
 
-use crate::call::{By, Call, Caller, Filter, Grant, Page, Predicate, Verb, told};
+use crate::call::{By, Call, Caller, Grant, Verb, told};
 use crate::chance::Chance;
 use crate::contract::Admitted;
 use crate::contract::state::{Client, Mistake, PROJECTS, Project, Session, World};
 use crate::expect::{Answer, Difference};
 use crate::plan::{CLIENTS, STORES, client, draw};
+use crate::query::{Filter, Page, Predicate};
 use crate::support::TestServer;
 
 /// Seeds of calls that are made at once.
@@ -70,9 +68,11 @@ impl<'s> Run<'s> {
             }
             projects.push(Project {
                 key: key.clone(),
+                version: 1,
+                at: server.app.moments.now(),
                 messages_enabled: true,
                 messages_days: 15,
-                stores: Rc::new(stores(server, key).await),
+                stores: BTreeMap::new(),
                 customers: BTreeMap::new(),
                 tokens: BTreeMap::new(),
                 messages: BTreeMap::new(),
@@ -101,6 +101,7 @@ impl<'s> Run<'s> {
 
     async fn sequence(&mut self, rounds: &[Round]) -> Result<(), Difference> {
         self.renew_clients().await?;
+        self.make_stores().await?;
         for round in rounds {
             let focus = Chance::new(round.first().copied().unwrap_or_default() ^ 1).number();
             let world = &self.worlds[0];
@@ -125,10 +126,10 @@ impl<'s> Run<'s> {
     }
 
     async fn round(&mut self, calls: &[Call]) -> Result<(), Difference> {
-        if let [Call { verb, project, .. }] = calls
+        if let [Call { verb, .. }] = calls
             && calls[0].request(&self.keys).is_none()
         {
-            self.happen(*project, verb).await;
+            self.happen(verb).await;
             self.calls.push(format!("    {}", told(&calls[0], "", &self.keys)));
             return Ok(());
         }
@@ -158,17 +159,6 @@ impl<'s> Run<'s> {
             })
             .collect();
         for Played { number, call, answer } in &played {
-            if std::env::var("STATS").is_ok() {
-                let v = format!("{:?}", call.verb);
-                let v = v.split([' ', '{', '(']).next().unwrap().to_owned()
-                    + if matches!(call.verb, Verb::Token(_)) { v.split(['(', ' ']).nth(1).unwrap() } else { "" };
-                println!(
-                    "STAT {v} {} {} n{}",
-                    answer.status,
-                    answer.body.pointer("/errors/0/code").and_then(|c| c.as_str()).unwrap_or(""),
-                    self.worlds.len()
-                );
-            }
             let at_once = if played.len() > 1 { " |" } else { "" };
             let (sent, Answer { status, body }) = (told(call, &self.who(call), &self.keys), answer);
             self.calls.push(format!("{number:3}{at_once} {sent}\n    {status} {body}"));
@@ -199,20 +189,30 @@ impl<'s> Run<'s> {
         Answer { status: sent.status.as_u16(), body: sent.json() }
     }
 
-    async fn happen(&mut self, project: usize, verb: &Verb) {
+    async fn happen(&mut self, verb: &Verb) {
         match verb {
-            Verb::Wait { micros } => self.server.clock.advance(*micros),
-            Verb::Sweep => while self.server.app.sweep_once().await.unwrap() {},
-            Verb::Configure { enabled, days } => {
-                let key = &self.keys[project];
-                let setting = Some((*enabled, *days));
-                self.server.app.ensure_project(key.parse().unwrap(), key.clone(), setting).await.unwrap();
+            Verb::Wait { micros } => {
+                self.server.clock.advance(*micros);
+                self.worlds.iter_mut().for_each(|world| world.wait(*micros));
             }
-            _ => {}
+            _ => while self.server.app.sweep_once().await.unwrap() {},
         }
-        for world in &mut self.worlds {
-            world.happen(project, verb);
-        }
+    }
+
+    async fn make_stores(&mut self) -> Result<(), Difference> {
+        let world = &self.worlds[0];
+        let make = |(project, key): (usize, &str)| Call {
+            caller: newest_token(world, &client(world, project, "full")),
+            project,
+            store: None,
+            external_user: None,
+            verb: Verb::CreateStore { key: key.to_owned() },
+        };
+        let all = (0..PROJECTS).flat_map(|project| STORES.map(|key| (project, key)));
+        let calls: Vec<Call> = all.map(make).collect();
+        self.together(&calls).await?;
+        self.calls.clear();
+        Ok(())
     }
 
     /// Asks for everything that there is.
@@ -224,23 +224,6 @@ impl<'s> Run<'s> {
         }
         Ok(())
     }
-}
-
-/// Makes the project's stores; answers their keys and ids.
-async fn stores(server: &TestServer, project: &str) -> Vec<(String, String)> {
-    let (project, mut made) = (project.to_owned(), Vec::new());
-    for key in STORES {
-        let command = shop::Command { key: key.parse().unwrap(), name: BTreeMap::new(), by: Initiator::default() };
-        let project = project.clone();
-        let make = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            let made = shop::decide(&command, false, ctx).unwrap();
-            keyherald_store::shop::insert(tx, &project.parse().unwrap(), &made)?;
-            Ok(made.id.to_string())
-        };
-        let id = server.store().write(&server.app.moments.ctx(), make).await.unwrap();
-        made.push((key.to_owned(), id));
-    }
-    made
 }
 
 /// What to ask to see all of a project. No answer depends on another.

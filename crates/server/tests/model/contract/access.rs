@@ -35,6 +35,10 @@ fn needed(verb: &Verb) -> &'static str {
         Verb::Subscribe { .. } | Verb::Subscription { .. } | Verb::Subscriptions { .. } | Verb::Unsubscribe { .. } => {
             "manage_subscriptions"
         }
+        Verb::Project { .. } => "view_project_settings",
+        Verb::Configure { .. } => "manage_project_settings",
+        Verb::Store { .. } => "view_stores",
+        Verb::CreateStore { .. } => "manage_stores",
         _ => "manage_customers",
     }
 }
@@ -53,8 +57,10 @@ fn is_about_me(verb: &Verb) -> bool {
 /// Whether scopes hold `name` for the whole project, or for the store if one is given.
 fn hold(scopes: &str, name: &str, project: &str, store: Option<&str>) -> bool {
     let including: &[&str] = match name {
-        "view_customers" => &["view_customers", "manage_customers"],
-        "view_messages" => &["view_messages", "view_orders"],
+        "view_customers" => &["manage_customers"],
+        "view_messages" => &["view_orders"],
+        "view_project_settings" => &["manage_project_settings"],
+        "view_stores" => &["manage_stores"],
         _ => &[],
     };
     let whole = |name: &str| format!("{name}:{project}");
@@ -99,7 +105,7 @@ impl World {
         if !sees_others && !hold(&session.scope, needed, &project.key, call.store.as_deref()) {
             return Err(refused::insufficient_scope(needed));
         }
-        if let Some(store) = call.store.as_ref().filter(|store| !project.stores.iter().any(|(key, _)| key == *store)) {
+        if let Some(store) = call.store.as_ref().filter(|store| !project.stores.contains_key(*store)) {
             return Err(refused::no_such_key(store));
         }
         if is_about_me(&call.verb) && session.customer.is_none() {

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use super::refused::{self, Refused};
 use super::state::{Address, Customer, Mistake, Roles, Token, World};
 use super::{Fact, Outcome, Who};
-use crate::call::{By, Call, Draft, Named, Page, Predicate, object};
+use crate::call::{By, Call, Draft, Named, object};
 use crate::expect::{Expected, Listing, Name};
+use crate::query::{Page, Predicate};
 
 impl World {
     pub(super) fn create(&mut self, call: &Call, who: &Who, draft: &Draft, own: bool) -> Outcome {
@@ -150,10 +151,10 @@ impl World {
 
     pub(super) fn store(&self, call: &Call, who: &Who, named: &Named) -> Result<String, Refused> {
         let project = &self.projects[call.project];
-        let mut known = project.stores.iter().filter(|(key, _)| who.sees_others || call.store.as_ref() == Some(key));
+        let mut known = project.stores.iter().filter(|(key, _)| who.sees_others || call.store.as_ref() == Some(*key));
         let (found, words) = match named {
-            Named::Id(id) => (known.find(|(_, own)| own == id), ("id", id)),
-            Named::Key(key) => (known.find(|(own, _)| own == key), ("key", key)),
+            Named::Id(id) => (known.find(|(_, own)| self.is(&own.id, id)), ("id", id)),
+            Named::Key(key) => (known.find(|(own, _)| *own == key), ("key", key)),
         };
         found.map(|(key, _)| key.clone()).ok_or_else(|| refused::no_such_store((words.0, words.1)))
     }

@@ -6,8 +6,9 @@ use serde_json::Value;
 use super::Outcome;
 use super::refused;
 use super::state::{Message, Mistake, Project, World};
-use crate::call::{Call, Filter, Page};
+use crate::call::Call;
 use crate::expect::{Expected, Listing, Name};
+use crate::query::{Filter, Page};
 
 impl World {
     pub(super) fn messages(&mut self, call: &Call, filter: &Filter, page: &Page, head: bool) -> Outcome {

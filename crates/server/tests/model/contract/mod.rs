@@ -28,6 +28,7 @@ mod customers;
 mod messages;
 mod oauth;
 mod passwords;
+mod projects;
 mod refused;
 pub mod state;
 mod subscriptions;
@@ -77,16 +78,9 @@ impl World {
         Ok(())
     }
 
-    /// Plays what is no call.
-    pub fn happen(&mut self, project: usize, verb: &Verb) {
-        match verb {
-            Verb::Wait { micros } => self.now = self.now.plus(*micros),
-            Verb::Configure { enabled, days } => {
-                let project = &mut self.projects[project];
-                (project.messages_enabled, project.messages_days) = (*enabled, *days);
-            }
-            _ => {}
-        }
+    /// Time passes.
+    pub fn wait(&mut self, micros: i64) {
+        self.now = self.now.plus(micros);
     }
 
     /// Plays the call of an admitted caller.
@@ -114,7 +108,11 @@ impl World {
             Verb::Subscriptions { head } => self.subscriptions(call, *head),
             Verb::Unsubscribe { by, version } => self.unsubscribe(call, by, *version),
             Verb::Token(_) | Verb::Introspect { .. } | Verb::Revoke { .. } => self.oauth(call),
-            Verb::Configure { .. } | Verb::Sweep | Verb::Wait { .. } => Err(refused::nothing()),
+            Verb::Project { .. } => Ok(Expected::Body(200, self.projects[call.project].json())),
+            Verb::Configure { version, enabled, days } => self.configure(call, *version, *enabled, *days),
+            Verb::CreateStore { key } => self.create_store(call, who, key),
+            Verb::Store { by, .. } => self.read_store(call, by),
+            Verb::Sweep | Verb::Wait { .. } => Err(refused::nothing()),
         }
     }
 
@@ -131,7 +129,7 @@ impl World {
 
     /// The value that a name stands for, if it has been seen.
     pub fn value(&self, name: &Name) -> Option<String> {
-        self.bindings.get(name).map(|bound| bound.to_string())
+        self.bindings.get(name).map(ToString::to_string)
     }
 
     pub fn errs(&self, mistake: Mistake) -> bool {
@@ -229,6 +227,8 @@ impl Verb {
                 | Self::Message { head: true, .. }
                 | Self::Subscription { head: true, .. }
                 | Self::Subscriptions { head: true }
+                | Self::Project { head: true }
+                | Self::Store { head: true, .. }
         )
     }
 }

@@ -33,7 +33,7 @@ impl World {
                 Ok(self.issue(&client, scope, Some(found.id.clone()), None, *refresh))
             }
             Verb::Token(Grant::Anonymous { id, scope, refresh }) => {
-                self.anonymous(&client, id.as_ref(), scope, *refresh)
+                self.anonymous(&client, id.as_ref(), scope.as_ref(), *refresh)
             }
             Verb::Token(Grant::Refresh { token }) => self.refresh(&client, token),
             Verb::Introspect { token } => Ok(self.introspect(&client, token)),
@@ -45,12 +45,12 @@ impl World {
         }
     }
 
-    fn anonymous(&mut self, client: &Client, id: Option<&String>, scope: &Option<String>, refresh: bool) -> Outcome {
+    fn anonymous(&mut self, client: &Client, id: Option<&String>, scope: Option<&String>, refresh: bool) -> Outcome {
         let key = &self.projects[client.project].key;
         if !covers(&client.scopes, &format!("create_anonymous_token:{key}"), key) {
             return Err(refused::insufficient_scope("create_anonymous_token"));
         }
-        let scope = granted(self, client, scope.as_ref())?;
+        let scope = granted(self, client, scope)?;
         let is_used = |session: &Rc<Session>| {
             let same = session.visitor.as_ref().is_some_and(|visitor| id.is_some_and(|id| self.is(visitor, id)));
             same && session.project == client.project && session.is_alive(self.now)

@@ -112,7 +112,7 @@ impl World {
             let version = found.version + 1;
             self.put(call, Customer { version, ..(*found).clone() });
         }
-        Ok(self.token(call, who, &found.id, ttl, older.unwrap_or(false), false))
+        Ok(self.token(call, who, &found.id, (ttl, older.unwrap_or(false)), false))
     }
 
     pub(super) fn email_token(
@@ -131,11 +131,18 @@ impl World {
         if let Some(version) = version.filter(|version| *version != found.version) {
             return Err(refused::other_version(&found.id, version, found.version));
         }
-        Ok(self.token(call, who, &found.id, ttl, older.unwrap_or(false), true))
+        Ok(self.token(call, who, &found.id, (ttl, older.unwrap_or(false)), true))
     }
 
     /// A new token of either kind, and its message. The customer's version stays (0.17).
-    fn token(&mut self, call: &Call, who: &Who, customer: &Name, ttl: i64, older: bool, is_email: bool) -> Expected {
+    fn token(
+        &mut self,
+        call: &Call,
+        who: &Who,
+        customer: &Name,
+        (ttl, older): (i64, bool),
+        is_email: bool,
+    ) -> Expected {
         if older {
             self.end_tokens(call.project, customer, is_email);
         }

@@ -8,7 +8,7 @@ use keyherald_core::Micros;
 use serde_json::{Map, Value, json};
 
 use crate::call::{AddressDraft, Role, Selection, mode, object};
-use crate::expect::{Bindings, Name};
+use crate::expect::{ANYTHING, Bindings, Name};
 
 /// Projects of a world: the one that most happens in, and another one.
 pub const PROJECTS: usize = 2;
@@ -49,15 +49,24 @@ pub enum Mistake {
 #[derive(Clone, PartialEq)]
 pub struct Project {
     pub key: String,
+    pub version: i64,
+    pub at: Micros,
     pub messages_enabled: bool,
     pub messages_days: i64,
-    /// Keys and ids of its stores.
-    pub stores: Rc<Vec<(String, String)>>,
+    /// By key.
+    pub stores: BTreeMap<String, Rc<Store>>,
     pub customers: BTreeMap<Name, Rc<Customer>>,
     pub tokens: BTreeMap<Name, Rc<Token>>,
     /// By resource and sequence number.
     pub messages: BTreeMap<(Name, i64), Rc<Message>>,
     pub subscriptions: BTreeMap<Name, Rc<Subscription>>,
+}
+
+#[derive(Clone, PartialEq)]
+pub struct Store {
+    pub id: Name,
+    pub at: Micros,
+    pub by: Value,
 }
 
 /// An API client, and what it holds.
@@ -272,6 +281,29 @@ impl Message {
         }
         fields.extend(own);
         fields.into()
+    }
+}
+
+impl Project {
+    /// As it is answered (chapter 4).
+    pub fn json(&self) -> Value {
+        json!({
+            "version": self.version, "key": self.key, "name": self.key, "createdAt": self.at.iso(),
+            "countries": [], "currencies": [], "languages": [],
+            "messages": {"enabled": self.messages_enabled, "deleteDaysAfterCreation": self.messages_days},
+            "carts": ANYTHING, "inventory": ANYTHING, "discounts": ANYTHING,
+        })
+    }
+}
+
+impl Store {
+    /// As it is answered (chapter 4).
+    pub fn json(&self, key: &str) -> Value {
+        json!({
+            "id": &*self.id, "version": 1, "key": key, "createdAt": self.at.iso(), "lastModifiedAt": self.at.iso(),
+            "createdBy": self.by, "lastModifiedBy": self.by, "languages": [], "countries": [],
+            "distributionChannels": [], "supplyChannels": [], "productSelections": [],
+        })
     }
 }
 

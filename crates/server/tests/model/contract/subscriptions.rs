@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::refused::{self, Refused};
 use super::state::{Subscription, World};
 use super::{Outcome, Who};
-use crate::call::{By, Call, Page, Selection};
+use crate::call::{By, Call, Selection};
 use crate::expect::{Expected, Listing};
+use crate::query::Page;
 
 impl World {
     pub(super) fn subscribe(

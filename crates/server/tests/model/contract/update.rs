@@ -92,7 +92,6 @@ impl World {
                 customer.verified = false;
                 draft.facts.push(Fact::new("CustomerEmailChanged", personal));
             }
-            Action::ChangeEmail(_) => {}
             Action::SetMode { external, password } => self.set_mode(draft, *external, password.as_ref())?,
             Action::SetKey(key) => {
                 if self.errs(Mistake::SetKeyHasMessage) && customer.key != *key {
@@ -105,7 +104,8 @@ impl World {
                 let personal = object(&[("externalId", json!(id))]);
                 draft.facts.push(Fact::new("CustomerExternalIdSet", personal));
             }
-            Action::SetExternalId(_) => {}
+            // Set to what it is already.
+            Action::ChangeEmail(_) | Action::SetExternalId(_) => {}
             Action::SetNumber(_) if customer.number.is_some() => return Err(refused::number_is_set()),
             Action::SetNumber(number) => customer.number.clone_from(number),
             Action::SetStores(named) => {

@@ -3,39 +3,26 @@
 //!
 //! A call is drawn from a seed of its own. So a sequence is a list of seeds, and shorter lists are sequences too.
 
+mod callers;
+mod values;
+
 use std::rc::Rc;
 
 use keyherald_core::Micros;
 
-use crate::call::{
-    Action, AddressDraft, By, Call, Caller, Draft, Filter, Grant, Named, Page, Predicate, Role, Selection, Verb,
-};
+use crate::call::{By, Call, Caller, Grant, Named, Selection, Verb};
 use crate::chance::Chance;
 use crate::contract::state::{Customer, PROJECTS, Session, Token, World};
 use crate::defects;
 use crate::expect::Name;
+use crate::query::{Filter, Page, Predicate};
 
-const EMAILS: [&str; 6] =
-    ["jo@example.com", "JO@Example.com", "al@example.com", "Al@example.COM", "kim@example.com", "no-at-sign"];
-const PASSWORDS: [&str; 4] = ["1234", "secret", "pässword", "other secret"];
-const KEYS: [&str; 4] = ["key-1", "key-2", "key-3", "key-4"];
-const NUMBERS: [&str; 3] = ["7", "8", "9"];
-const NAMES: [&str; 3] = ["Ann", "Bo", "Ćwik"];
-/// Texts and values that they may have.
-const TEXTS: [(&str, &[&str]); 9] = [
-    ("firstName", &NAMES),
-    ("lastName", &NAMES),
-    ("middleName", &NAMES),
-    ("title", &["Dr.", "Prof."]),
-    ("salutation", &["Mx.", "Mr."]),
-    ("dateOfBirth", &["1980-02-29", "2001-12-31"]),
-    ("companyName", &["ACME", "Æ"]),
-    ("vatId", &["DE1", "DE2"]),
-    ("locale", &["de", "de-AT"]),
-];
-/// The stores of each project.
+use self::values::{EMAILS, KEYS, NAMES, NUMBERS};
+
+/// The stores that each project begins with.
 pub const STORES: [&str; 2] = ["shop-a", "shop-b"];
-const NO_STORE: &str = "shop-z";
+/// One that may be made later.
+const LATE_STORE: &str = "shop-c";
 const NO_ID: &str = "3cdcdcc8-80c5-41bb-abb5-ac8772c9cc24";
 const NO_TOKEN: &str = "Is5gdF7Ym-Aick-AkmsEHMMBWpByIfjgyXxKxZem";
 /// Clients of a project by the middle of their ids, and their scopes; `{}` is the project.
@@ -72,10 +59,14 @@ enum Kind {
     Refresh,
     Introspect,
     Revoke,
+    Project,
+    Configure,
+    CreateStore,
+    Store,
     Event,
 }
 
-const WEIGHTS: [(Kind, usize); 23] = [
+const WEIGHTS: [(Kind, usize); 27] = [
     (Kind::Create, 10),
     (Kind::SignUp, 3),
     (Kind::Read, 8),
@@ -98,6 +89,10 @@ const WEIGHTS: [(Kind, usize); 23] = [
     (Kind::Refresh, 3),
     (Kind::Introspect, 2),
     (Kind::Revoke, 1),
+    (Kind::Project, 1),
+    (Kind::Configure, 2),
+    (Kind::CreateStore, 1),
+    (Kind::Store, 1),
     (Kind::Event, 6),
 ];
 
@@ -130,14 +125,7 @@ pub fn client(world: &World, project: usize, name: &str) -> String {
 
 impl Plan<'_> {
     fn call(mut self) -> Call {
-        let all: usize = WEIGHTS.iter().map(|(_, weight)| weight).sum();
-        let mut left = self.chance.below(all);
-        let drawn = WEIGHTS.iter().find(|(_, weight)| {
-            let found = left < *weight;
-            left = left.saturating_sub(*weight);
-            found
-        });
-        let mut kind = drawn.map_or(Kind::Create, |(kind, _)| *kind);
+        let mut kind = self.chance.weighted(&WEIGHTS);
         let is_event = matches!(kind, Kind::Event);
         if (self.world.projects[self.project].customers.is_empty() && self.chance.percent(60) && !is_event)
             || (is_event && !self.is_alone)
@@ -230,21 +218,32 @@ impl Plan<'_> {
             Kind::Messages | Kind::Message => self.message(kind),
             Kind::Subscribe | Kind::Subscription | Kind::Unsubscribe => self.subscription(kind),
             Kind::SignIn | Kind::Visit | Kind::Refresh | Kind::Introspect | Kind::Revoke => self.oauth(kind),
+            Kind::Project => Verb::Project { head: self.chance.percent(20) },
+            Kind::Configure => {
+                let right = self.world.projects[self.project].version;
+                let version = if self.chance.percent(85) { right } else { right + 1 };
+                let days = self.chance.percent(70).then(|| self.chance.pick(&[1, 15, 30]));
+                Verb::Configure { version, enabled: self.chance.percent(75), days }
+            }
+            Kind::CreateStore => Verb::CreateStore { key: self.some(&[STORES[0], STORES[1], LATE_STORE, LATE_STORE]) },
+            Kind::Store => {
+                let by = match self.named_store() {
+                    Named::Id(id) => By::Id(id),
+                    Named::Key(key) => By::Key(key),
+                };
+                Verb::Store { by, head: self.chance.percent(20) }
+            }
             Kind::Event => self.event(),
         }
     }
 
     fn event(&mut self) -> Verb {
-        match self.chance.below(10) {
-            0 => Verb::Sweep,
-            1 | 2 => Verb::Configure { enabled: self.chance.percent(75), days: self.chance.pick(&[1, 15, 30]) },
-            _ => {
-                let minutes =
-                    self.chance.pick(&[2, 7, 20, 61, 300, 1440, 1500, 2900, 14 * 1440, 16 * 1440, 201 * 1440]);
-                // Never a whole number of minutes: see the head of `contract`.
-                Verb::Wait { micros: minutes * Micros::MINUTE + 1000 }
-            }
+        if self.chance.percent(10) {
+            return Verb::Sweep;
         }
+        let minutes = self.chance.pick(&[2, 7, 20, 61, 300, 1440, 1500, 2900, 14 * 1440, 16 * 1440, 201 * 1440]);
+        // Never a whole number of minutes: see the head of `contract`.
+        Verb::Wait { micros: minutes * Micros::MINUTE + 1000 }
     }
 
     // Customers and what they have.
@@ -344,140 +343,6 @@ impl Plan<'_> {
         let version = if self.chance.percent(80) { version } else { version.map(|version| version + 1) };
         let value = token.and_then(|token| self.world.value(&token.value)).filter(|_| !self.chance.percent(3));
         (value.unwrap_or_else(|| NO_TOKEN.to_owned()), version.filter(|_| self.chance.percent(30)))
-    }
-
-    // Values from pools.
-
-    fn some(&mut self, pool: &[&str]) -> String {
-        self.chance.pick(pool).to_owned()
-    }
-
-    fn perhaps(&mut self, percent: u64, pool: &[&str]) -> Option<String> {
-        self.chance.percent(percent).then(|| self.some(pool))
-    }
-
-    fn password(&mut self) -> String {
-        self.some(&PASSWORDS)
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        self.chance.percent(40).then(|| self.chance.percent(60))
-    }
-
-    fn ttl(&mut self) -> Option<i64> {
-        let ttl = self.chance.pick(&[1, 5, 20, 60, 61, 2000, 525_600]);
-        let ttl = if self.chance.percent(4) { self.chance.pick(&[0, -5, 525_601]) } else { ttl };
-        self.chance.percent(85).then_some(ttl)
-    }
-
-    /// Within which store a call is made.
-    fn store(&mut self) -> Option<String> {
-        let own = self.subject.as_ref().and_then(|customer| customer.stores.last().cloned());
-        match own {
-            _ if self.chance.percent(1) => Some(NO_STORE.to_owned()),
-            Some(own) if self.chance.percent(65) => Some(own),
-            Some(_) => self.perhaps(12, &STORES),
-            None => self.perhaps(6, &STORES),
-        }
-    }
-
-    /// A customer's key, most often one that there is.
-    fn key(&mut self) -> String {
-        let known: Vec<String> = self.customers().into_iter().filter_map(|customer| customer.key.clone()).collect();
-        let known = self.chance.of(&known).cloned().filter(|_| self.chance.percent(85));
-        known.unwrap_or_else(|| self.some(&KEYS))
-    }
-
-    fn named_store(&mut self) -> Named {
-        let key = if self.chance.percent(3) { NO_STORE } else { self.chance.pick(&STORES) };
-        let known = self.world.projects[self.project].stores.iter().find(|(own, _)| own == key);
-        match known {
-            Some((_, id)) if self.chance.percent(30) => Named::Id(id.clone()),
-            _ => Named::Key(key.to_owned()),
-        }
-    }
-
-    fn named_stores(&mut self) -> Vec<Named> {
-        (0..self.chance.below(3)).map(|_| self.named_store()).collect()
-    }
-
-    fn address(&mut self) -> AddressDraft {
-        let country = self.chance.pick(&["DE", "AT"]);
-        AddressDraft { country, key: self.perhaps(40, &KEYS), city: self.perhaps(50, &["Ulm", "Wien"]) }
-    }
-
-    fn draft(&mut self) -> Draft {
-        let addresses: Vec<AddressDraft> = (0..self.chance.below(3)).map(|_| self.address()).collect();
-        let mut index = |percent: u64| {
-            let drawn = self.chance.percent(percent) && !addresses.is_empty();
-            drawn.then(|| self.chance.below(addresses.len()))
-        };
-        let (default_shipping, default_billing) = (index(30), index(30));
-        let (shipping, billing) = (index(40).into_iter().collect(), index(40).into_iter().chain(index(30)).collect());
-        let external = self.chance.percent(20).then(|| self.chance.percent(60));
-        let password = (!self.chance.percent(2)).then(|| self.password());
-        let mut texts = Vec::new();
-        for (name, values) in TEXTS {
-            texts.extend(self.perhaps(15, values).map(|text| (name, text)));
-        }
-        Draft {
-            email: if self.chance.percent(1) { String::new() } else { self.some(&EMAILS) },
-            password,
-            external,
-            key: self.perhaps(30, &KEYS),
-            number: self.perhaps(15, &NUMBERS),
-            external_id: self.perhaps(15, &["x-1", "x-2"]),
-            verified: self.flag(),
-            texts,
-            addresses,
-            default_shipping,
-            default_billing,
-            shipping,
-            billing,
-            stores: if self.chance.percent(45) { self.named_stores() } else { Vec::new() },
-        }
-    }
-
-    fn action(&mut self) -> Action {
-        let role = self.chance.pick(&[Role::Shipping, Role::Billing]);
-        let has_none = self.subject.as_ref().is_none_or(|customer| customer.addresses.is_empty());
-        match self.chance.below(22) {
-            12..18 if has_none && self.chance.percent(80) => Action::AddAddress(self.address()),
-            0..3 if self.chance.percent(2) => Action::ChangeEmail(String::new()),
-            0..3 => Action::ChangeEmail(self.some(&EMAILS)),
-            3 | 4 => {
-                let external = self.customer().is_some_and(|customer| !customer.external) != self.chance.percent(20);
-                let password = (!external && !self.chance.percent(5)).then(|| self.password());
-                Action::SetMode { external, password }
-            }
-            5 => Action::SetKey(self.perhaps(80, &KEYS)),
-            6 => Action::SetExternalId(self.perhaps(75, &["x-1", "x-2"])),
-            7 if self.chance.percent(50) => Action::SetNumber(self.perhaps(90, &NUMBERS)),
-            8 => Action::SetStores(self.named_stores()),
-            9 => Action::AddStore(self.named_store()),
-            10 => Action::RemoveStore(self.named_store()),
-            11 | 12 => Action::AddAddress(self.address()),
-            13 => Action::ChangeAddress(self.named_address(), self.address()),
-            14 => Action::RemoveAddress(self.named_address()),
-            15 => Action::SetDefault(role, self.chance.percent(75).then(|| self.named_address())),
-            16 => Action::AddRole(role, self.named_address()),
-            17 => Action::RemoveRole(role, self.named_address()),
-            18 if self.chance.percent(20) => Action::Unknown,
-            _ => {
-                let (name, values) = self.chance.pick(&TEXTS);
-                Action::SetText(name, self.perhaps(80, values))
-            }
-        }
-    }
-
-    fn named_address(&mut self) -> Named {
-        let ids: Vec<Name> =
-            self.customer().iter().flat_map(|c| &c.addresses).map(|address| address.id.clone()).collect();
-        let id = self.chance.of(&ids).and_then(|id| self.world.value(id));
-        match id {
-            Some(id) if self.chance.percent(75) => Named::Id(id),
-            _ => Named::Key(self.some(&KEYS)),
-        }
     }
 
     // Queries.
@@ -589,141 +454,6 @@ impl Plan<'_> {
                 let refreshing: Vec<_> = any.iter().filter(|(_, session)| session.is_refresh).cloned().collect();
                 Verb::Token(Grant::Refresh { token: some(&refreshing) })
             }
-        }
-    }
-
-    /// The token with which one who signed in comes.
-    fn signed_in(&self) -> Option<(Name, Rc<Session>)> {
-        let mut found = self.sessions(|session| session.customer.is_some() && !session.is_refresh);
-        let alive: Vec<_> = found.iter().filter(|(_, session)| session.is_alive(self.world.now)).cloned().collect();
-        // The same one for verb and caller: so by the focus, and not by chance.
-        let many = if alive.is_empty() { found.len() } else { alive.len() };
-        let at = usize::try_from(self.focus % u64::try_from(many.max(1)).unwrap()).unwrap();
-        if !alive.is_empty() {
-            found = alive;
-        }
-        found.get(at).cloned()
-    }
-
-    fn someone_signed_in(&self) -> Option<Rc<Session>> {
-        self.signed_in().map(|(_, session)| session)
-    }
-
-    fn visitor(&mut self) -> Option<Name> {
-        let visitors = self.sessions(|session| session.visitor.is_some() && !session.is_refresh);
-        self.chance.of(&visitors).map(|(name, _)| name.clone())
-    }
-
-    /// Who calls; or the client that should get a token first.
-    fn caller(&mut self, verb: &Verb, store: Option<&str>) -> Result<Caller, String> {
-        match verb {
-            Verb::Token(Grant::Refresh { token }) | Verb::Introspect { token } | Verb::Revoke { token } => {
-                let own = self.world.session(token).map(|(_, session)| session.client.clone());
-                let own = own.filter(|_| self.chance.percent(85));
-                return Ok(Caller::Client(own.unwrap_or_else(|| self.client("full"))));
-            }
-            Verb::Token(_) => {
-                let name = self.chance.pick(&["web", "web", "full", "view"]);
-                return Ok(Caller::Client(self.client(name)));
-            }
-            Verb::Configure { .. } | Verb::Sweep | Verb::Wait { .. } => return Ok(Caller::Nobody),
-            _ => {}
-        }
-        let drawn = self.chance.below(100);
-        let signed_in = self.signed_in().map(|(name, _)| name);
-        let name = match (verb.needs(), drawn) {
-            (_, 0) => return Ok(Caller::Nobody),
-            (_, 1) => return Ok(Caller::Bearer(NO_TOKEN.to_owned())),
-            (_, 2) => return self.bearer(1 - self.project, "full"),
-            (Needs::Oneself, 3..80) | (Needs::Nobody, 3..18) => return Ok(self.presented(signed_in)),
-            (Needs::Oneself, 80..88) | (Needs::Nobody, 18..36) => {
-                let visitor = self.visitor();
-                return Ok(self.presented(visitor));
-            }
-            (_, 3..6) => return Ok(self.presented(signed_in)),
-            (Needs::Oneself, 88..94) | (Needs::Nobody, 36..75) => "web",
-            (Needs::Customers, 6..8) => "view",
-            (Needs::Customers, 8..14) if matches!(verb, Verb::Read { .. } | Verb::Query { .. }) => "view",
-            (Needs::Customers, 14..24) => "staff",
-            (Needs::Customers, 24..28) => "a",
-            (Needs::Customers, 28..60) if store == Some(STORES[0]) => "a",
-            (Needs::Messages, 6..25) => "view",
-            (Needs::Messages, 25..40) => "staff",
-            (Needs::Subscriptions, 6..10) => "staff",
-            (Needs::Nobody, 75..85) => "a",
-            _ => "full",
-        };
-        self.bearer(self.project, name)
-    }
-
-    fn presented(&self, name: Option<Name>) -> Caller {
-        name.and_then(|name| self.world.value(&name)).map_or(Caller::Nobody, Caller::Bearer)
-    }
-
-    fn client(&self, name: &str) -> String {
-        // The other project has one client only.
-        client(self.world, self.project, if self.project == 0 { name } else { "full" })
-    }
-
-    /// The newest token of a client.
-    fn bearer(&mut self, project: usize, name: &str) -> Result<Caller, String> {
-        let id = client(self.world, project, if project == 0 { name } else { "full" });
-        let own = |session: &Session| session.client == id && session.customer.is_none() && session.visitor.is_none();
-        let tokens = self.world.sessions.iter().filter(|(_, session)| own(session));
-        match tokens.max_by_key(|(_, session)| session.ends) {
-            Some((name, session)) if session.is_alive(self.world.now) || self.chance.percent(15) => {
-                Ok(self.presented(Some(name.clone())))
-            }
-            _ => Err(id),
-        }
-    }
-
-    fn is_of_client(&self, caller: &Caller, name: &str) -> bool {
-        let Caller::Bearer(token) = caller else { return false };
-        let id = client(self.world, self.project, name);
-        self.world.session(token).is_some_and(|(_, session)| session.client == id)
-    }
-}
-
-/// Which of the clients makes such a call.
-enum Needs {
-    Customers,
-    Messages,
-    Subscriptions,
-    /// A token of the customer.
-    Oneself,
-    /// A token for `/me`, whosever it is.
-    Nobody,
-}
-
-impl Verb {
-    fn needs(&self) -> Needs {
-        match self {
-            Self::Create { own: true, .. }
-            | Self::Reset { own: true, .. }
-            | Self::Confirm { own: true, .. }
-            | Self::Login { own: true, .. } => Needs::Nobody,
-            Self::Change { id: None, .. }
-            | Self::Read { by: By::Me, .. }
-            | Self::Update { by: By::Me, .. }
-            | Self::Delete { by: By::Me, .. } => Needs::Oneself,
-            Self::Messages { .. } | Self::Message { .. } => Needs::Messages,
-            Self::Subscribe { .. }
-            | Self::Subscription { .. }
-            | Self::Subscriptions { .. }
-            | Self::Unsubscribe { .. } => Needs::Subscriptions,
-            _ => Needs::Customers,
-        }
-    }
-
-    /// Whether there is such a call within a store.
-    fn has_stores(&self) -> bool {
-        match self {
-            Self::Token(grant) => matches!(grant, Grant::Customer { .. }),
-            Self::Introspect { .. } | Self::Revoke { .. } => false,
-            Self::Query { .. } if defects::QUERY_SEES_OTHER_STORES => false,
-            Self::Configure { .. } | Self::Sweep | Self::Wait { .. } => false,
-            verb => !matches!(verb.needs(), Needs::Messages | Needs::Subscriptions),
         }
     }
 }
