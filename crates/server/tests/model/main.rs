@@ -20,7 +20,7 @@ mod shrink;
 mod support;
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
 use keyherald_store::testing::block_on;
@@ -40,7 +40,7 @@ const PER_SERVER: u64 = 25;
 /// Servers at a time.
 const THREADS: usize = 6;
 /// Sequences within which a wrong rule must be noticed.
-const NOTICED_WITHIN: u64 = 60;
+const NOTICED_WITHIN: u64 = 300;
 
 #[test]
 fn model_sqlite() {
@@ -68,30 +68,30 @@ fn prove_postgres() {
 /// A test that cannot fail proves nothing.
 #[test]
 fn a_wrong_rule_is_noticed() {
-    for mistake in [
-        Mistake::ChangeKeepsVersion,
-        Mistake::ChangeKeepsSessions,
-        Mistake::ResetKeepsOtherTokens,
-        Mistake::TokenMovesVersion,
-        Mistake::EmailsCompareByCase,
-        Mistake::StoresShareEmails,
-        Mistake::SetKeyHasMessage,
-        Mistake::ValueIsAlwaysShown,
-        Mistake::ExpiredIsUnknown,
-        Mistake::RefusedUpdateIsHalfDone,
-        Mistake::AtOnceIsInOrder,
-    ] {
-        block_on(async {
-            let server = TestServer::sqlite().await;
-            for number in 0..NOTICED_WITHIN {
-                let mut run = Run::new(&server, usize::try_from(number).unwrap(), Some(mistake)).await;
-                if run.all(&rounds(SEED + number)).await.is_err() {
-                    return;
-                }
-            }
-            panic!("{mistake:?} was not noticed");
-        });
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(mistake) = Mistake::ALL.get(next.fetch_add(1, Ordering::SeqCst)) {
+            assert!(noticed(*mistake), "{mistake:?} was not noticed");
+        }
+    };
+    thread::scope(|scope| (0..THREADS).for_each(|_| drop(scope.spawn(work))));
+}
+
+fn noticed(mistake: Mistake) -> bool {
+    let mut noticed = false;
+    block_on(async { noticed = is_noticed(mistake).await });
+    noticed
+}
+
+async fn is_noticed(mistake: Mistake) -> bool {
+    let server = TestServer::sqlite().await;
+    for number in 0..NOTICED_WITHIN {
+        let mut run = Run::new(&server, usize::try_from(number).unwrap(), Some(mistake)).await;
+        if run.all(&rounds(SEED + number)).await.is_err() {
+            return true;
+        }
     }
+    false
 }
 
 /// Runs so many sequences, some at a time, each on one of several servers: what costs time is waiting for the disk.

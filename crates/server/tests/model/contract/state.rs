@@ -46,6 +46,22 @@ pub enum Mistake {
     AtOnceIsInOrder,
 }
 
+impl Mistake {
+    pub const ALL: [Self; 11] = [
+        Self::ChangeKeepsVersion,
+        Self::ChangeKeepsSessions,
+        Self::ResetKeepsOtherTokens,
+        Self::TokenMovesVersion,
+        Self::EmailsCompareByCase,
+        Self::StoresShareEmails,
+        Self::SetKeyHasMessage,
+        Self::ValueIsAlwaysShown,
+        Self::ExpiredIsUnknown,
+        Self::RefusedUpdateIsHalfDone,
+        Self::AtOnceIsInOrder,
+    ];
+}
+
 #[derive(Clone, PartialEq)]
 pub struct Project {
     pub key: String,

@@ -127,10 +127,13 @@ impl Plan<'_> {
     fn call(mut self) -> Call {
         let mut kind = self.chance.weighted(&WEIGHTS);
         let is_event = matches!(kind, Kind::Event);
-        if (self.world.projects[self.project].customers.is_empty() && self.chance.percent(60) && !is_event)
-            || (is_event && !self.is_alone)
-            || (matches!(kind, Kind::SignIn) && !self.is_alone && defects::SIGN_IN_LOSES_TO_ANY_CHANGE)
-        {
+        let is_defect = match kind {
+            Kind::SignIn => defects::SIGN_IN_LOSES_TO_ANY_CHANGE,
+            Kind::PasswordToken => defects::RESET_TOKEN_FOR_A_FORMER_ADDRESS,
+            _ => false,
+        };
+        let is_empty = self.world.projects[self.project].customers.is_empty();
+        if (is_empty && self.chance.percent(60) && !is_event) || ((is_event || is_defect) && !self.is_alone) {
             kind = Kind::Create;
         }
         let kind = self.instead(kind);
@@ -162,7 +165,7 @@ impl Plan<'_> {
         let here = &self.world.projects[self.project];
         let has_token = |is_email: bool| here.tokens.values().any(|token| token.is_email == is_email && !token.ended);
         let instead = match kind {
-            Kind::Reset if !has_token(false) => Kind::PasswordToken,
+            Kind::Reset if !has_token(false) && self.is_alone => Kind::PasswordToken,
             Kind::Confirm if !has_token(true) => Kind::EmailToken,
             Kind::Subscription | Kind::Unsubscribe if here.subscriptions.is_empty() => Kind::Subscribe,
             Kind::Refresh | Kind::Revoke if self.signed_in().is_none() && self.is_alone => Kind::SignIn,
