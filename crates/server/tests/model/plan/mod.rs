@@ -127,11 +127,7 @@ impl Plan<'_> {
     fn call(mut self) -> Call {
         let mut kind = self.chance.weighted(&WEIGHTS);
         let is_event = matches!(kind, Kind::Event);
-        let is_defect = match kind {
-            Kind::SignIn => defects::SIGN_IN_LOSES_TO_ANY_CHANGE,
-            Kind::PasswordToken => defects::RESET_TOKEN_FOR_A_FORMER_ADDRESS,
-            _ => false,
-        };
+        let is_defect = matches!(kind, Kind::PasswordToken) && defects::RESET_TOKEN_FOR_A_FORMER_ADDRESS;
         let is_empty = self.world.projects[self.project].customers.is_empty();
         if (is_empty && self.chance.percent(60) && !is_event) || ((is_event || is_defect) && !self.is_alone) {
             kind = Kind::Create;
