@@ -13,7 +13,6 @@ use keyherald_core::Micros;
 use crate::call::{By, Call, Caller, Grant, Named, Selection, Verb};
 use crate::chance::Chance;
 use crate::contract::state::{Customer, PROJECTS, Session, Token, World};
-use crate::defects;
 use crate::expect::Name;
 use crate::query::{Filter, Page, Predicate};
 
@@ -127,9 +126,8 @@ impl Plan<'_> {
     fn call(mut self) -> Call {
         let mut kind = self.chance.weighted(&WEIGHTS);
         let is_event = matches!(kind, Kind::Event);
-        let is_defect = matches!(kind, Kind::PasswordToken) && defects::RESET_TOKEN_FOR_A_FORMER_ADDRESS;
         let is_empty = self.world.projects[self.project].customers.is_empty();
-        if (is_empty && self.chance.percent(60) && !is_event) || ((is_event || is_defect) && !self.is_alone) {
+        if (is_empty && self.chance.percent(60) && !is_event) || (is_event && !self.is_alone) {
             kind = Kind::Create;
         }
         let kind = self.instead(kind);
