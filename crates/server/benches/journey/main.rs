@@ -110,7 +110,7 @@ async fn measure(plan: &Plan) -> Result<()> {
     receiving.spawn(serve(listener, move |delivery| std::future::ready(taker.take(&delivery))));
 
     let api = Arc::new(Api::sign_in(&http_client(CLIENT_WAIT)?, &server).await?);
-    api.subscribe(&webhook, receipts::SECRET).await?;
+    api.subscribe(&webhook, receipts::SECRET, false).await?;
     let stage = Stage { server, api, receipts };
     let measured = stage.measure(plan, start_mib).await;
     if measured.is_err() {

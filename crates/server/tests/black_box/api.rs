@@ -81,9 +81,12 @@ impl Api {
         complete(self.http.get(format!("{}/demo{path}?{query}", self.url)).bearer_auth(&self.token)).await
     }
 
-    /// Subscribes a webhook to all messages about customers and their password tokens.
-    pub async fn subscribe(&self, url: &str, secret: &str) -> Result<(), String> {
+    /// Subscribes a webhook to all messages about customers and their password tokens, and to the changes of customers if
+    /// they are wanted too.
+    pub async fn subscribe(&self, url: &str, secret: &str, with_changes: bool) -> Result<(), String> {
+        let changes: &[Value] = if with_changes { &[serde_json::json!({"resourceTypeId": "customer"})] } else { &[] };
         let draft = serde_json::json!({
+            "changes": changes,
             "destination": {"type": "Webhook", "url": url, "secret": secret},
             "messages": [{"resourceTypeId": "customer"}, {"resourceTypeId": "customer-password-token"}],
         });

@@ -79,6 +79,30 @@ pub struct Arrival {
     pub digest: u64,
 }
 
+/// A change notification at the receiver: a customer has come to a version.
+#[derive(Clone, Debug)]
+pub struct ChangeArrival {
+    pub customer: String,
+    pub version: i64,
+    /// It was not turned away.
+    pub is_accepted: bool,
+}
+
+impl ChangeArrival {
+    /// Reads the `Platform` format. `None`: it is none of a customer.
+    pub fn read(json: &Value) -> Option<Self> {
+        let text = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
+        let version = json.get("version")?.as_i64()?;
+        let fits = match text("/notificationType")? {
+            "ResourceCreated" => version == 1,
+            "ResourceUpdated" => json.get("oldVersion")?.as_i64()? == version - 1,
+            _ => false,
+        };
+        let customer = text("/resource/id").filter(|_| fits && text("/resource/typeId") == Some("customer"))?;
+        Some(Self { customer: customer.to_owned(), version, is_accepted: false })
+    }
+}
+
 /// Everything that was seen.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
@@ -92,6 +116,8 @@ pub struct Evidence {
     pub log: Vec<Message>,
     /// The receiver's book, in order.
     pub arrivals: Vec<Arrival>,
+    /// The changes in it, in order.
+    pub changes: Vec<ChangeArrival>,
 }
 
 /// The judgement.
@@ -131,6 +157,7 @@ pub fn judge(evidence: &Evidence) -> Verdict {
     verdict.judge_acknowledged(evidence);
     verdict.judge_arrivals(evidence);
     verdict.judge_order(evidence);
+    verdict.judge_changes(evidence);
     verdict
 }
 
@@ -282,6 +309,34 @@ impl Verdict {
         }
     }
 
+    /// Per customer, every version was told as a change, and for the first time in the order of the versions.
+    fn judge_changes(&mut self, evidence: &Evidence) {
+        let mut told: BTreeMap<&str, (i64, BTreeSet<i64>)> = BTreeMap::new();
+        for ChangeArrival { customer, version, is_accepted } in &evidence.changes {
+            let (latest, accepted) = told.entry(customer).or_default();
+            if *version > *latest + 1 {
+                self.inversion(format!("version {version} of customer {customer} was told before the one ahead of it"));
+            }
+            *latest = (*latest).max(*version);
+            if *is_accepted {
+                accepted.insert(*version);
+            }
+        }
+        for (customer, version) in &evidence.versions {
+            let accepted = told.remove(customer.as_str()).unwrap_or_default().1;
+            for missing in (1..=*version).filter(|version| !accepted.contains(version)) {
+                self.lost(format!("that customer {customer} has come to version {missing} was not told"));
+            }
+            if accepted.last() > Some(version) {
+                self.complaints
+                    .push(format!("customer {customer} has version {version}, and was told as {accepted:?}"));
+            }
+        }
+        for customer in told.keys() {
+            self.complaints.push(format!("a change of customer {customer} was told, for whom nobody asked"));
+        }
+    }
+
     fn gap(&mut self, complaint: String) {
         self.gaps += 1;
         self.complaints.push(complaint);
@@ -343,8 +398,13 @@ mod tests {
             versions: [("c".to_owned(), 3)].into(),
             unknown_tokens: BTreeMap::new(),
             arrivals: (0..).zip(&log).map(arrival).collect(),
+            changes: (1..=3).map(change).collect(),
             log,
         }
+    }
+
+    fn change(version: i64) -> ChangeArrival {
+        ChangeArrival { customer: "c".into(), version, is_accepted: true }
     }
 
     /// The judgement on the story after `change`.
@@ -372,6 +432,18 @@ mod tests {
     }
 
     #[test]
+    fn every_version_is_told_as_a_change_in_order() {
+        let verdict = after(|evidence| evidence.changes[2].is_accepted = false);
+        assert_eq!(numbers(verdict), Verdict { lost: 1, ..good() });
+        let verdict = after(|evidence| evidence.changes.swap(0, 1));
+        assert_eq!(numbers(verdict), Verdict { inversions: 1, ..good() });
+        let verdict = after(|evidence| evidence.changes.push(change(1)));
+        assert_eq!(verdict, good(), "a repeat is no fault");
+        let verdict = after(|evidence| evidence.changes.push(change(4)));
+        assert_eq!(numbers(verdict), good());
+    }
+
+    #[test]
     fn a_message_that_is_missing_is_a_gap_and_a_loss() {
         let verdict = after(|evidence| {
             evidence.log.remove(1);
@@ -382,7 +454,10 @@ mod tests {
 
     #[test]
     fn a_change_that_nobody_was_told_of_must_have_its_message_too() {
-        let verdict = after(|evidence| evidence.versions = [("c".to_owned(), 4)].into());
+        let verdict = after(|evidence| {
+            evidence.versions = [("c".to_owned(), 4)].into();
+            evidence.changes.push(change(4));
+        });
         assert_eq!(numbers(verdict), Verdict { gaps: 1, ..good() });
         let verdict = after(|evidence| drop(evidence.acknowledged.remove(1)));
         assert_eq!(verdict, good());
@@ -420,6 +495,7 @@ mod tests {
     #[test]
     fn what_nobody_asked_for_is_found() {
         let verdict = after(|evidence| evidence.versions.clear());
+        assert_eq!(verdict.complaints.len(), 2, "its messages and its changes: {verdict:?}");
         assert_eq!(numbers(verdict), good());
         let verdict = after(|evidence| drop(evidence.acknowledged.remove(2)));
         assert_eq!(numbers(verdict), good());
@@ -506,6 +582,7 @@ mod tests {
             evidence.versions.insert("d".into(), 1);
             evidence.log.push(early);
             evidence.arrivals.push(arrival);
+            evidence.changes.push(ChangeArrival { customer: "d".into(), ..change(1) });
         });
         assert_eq!(verdict, Verdict { messages: 5, delivered: 5, ..Verdict::default() });
     }

@@ -1,5 +1,5 @@
 //! The kill test: a server under load is killed with SIGKILL at random moments, again and again, and comes back on the
-//! same data. In the end nothing that was acknowledged may be missing, every change has exactly one message, and the
+//! same data. In the end nothing that was acknowledged may be missing, every change has exactly one message and one change notification, and the
 //! receiver, which fails now and then itself, has every message, in order per customer.
 //!
 //! `KEYHERALD_KILLS` sets how often. `KEYHERALD_KILL_SEED` repeats the choices of an earlier run, though not its timing.

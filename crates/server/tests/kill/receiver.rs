@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use crate::black_box::receiver::{Delivery, Reply};
-use crate::evidence::{Arrival, Message};
+use crate::evidence::{Arrival, ChangeArrival, Message, Resource};
 
 /// The key that deliveries are signed with.
 pub const SECRET: &str = "whsec_a2V5aGVyYWxkIGtpbGwgdGVzdCwgbm90IGEgc2VjcmV0";
@@ -61,6 +61,9 @@ struct Book {
     events: u64,
     arrivals: Vec<Arrival>,
     accepted: BTreeSet<String>,
+    changes: Vec<ChangeArrival>,
+    /// Customers and versions of the changes that were accepted.
+    changed: BTreeSet<(String, i64)>,
     /// Deliveries that were no messages.
     odd: Vec<String>,
 }
@@ -73,6 +76,8 @@ impl Receiver {
             events: 0,
             arrivals: Vec::new(),
             accepted: BTreeSet::new(),
+            changes: Vec::new(),
+            changed: BTreeSet::new(),
             odd: Vec::new(),
         };
         let secret = WebhookSecret::parse(SECRET).unwrap();
@@ -98,16 +103,20 @@ impl Receiver {
         self.book().accepted.len()
     }
 
-    /// How many of these messages were not accepted so far.
+    /// How many of these messages, and of the changes that they tell of as well, were not accepted so far.
     pub fn missing(&self, messages: &[Message]) -> usize {
         let book = self.book();
-        messages.iter().filter(|message| !book.accepted.contains(&message.id)).count()
+        let is_told = |message: &Message| match &message.fact.resource {
+            Resource::Customer(id) => book.changed.contains(&(id.clone(), message.resource_version)),
+            Resource::Token(_) => true,
+        };
+        messages.iter().filter(|message| !book.accepted.contains(&message.id) || !is_told(message)).count()
     }
 
-    /// The book, and what arrived that was no message.
-    pub fn close(&self) -> (Vec<Arrival>, Vec<String>) {
+    /// The messages and the changes of the book, and what arrived that was neither.
+    pub fn close(&self) -> (Vec<Arrival>, Vec<ChangeArrival>, Vec<String>) {
         let mut book = self.book();
-        (std::mem::take(&mut book.arrivals), std::mem::take(&mut book.odd))
+        (std::mem::take(&mut book.arrivals), std::mem::take(&mut book.changes), std::mem::take(&mut book.odd))
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -117,8 +126,8 @@ impl Receiver {
     /// What the server behind the receiver's address does with a delivery.
     pub async fn take(self, delivery: Delivery) -> Reply {
         let json: Value = serde_json::from_slice(&delivery.body).unwrap_or_default();
-        if json.get("notificationType").is_some_and(|kind| kind != "Message") {
-            return Reply::Status(204); // the test notification of a new subscription
+        if let Some(change) = ChangeArrival::read(&json) {
+            return self.take_change(change).await;
         }
         let Some(message) = Message::read(&json) else {
             self.book().odd.push(format!("no message that this test knows: {json}"));
@@ -149,6 +158,23 @@ impl Receiver {
             (_, Fate::HangUp) => Reply::Hangup,
             (_, Fate::Fail) => Reply::Status(500),
             (_, Fate::Throttle) => Reply::RetryAfter(429, 1),
+        }
+    }
+
+    /// Changes are refused now and then, too.
+    async fn take_change(&self, change: ChangeArrival) -> Reply {
+        let (index, fails) = {
+            let mut book = self.book();
+            book.changes.push(change);
+            (book.changes.len() - 1, book.chance.number().is_multiple_of(50))
+        };
+        match self.mood_once_it_speaks().await {
+            Mood::Down => Reply::Status(503),
+            Mood::Flaky if fails => Reply::Status(500),
+            _ => {
+                self.book().accept_change(index);
+                Reply::Status(200)
+            }
         }
     }
 
@@ -187,6 +213,16 @@ impl Book {
         if let Some(arrival) = self.arrivals.get_mut(index) {
             arrival.accepted = Some(self.events);
             self.accepted.insert(arrival.message.id.clone());
+        }
+    }
+}
+
+impl Book {
+    fn accept_change(&mut self, index: usize) {
+        // Gone if the book was closed in the meantime.
+        if let Some(change) = self.changes.get_mut(index) {
+            change.is_accepted = true;
+            self.changed.insert((change.customer.clone(), change.version));
         }
     }
 }

@@ -88,7 +88,7 @@ async fn play(engine: &Engine, launch: &Launch, kills: u32, seed: u64) -> (Verdi
 
     let http = http_client(REQUEST_WAIT).unwrap();
     let (mut server, api) = start(launch, &http).await;
-    api.subscribe(&webhook, SECRET).await.unwrap();
+    api.subscribe(&webhook, SECRET, true).await.unwrap();
     receiver.set_mood(Mood::Flaky);
 
     let (generation, follow) = watch::channel(Generation { number: 1, api: Arc::new(api) });
@@ -178,8 +178,8 @@ async fn wait_for_deliveries(receiver: &Receiver, log: &[Message]) {
 }
 
 fn verdict(journals: Vec<Journal>, log: Vec<Message>, receiver: &Receiver) -> (Verdict, usize) {
-    let (arrivals, odd) = receiver.close();
-    let mut evidence = Evidence { log, arrivals, ..Evidence::default() };
+    let (arrivals, changes, odd) = receiver.close();
+    let mut evidence = Evidence { log, arrivals, changes, ..Evidence::default() };
     let mut resolved = (0, 0);
     for journal in journals {
         evidence.acknowledged.extend(journal.acknowledged);
