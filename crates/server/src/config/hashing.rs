@@ -33,7 +33,7 @@ impl Default for Hashing {
             lanes: 1,
             workers,
             queue_max: 256,
-            deadline: Duration::from_secs(2),
+            deadline: Duration::from_secs(1),
             nice: 10,
         }
     }

@@ -13,9 +13,9 @@ const STATEMENTS_CACHED: usize = 512;
 /// Bytes that the write-ahead log keeps on the disk after a checkpoint, however far a long read let it grow.
 const WAL_BYTES_KEPT: i64 = 64 << 20;
 /// Page cache of the writer: the pages that a full batch changes fit, so none is written to the log twice.
-const WRITER_CACHE_KIB: i64 = 512;
+const WRITER_CACHE_KIB: i64 = 256;
 /// Page cache of a reader. The file's pages are in the system's cache as well; here they only save a copy.
-const READER_CACHE_KIB: i64 = 128;
+const READER_CACHE_KIB: i64 = 64;
 
 /// The one connection that writes. Creates the file.
 pub(super) fn writer(path: &Path, options: &StoreOptions) -> Result<Connection, Fault> {
