@@ -32,12 +32,14 @@ fn needed(verb: &Verb) -> &'static str {
         | Verb::Delete { by: By::Me, .. } => "manage_my_profile",
         Verb::Read { .. } | Verb::Query { .. } => "view_customers",
         Verb::Messages { .. } | Verb::Message { .. } => "view_messages",
-        Verb::Subscribe { .. } | Verb::Subscription { .. } | Verb::Subscriptions { .. } | Verb::Unsubscribe { .. } => {
-            "manage_subscriptions"
-        }
+        Verb::Subscribe { .. }
+        | Verb::Subscription { .. }
+        | Verb::Subscriptions { .. }
+        | Verb::Resubscribe { .. }
+        | Verb::Unsubscribe { .. } => "manage_subscriptions",
         Verb::Project { .. } => "view_project_settings",
         Verb::Configure { .. } => "manage_project_settings",
-        Verb::Store { .. } => "view_stores",
+        Verb::Store { .. } | Verb::Stores { .. } => "view_stores",
         Verb::CreateStore { .. } => "manage_stores",
         _ => "manage_customers",
     }

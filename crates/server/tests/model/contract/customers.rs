@@ -184,12 +184,8 @@ impl World {
     pub(super) fn query(&mut self, call: &Call, predicate: &Predicate, page: &Page, head: bool) -> Outcome {
         let customers = self.projects[call.project].customers.values();
         let seen = customers.filter(|customer| customer.is_in(call.store.as_deref()));
-        let found: Vec<Value> =
-            seen.filter(|customer| predicate.fits(customer)).map(|customer| customer.json()).collect();
-        if head {
-            return if found.is_empty() { Err(refused::nothing()) } else { Ok(Expected::Head(200)) };
-        }
-        Ok(Expected::Page(Listing::new(found, page, &["/id"])))
+        let meant = seen.filter(|customer| predicate.fits(customer));
+        Listing::answer(meant.map(|customer| customer.json()).collect(), page, &["/id"], head)
     }
 
     pub(super) fn delete(
@@ -243,15 +239,19 @@ impl Predicate {
 }
 
 impl Listing {
-    /// A page of these (5.2).
-    pub(super) fn new(elements: Vec<Value>, page: &Page, identity: &'static [&'static str]) -> Self {
-        Self {
-            elements,
-            limit: page.limit.unwrap_or(20),
-            offset: page.offset.unwrap_or(0),
-            with_total: page.with_total.unwrap_or(true),
-            sort: page.sort.unwrap_or(("createdAt", false)),
-            identity,
+    /// A page of these (5.2); or whether there are any.
+    pub(super) fn answer(elements: Vec<Value>, page: &Page, identity: &'static [&'static str], head: bool) -> Outcome {
+        match (head, elements.is_empty()) {
+            (true, true) => Err(refused::nothing()),
+            (true, false) => Ok(Expected::Head(200)),
+            (false, _) => Ok(Expected::Page(Self {
+                elements,
+                limit: page.limit.unwrap_or(20),
+                offset: page.offset.unwrap_or(0),
+                with_total: page.with_total.unwrap_or(true),
+                sort: page.sort.unwrap_or(("createdAt", false)),
+                identity,
+            })),
         }
     }
 }

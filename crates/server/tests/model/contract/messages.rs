@@ -16,10 +16,7 @@ impl World {
         let shown = project.messages.values().filter(|message| self.is_shown(project, message));
         let found: Vec<Value> =
             shown.filter(|message| self.fits(filter, message)).map(|message| self.shown(project, message)).collect();
-        if head {
-            return if found.is_empty() { Err(refused::nothing()) } else { Ok(Expected::Head(200)) };
-        }
-        Ok(Expected::Page(Listing::new(found, page, &["/resource/id", "/sequenceNumber"])))
+        Listing::answer(found, page, &["/resource/id", "/sequenceNumber"], head)
     }
 
     pub(super) fn message(&mut self, call: &Call, id: &str) -> Outcome {

@@ -19,7 +19,8 @@
 //! 10. An anonymous id is in use as long as an access or refresh token with it lives.
 //! 11. To revoke a refresh token ends the access tokens it brought; another client's token stays.
 //! 12. Messages of one request all have its version and the identifiers that it leaves.
-//! 13. Texts of errors for which the contract has none.
+//! 13. A subscription that gets a destination begins anew, even if it is the one that it had.
+//! 14. Texts of errors for which the contract has none.
 //!
 //! No moment is one at which something just ends: the contract does not say to which side it belongs.
 
@@ -64,6 +65,7 @@ impl World {
         self.call = number;
         let outcome = match (&call.verb, admitted) {
             (Verb::Token(_) | Verb::Introspect { .. } | Verb::Revoke { .. }, _) => self.oauth(call),
+            (Verb::Health { id }, _) => self.health(call, id),
             (_, Some(admitted)) => admitted.clone().and_then(|who| self.act(call, &who)),
             (_, None) => self.who(call).and_then(|who| self.act(call, &who)),
         };
@@ -105,13 +107,16 @@ impl World {
                 self.subscribe(call, who, key.as_deref(), messages, *cloud_events)
             }
             Verb::Subscription { by, .. } => self.subscription(call, by),
-            Verb::Subscriptions { head } => self.subscriptions(call, *head),
+            Verb::Subscriptions { key, page, head } => self.subscriptions(call, key.as_deref(), page, *head),
+            Verb::Resubscribe { by, version, actions } => self.resubscribe(call, who, by, *version, actions),
             Verb::Unsubscribe { by, version } => self.unsubscribe(call, by, *version),
+            Verb::Health { id } => self.health(call, id),
             Verb::Token(_) | Verb::Introspect { .. } | Verb::Revoke { .. } => self.oauth(call),
             Verb::Project { .. } => Ok(Expected::Body(200, self.projects[call.project].json())),
             Verb::Configure { version, enabled, days } => self.configure(call, *version, *enabled, *days),
             Verb::CreateStore { key } => self.create_store(call, who, key),
             Verb::Store { by, .. } => self.read_store(call, by),
+            Verb::Stores { key, page, head } => self.stores_with(call, key.as_deref(), page, *head),
             Verb::Sweep | Verb::Wait { .. } => Err(refused::nothing()),
         }
     }
@@ -226,9 +231,10 @@ impl Verb {
                 | Self::Messages { head: true, .. }
                 | Self::Message { head: true, .. }
                 | Self::Subscription { head: true, .. }
-                | Self::Subscriptions { head: true }
+                | Self::Subscriptions { head: true, .. }
                 | Self::Project { head: true }
                 | Self::Store { head: true, .. }
+                | Self::Stores { head: true, .. }
         )
     }
 }

@@ -6,7 +6,8 @@ use super::refused;
 use super::state::{Store, World};
 use super::{Outcome, Who};
 use crate::call::{By, Call};
-use crate::expect::Expected;
+use crate::expect::{Expected, Listing};
+use crate::query::Page;
 
 impl World {
     pub(super) fn configure(&mut self, call: &Call, version: i64, enabled: bool, days: Option<i64>) -> Outcome {
@@ -40,5 +41,11 @@ impl World {
             By::PasswordToken(_) | By::EmailToken(_) | By::Me => (None, refused::nothing()),
         };
         found.map(|(key, store)| Expected::Body(200, store.json(key))).ok_or(refusal)
+    }
+
+    pub(super) fn stores_with(&mut self, call: &Call, key: Option<&str>, page: &Page, head: bool) -> Outcome {
+        let all = self.projects[call.project].stores.iter();
+        let meant = all.filter(|(own, _)| key.is_none_or(|key| key == *own));
+        Listing::answer(meant.map(|(key, store)| store.json(key)).collect(), page, &["/id"], head)
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use keyherald_core::Micros;
 use serde_json::{Map, Value, json};
 
-use crate::call::{AddressDraft, Role, Selection, mode, object};
+use crate::call::{AddressDraft, Role, Selection, changes, hook, mode, object};
 use crate::expect::{ANYTHING, Bindings, Name};
 
 /// Projects of a world: the one that most happens in, and another one.
@@ -42,12 +42,13 @@ pub enum Mistake {
     ValueIsAlwaysShown,
     ExpiredIsUnknown,
     RefusedUpdateIsHalfDone,
+    EmptySubscriptionsStay,
     /// Calls at once are taken to have come in the order in which they were written down.
     AtOnceIsInOrder,
 }
 
 impl Mistake {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ChangeKeepsVersion,
         Self::ChangeKeepsSessions,
         Self::ResetKeepsOtherTokens,
@@ -58,6 +59,7 @@ impl Mistake {
         Self::ValueIsAlwaysShown,
         Self::ExpiredIsUnknown,
         Self::RefusedUpdateIsHalfDone,
+        Self::EmptySubscriptionsStay,
         Self::AtOnceIsInOrder,
     ];
 }
@@ -188,9 +190,15 @@ pub struct Subscription {
     pub id: Name,
     pub key: Option<String>,
     pub version: i64,
-    pub at: Micros,
-    pub by: Value,
+    pub created_at: Micros,
+    pub modified_at: Micros,
+    pub created_by: Value,
+    pub modified_by: Value,
+    /// The number of its web hook.
+    pub hook: u8,
     pub messages: Vec<Selection>,
+    pub changes: Vec<&'static str>,
+    pub events: Vec<Selection>,
     pub cloud_events: bool,
 }
 
@@ -324,7 +332,7 @@ impl Store {
 }
 
 impl Subscription {
-    /// As it is answered (8.1). `secret`: once, when it was made.
+    /// As it is answered (8.1). `secret`: once, when its destination was made.
     pub fn json(&self, secret: Option<&Name>) -> Value {
         let format = if self.cloud_events {
             json!({"type": "CloudEvents", "cloudEventsVersion": "1.0"})
@@ -333,21 +341,21 @@ impl Subscription {
         };
         let destination = object(&[
             ("type", json!("Webhook")),
-            ("url", json!("https://example.com/hook")),
+            ("url", json!(hook(self.hook))),
             ("secret", json!(secret.map(|secret| &**secret))),
         ]);
         let fields = object(&[
             ("id", json!(&*self.id)),
             ("version", json!(self.version)),
-            ("createdAt", json!(self.at.iso())),
-            ("lastModifiedAt", json!(self.at.iso())),
-            ("createdBy", self.by.clone()),
-            ("lastModifiedBy", self.by.clone()),
+            ("createdAt", json!(self.created_at.iso())),
+            ("lastModifiedAt", json!(self.modified_at.iso())),
+            ("createdBy", self.created_by.clone()),
+            ("lastModifiedBy", self.modified_by.clone()),
             ("key", json!(self.key)),
             ("destination", destination.into()),
             ("messages", self.messages.iter().map(Selection::json).collect()),
-            ("changes", json!([])),
-            ("events", json!([])),
+            ("changes", changes(&self.changes)),
+            ("events", self.events.iter().map(Selection::json).collect()),
             ("format", format),
             ("status", json!("Healthy")),
         ]);

@@ -43,6 +43,8 @@ impl Plan<'_> {
                 return Ok(Caller::Client(self.client(name)));
             }
             Verb::Sweep | Verb::Wait { .. } => return Ok(Caller::Nobody),
+            // It needs no token.
+            Verb::Health { .. } if self.chance.percent(80) => return Ok(Caller::Nobody),
             _ => {}
         }
         match self.chance.below(100) {
@@ -129,11 +131,14 @@ impl Verb {
             Self::Subscribe { .. }
             | Self::Subscription { .. }
             | Self::Subscriptions { .. }
+            | Self::Resubscribe { .. }
             | Self::Unsubscribe { .. }
+            | Self::Health { .. }
             | Self::Project { .. }
             | Self::Configure { .. }
             | Self::CreateStore { .. }
-            | Self::Store { .. } => Needs::Project,
+            | Self::Store { .. }
+            | Self::Stores { .. } => Needs::Project,
             _ => Needs::Customers,
         }
     }

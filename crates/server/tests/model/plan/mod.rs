@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use keyherald_core::Micros;
 
-use crate::call::{By, Call, Caller, Grant, Named, Selection, Verb};
+use crate::call::{By, Call, Caller, Grant, Named, Verb};
 use crate::chance::Chance;
 use crate::contract::state::{Customer, PROJECTS, Session, Token, World};
 use crate::expect::Name;
@@ -52,6 +52,7 @@ enum Kind {
     Message,
     Subscribe,
     Subscription,
+    Resubscribe,
     Unsubscribe,
     SignIn,
     Visit,
@@ -65,7 +66,7 @@ enum Kind {
     Event,
 }
 
-const WEIGHTS: [(Kind, usize); 27] = [
+const WEIGHTS: [(Kind, usize); 28] = [
     (Kind::Create, 10),
     (Kind::SignUp, 3),
     (Kind::Read, 8),
@@ -81,7 +82,8 @@ const WEIGHTS: [(Kind, usize); 27] = [
     (Kind::Messages, 4),
     (Kind::Message, 1),
     (Kind::Subscribe, 2),
-    (Kind::Subscription, 1),
+    (Kind::Subscription, 2),
+    (Kind::Resubscribe, 3),
     (Kind::Unsubscribe, 1),
     (Kind::SignIn, 7),
     (Kind::Visit, 2),
@@ -161,7 +163,9 @@ impl Plan<'_> {
         let instead = match kind {
             Kind::Reset if !has_token(false) && self.is_alone => Kind::PasswordToken,
             Kind::Confirm if !has_token(true) => Kind::EmailToken,
-            Kind::Subscription | Kind::Unsubscribe if here.subscriptions.is_empty() => Kind::Subscribe,
+            Kind::Subscription | Kind::Resubscribe | Kind::Unsubscribe if here.subscriptions.is_empty() => {
+                Kind::Subscribe
+            }
             Kind::Refresh | Kind::Revoke if self.signed_in().is_none() && self.is_alone => Kind::SignIn,
             kind => kind,
         };
@@ -213,7 +217,7 @@ impl Plan<'_> {
                 Verb::Login { own: self.chance.percent(20), email, password }
             }
             Kind::Messages | Kind::Message => self.message(kind),
-            Kind::Subscribe | Kind::Subscription | Kind::Unsubscribe => self.subscription(kind),
+            Kind::Subscribe | Kind::Subscription | Kind::Resubscribe | Kind::Unsubscribe => self.subscription(kind),
             Kind::SignIn | Kind::Visit | Kind::Refresh | Kind::Introspect | Kind::Revoke => self.oauth(kind),
             Kind::Project => Verb::Project { head: self.chance.percent(20) },
             Kind::Configure => {
@@ -223,6 +227,10 @@ impl Plan<'_> {
                 Verb::Configure { version, enabled: self.chance.percent(75), days }
             }
             Kind::CreateStore => Verb::CreateStore { key: self.some(&[STORES[0], STORES[1], LATE_STORE, LATE_STORE]) },
+            Kind::Store if self.chance.percent(50) => {
+                let key = self.perhaps(40, &[STORES[0], LATE_STORE]);
+                Verb::Stores { key, page: self.page(&["id", "key", "createdAt"]), head: self.chance.percent(25) }
+            }
             Kind::Store => {
                 let by = match self.named_store() {
                     Named::Id(id) => By::Id(id),
@@ -393,19 +401,32 @@ impl Plan<'_> {
         let found = self.chance.of(&known);
         let id = found.and_then(|found| self.world.value(&found.id)).unwrap_or_else(|| NO_ID.to_owned());
         let right = found.map_or(1, |found| found.version);
-        let by = if self.chance.percent(30) { By::Key(self.some(&KEYS)) } else { By::Id(id) };
+        let key = found.and_then(|found| found.key.clone()).filter(|_| self.chance.percent(70));
+        let by = match self.chance.below(10) {
+            0..3 => By::Key(key.unwrap_or_else(|| self.some(&KEYS))),
+            _ => By::Id(id.clone()),
+        };
         match kind {
             Kind::Subscribe => {
-                let customer = Selection { resource: "customer", types: vec!["CustomerPasswordUpdated"] };
-                let token = Selection { resource: "customer-password-token", types: Vec::new() };
-                let messages = if self.chance.percent(5) { Vec::new() } else { vec![customer, token] };
+                let messages = self.selections();
                 Verb::Subscribe { key: self.perhaps(50, &KEYS), messages, cloud_events: self.chance.percent(30) }
             }
             Kind::Unsubscribe => {
                 let version = if self.chance.percent(85) { right } else { right + 1 };
                 Verb::Unsubscribe { by, version: (!self.chance.percent(5)).then_some(version) }
             }
-            _ if self.chance.percent(40) => Verb::Subscriptions { head: self.chance.percent(20) },
+            Kind::Resubscribe => {
+                let version = if self.chance.percent(88) { right } else { right + 1 };
+                let actions = (0..self.chance.below(4)).map(|_| self.subscribing()).collect();
+                Verb::Resubscribe { by, version, actions }
+            }
+            _ if self.chance.percent(40) => {
+                let (key, page) = (self.perhaps(40, &KEYS), self.page(&["id", "createdAt"]));
+                Verb::Subscriptions { key, page, head: self.chance.percent(25) }
+            }
+            _ if self.chance.percent(25) => {
+                Verb::Health { id: if self.chance.percent(10) { NO_ID.to_owned() } else { id } }
+            }
             _ => Verb::Subscription { by, head: self.chance.percent(20) },
         }
     }

@@ -1,7 +1,7 @@
 //! Values from small pools, so that what was drawn once is drawn again.
 
 use super::{LATE_STORE, Plan, STORES};
-use crate::call::{Action, AddressDraft, Draft, Named, Role};
+use crate::call::{Action, AddressDraft, Draft, Named, Role, Selection, Subscribing};
 use crate::expect::Name;
 
 pub(super) const EMAILS: [&str; 6] =
@@ -141,6 +141,36 @@ impl Plan<'_> {
             _ => {
                 let (name, values) = self.chance.pick(&TEXTS);
                 Action::SetText(name, self.perhaps(80, values))
+            }
+        }
+    }
+
+    /// Messages that a subscription wants.
+    pub(super) fn selections(&mut self) -> Vec<Selection> {
+        let customer = Selection { resource: "customer", types: vec!["CustomerPasswordUpdated"] };
+        let token = Selection { resource: "customer-password-token", types: Vec::new() };
+        if self.chance.percent(15) { Vec::new() } else { vec![customer, token] }
+    }
+
+    pub(super) fn subscribing(&mut self) -> Subscribing {
+        match self.chance.below(12) {
+            0 | 1 => Subscribing::SetKey(self.perhaps(80, &KEYS)),
+            2..5 => {
+                let wanted = self.selections();
+                Subscribing::SetMessages(if self.chance.percent(40) { Vec::new() } else { wanted })
+            }
+            5..8 => {
+                let wanted = ["customer", "customer-password-token"].into_iter().filter(|_| self.chance.percent(40));
+                Subscribing::SetChanges(wanted.collect())
+            }
+            8 | 9 => {
+                let checkout = Selection { resource: "checkout", types: Vec::new() };
+                Subscribing::SetEvents(if self.chance.percent(50) { vec![checkout] } else { Vec::new() })
+            }
+            10 if self.chance.percent(15) => Subscribing::Unknown,
+            _ => {
+                let hook = self.chance.pick(&[0, 1]);
+                Subscribing::ChangeDestination { hook, with_secret: self.chance.percent(40) }
             }
         }
     }

@@ -1,241 +1,15 @@
-//! A call as the model reads it, as it is sent, and as it is told to a person.
+//! A call as it is sent, and as it is told to a person.
 
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
+use super::{Action, AddressDraft, By, Call, Caller, Draft, Grant, Named, Role, Selection, Subscribing, Verb};
 use crate::contract::state::PROJECTS;
-use crate::query::{Filter, Page, Predicate, escaped};
+use crate::query::{Filter, Predicate, escaped};
 use crate::support::basic;
 
-/// One call, or something else that happens between calls.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Call {
-    pub caller: Caller,
-    /// Index of the project whose path is called.
-    pub project: usize,
-    /// The store within whose path it is.
-    pub store: Option<String>,
-    /// `X-External-User-ID`.
-    pub external_user: Option<String>,
-    pub verb: Verb,
-}
-
-/// What a call is authorized with.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Caller {
-    Nobody,
-    /// An access token.
-    Bearer(String),
-    /// A client's id and secret.
-    Client(String),
-}
-
-/// Every call of the contract that the model knows. A new one is a variant here, a branch in [`Call::request`], a rule in
-/// `contract/`, and a weight in `plan.rs`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Verb {
-    Create {
-        own: bool,
-        draft: Draft,
-    },
-    Read {
-        by: By,
-        head: bool,
-    },
-    Query {
-        predicate: Predicate,
-        page: Page,
-        head: bool,
-    },
-    Update {
-        by: By,
-        version: i64,
-        actions: Vec<Action>,
-    },
-    Delete {
-        by: By,
-        version: Option<i64>,
-        erase: Option<bool>,
-    },
-    /// Without an id: one's own.
-    Change {
-        id: Option<String>,
-        version: i64,
-        current: String,
-        new: String,
-    },
-    PasswordToken {
-        email: String,
-        ttl: Option<i64>,
-        older: Option<bool>,
-    },
-    EmailToken {
-        id: String,
-        ttl: Option<i64>,
-        version: Option<i64>,
-        older: Option<bool>,
-    },
-    Reset {
-        own: bool,
-        value: String,
-        version: Option<i64>,
-        new: String,
-    },
-    Confirm {
-        own: bool,
-        value: String,
-        version: Option<i64>,
-    },
-    Login {
-        own: bool,
-        email: String,
-        password: String,
-    },
-    Messages {
-        filter: Filter,
-        page: Page,
-        head: bool,
-    },
-    Message {
-        id: String,
-        head: bool,
-    },
-    Subscribe {
-        key: Option<String>,
-        messages: Vec<Selection>,
-        cloud_events: bool,
-    },
-    Subscription {
-        by: By,
-        head: bool,
-    },
-    Subscriptions {
-        head: bool,
-    },
-    Unsubscribe {
-        by: By,
-        version: Option<i64>,
-    },
-    Token(Grant),
-    Introspect {
-        token: String,
-    },
-    Revoke {
-        token: String,
-    },
-    Project {
-        head: bool,
-    },
-    /// Without days: the deprecated action.
-    Configure {
-        version: i64,
-        enabled: bool,
-        days: Option<i64>,
-    },
-    CreateStore {
-        key: String,
-    },
-    Store {
-        by: By,
-        head: bool,
-    },
-    /// What has expired is removed. Nobody may notice.
-    Sweep,
-    /// Time passes.
-    Wait {
-        micros: i64,
-    },
-}
-
-/// How a path names a resource.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum By {
-    Id(String),
-    Key(String),
-    PasswordToken(String),
-    EmailToken(String),
-    Me,
-}
-
-/// What tokens are asked for with.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Grant {
-    Client { scope: Option<String> },
-    Customer { email: String, password: String, scope: Option<String>, refresh: bool },
-    Anonymous { id: Option<String>, scope: Option<String>, refresh: bool },
-    Refresh { token: String },
-}
-
-/// A CustomerDraft.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Draft {
-    pub email: String,
-    pub password: Option<String>,
-    pub external: Option<bool>,
-    pub key: Option<String>,
-    pub number: Option<String>,
-    pub external_id: Option<String>,
-    pub verified: Option<bool>,
-    pub texts: Vec<(&'static str, String)>,
-    pub addresses: Vec<AddressDraft>,
-    pub default_shipping: Option<usize>,
-    pub default_billing: Option<usize>,
-    pub shipping: Vec<usize>,
-    pub billing: Vec<usize>,
-    pub stores: Vec<Named>,
-}
-
-/// A resource as another names it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Named {
-    Id(String),
-    Key(String),
-}
-
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AddressDraft {
-    pub country: &'static str,
-    pub key: Option<String>,
-    pub city: Option<String>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Role {
-    Shipping,
-    Billing,
-}
-
-/// An update action.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Action {
-    ChangeEmail(String),
-    SetMode {
-        external: bool,
-        password: Option<String>,
-    },
-    SetKey(Option<String>),
-    SetExternalId(Option<String>),
-    SetNumber(Option<String>),
-    SetStores(Vec<Named>),
-    AddStore(Named),
-    RemoveStore(Named),
-    SetText(&'static str, Option<String>),
-    AddAddress(AddressDraft),
-    ChangeAddress(Named, AddressDraft),
-    RemoveAddress(Named),
-    SetDefault(Role, Option<Named>),
-    AddRole(Role, Named),
-    RemoveRole(Role, Named),
-    /// No action of the contract.
-    Unknown,
-}
-
-/// Messages that a subscription wants.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Selection {
-    pub resource: &'static str,
-    pub types: Vec<&'static str>,
-}
+/// What a secret of one's own looks like.
+const OWN_SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
 /// A call as it is sent.
 pub struct Request {
@@ -351,7 +125,7 @@ impl Verb {
             }
             Self::Message { id, head } => get(*head, format!("/{project}/messages/{id}")),
             Self::Subscribe { key, messages, cloud_events } => {
-                let destination = json!({"type": "Webhook", "url": "https://example.com/hook"});
+                let destination = json!({"type": "Webhook", "url": hook(0)});
                 let messages: Vec<Value> = messages.iter().map(Selection::json).collect();
                 let format = cloud_events.then(|| json!({"type": "CloudEvents", "cloudEventsVersion": "1.0"}));
                 let fields = [
@@ -363,7 +137,15 @@ impl Verb {
                 post(format!("/{project}/subscriptions"), object(&fields))
             }
             Self::Subscription { by, head } => get(*head, format!("/{project}{}", by.of("/subscriptions"))),
-            Self::Subscriptions { head } => get(*head, format!("/{project}/subscriptions?limit=500")),
+            Self::Subscriptions { key, page, head } => {
+                get(*head, format!("/{project}/subscriptions{}", page.string(key.as_deref().map(with_key))))
+            }
+            Self::Resubscribe { by, version, actions } => {
+                let actions: Vec<Value> = actions.iter().map(Subscribing::json).collect();
+                let path = format!("/{project}{}", by.of("/subscriptions"));
+                post(path, object(&[("version", json!(version)), ("actions", actions.into())]))
+            }
+            Self::Health { id } => get(false, format!("/{project}/subscriptions/{id}/health")),
             Self::Unsubscribe { by, version } => {
                 let path = format!("/{project}{}{}", by.of("/subscriptions"), deletion(*version, None));
                 Some((Method::DELETE, path, Sent::Nothing))
@@ -388,6 +170,9 @@ impl Verb {
             }
             Self::CreateStore { key } => post(format!("/{project}/stores"), object(&[("key", json!(key))])),
             Self::Store { by, head } => get(*head, format!("/{project}{}", by.of("/stores"))),
+            Self::Stores { key, page, head } => {
+                get(*head, format!("/{project}/stores{}", page.string(key.as_deref().map(with_key))))
+            }
             Self::Sweep | Self::Wait { .. } => None,
         }
     }
@@ -549,6 +334,42 @@ impl Selection {
     pub fn json(&self) -> Value {
         json!({"resourceTypeId": self.resource, "types": self.types})
     }
+}
+
+impl Subscribing {
+    fn json(&self) -> Value {
+        match self {
+            Self::SetKey(key) => object(&[("action", json!("setKey")), ("key", json!(key))]).into(),
+            Self::SetMessages(wanted) => {
+                json!({"action": "setMessages", "messages": wanted.iter().map(Selection::json).collect::<Vec<_>>()})
+            }
+            Self::SetChanges(wanted) => json!({"action": "setChanges", "changes": changes(wanted)}),
+            Self::SetEvents(wanted) => {
+                json!({"action": "setEvents", "events": wanted.iter().map(Selection::json).collect::<Vec<_>>()})
+            }
+            Self::ChangeDestination { hook: number, with_secret } => {
+                let secret = json!(with_secret.then_some(OWN_SECRET));
+                let to = [("type", json!("Webhook")), ("url", json!(hook(*number))), ("secret", secret)];
+                json!({"action": "changeDestination", "destination": object(&to)})
+            }
+            Self::Unknown => json!({"action": "setFormat"}),
+        }
+    }
+}
+
+/// Changes that a subscription wants, by the types of their resources.
+pub fn changes(wanted: &[&'static str]) -> Value {
+    wanted.iter().map(|resource| json!({"resourceTypeId": resource})).collect()
+}
+
+/// The address of a web hook.
+pub fn hook(number: u8) -> String {
+    format!("https://example.com/hook-{number}")
+}
+
+/// A predicate.
+fn with_key(key: &str) -> String {
+    format!("key = \"{key}\"")
 }
 
 /// Readable, and enough to repeat it by hand. `who`: whose token it is called with.
