@@ -135,14 +135,18 @@ impl<'s> Run<'s> {
         }
         self.is_racy |= calls.len() > 1;
         let played = self.answers(calls).await;
-        self.worlds = explain(&self.worlds, &played)?;
+        let worlds = std::mem::take(&mut self.worlds);
+        self.worlds = match &played[..] {
+            [played] => explain_one(worlds, played)?,
+            played => explain(&worlds, played)?,
+        };
         Ok(())
     }
 
     /// Calls that have nothing to do with each other: at once, because that is faster, and explained one by one.
     async fn together(&mut self, calls: &[Call]) -> Result<(), Difference> {
         for played in self.answers(calls).await {
-            self.worlds = explain(&self.worlds, &[played])?;
+            self.worlds = explain_one(std::mem::take(&mut self.worlds), &played)?;
         }
         Ok(())
     }
@@ -291,6 +295,20 @@ struct Node {
     admitted: Rc<Vec<Admitted>>,
 }
 
+/// The worlds in which a call has this answer, after it. A call alone has one order, and no copy of a world is needed.
+fn explain_one(worlds: Vec<World>, played: &Played) -> Result<Vec<World>, Difference> {
+    let (mut found, mut differences): (Vec<World>, Vec<Difference>) = (Vec::new(), Vec::new());
+    for mut world in worlds {
+        match world.play(played.number, &played.call, None, &played.answer) {
+            Ok(()) if found.contains(&world) => {}
+            Ok(()) => found.push(world),
+            Err(difference) => differences.push(format!("{}: {difference}", played.number)),
+        }
+    }
+    differences.dedup();
+    if found.is_empty() { Err(differences.join("\n")) } else { Ok(found) }
+}
+
 /// All worlds that some order of the calls leads to, with just these answers.
 fn explain(worlds: &[World], played: &[Played]) -> Result<Vec<World>, Difference> {
     let start = |world: &World| Node {
@@ -335,8 +353,7 @@ fn explain(worlds: &[World], played: &[Played]) -> Result<Vec<World>, Difference
     differences.sort();
     differences.dedup();
     let differences: Vec<String> = differences.iter().map(|(number, what)| format!("{number}: {what}")).collect();
-    let head = if played.len() == 1 { "" } else { "no order of the last calls explains their answers\n" };
-    Err(format!("{head}{}", differences.join("\n")))
+    Err(format!("no order of the last calls explains their answers\n{}", differences.join("\n")))
 }
 
 impl Node {
