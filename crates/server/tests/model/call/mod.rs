@@ -242,6 +242,13 @@ pub enum Action {
     SetDefault(Role, Option<Named>),
     AddRole(Role, Named),
     RemoveRole(Role, Named),
+    /// Customer groups, of which there are none.
+    SetGroup(Option<Named>),
+    SetGroups(Vec<Named>),
+    AddGroup(Named),
+    RemoveGroup(Named),
+    /// Custom fields, which there are not. By the action's name.
+    Custom(&'static str),
     /// No action of the contract.
     Unknown,
 }

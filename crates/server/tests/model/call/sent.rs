@@ -325,9 +325,29 @@ impl Action {
             }
             Self::AddRole(role, which) => action(&format!("add{}AddressId", role.name()), &[which.address()]),
             Self::RemoveRole(role, which) => action(&format!("remove{}AddressId", role.name()), &[which.address()]),
+            Self::SetGroup(group) => {
+                let group = group.as_ref().map(|group| group.json("customer-group"));
+                action("setCustomerGroup", &[("customerGroup", json!(group))])
+            }
+            Self::SetGroups(groups) => {
+                let all = groups.iter().map(assignment).collect();
+                action("setCustomerGroupAssignments", &[("customerGroupAssignments", all)])
+            }
+            Self::AddGroup(group) => {
+                action("addCustomerGroupAssignment", &[("customerGroupAssignment", assignment(group))])
+            }
+            Self::RemoveGroup(group) => {
+                action("removeCustomerGroupAssignment", &[("customerGroup", group.json("customer-group"))])
+            }
+            Self::Custom(name) => action(name, &[("addressId", json!("a")), ("name", json!("b")), ("value", json!(1))]),
             Self::Unknown => action("setPassword", &[("password", json!("x"))]),
         }
     }
+}
+
+/// A customer group that a customer is assigned to.
+fn assignment(group: &Named) -> Value {
+    json!({"customerGroup": group.json("customer-group")})
 }
 
 impl Selection {

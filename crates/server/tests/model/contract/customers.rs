@@ -152,11 +152,11 @@ impl World {
     pub(super) fn store(&self, call: &Call, who: &Who, named: &Named) -> Result<String, Refused> {
         let project = &self.projects[call.project];
         let mut known = project.stores.iter().filter(|(key, _)| who.sees_others || call.store.as_ref() == Some(*key));
-        let (found, words) = match named {
-            Named::Id(id) => (known.find(|(_, own)| self.is(&own.id, id)), ("id", id)),
-            Named::Key(key) => (known.find(|(own, _)| *own == key), ("key", key)),
+        let found = match named {
+            Named::Id(id) => known.find(|(_, own)| self.is(&own.id, id)),
+            Named::Key(key) => known.find(|(own, _)| *own == key),
         };
-        found.map(|(key, _)| key.clone()).ok_or_else(|| refused::no_such_store((words.0, words.1)))
+        found.map(|(key, _)| key.clone()).ok_or_else(|| refused::no_such_reference("store", named))
     }
 
     /// Refuses what another customer has already (2.4).

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::state::World;
-use crate::call::object;
+use crate::call::{Named, object};
 use crate::expect::Expected;
 
 /// A way to say no.
@@ -198,13 +198,20 @@ pub fn duplicate(field: &'static str, value: &str) -> Refused {
         .with("duplicateValue", value)
 }
 
-pub fn no_such_store((by, value): (&'static str, &str)) -> Refused {
-    let words = if by == "key" { "key" } else { "identifier" };
+pub fn no_such_reference(kind: &'static str, named: &Named) -> Refused {
+    let (by, words, value) = match named {
+        Named::Id(id) => ("id", "identifier", id),
+        Named::Key(key) => ("key", "key", key),
+    };
     let text = format!(
-        "The referenced object of type 'store' with {words} '{value}' was not found. It either doesn't exist, or it can't \
+        "The referenced object of type '{kind}' with {words} '{value}' was not found. It either doesn't exist, or it can't \
          be accessed from this endpoint (e.g., if the endpoint filters by store or customer account)."
     );
-    refused(400, "ReferencedResourceNotFound", text).with("typeId", "store").with(by, value)
+    refused(400, "ReferencedResourceNotFound", text).with("typeId", kind).with(by, value.as_str())
+}
+
+pub fn no_custom_fields() -> Refused {
+    refused(400, "InvalidInput", "").in_own_words()
 }
 
 pub fn nothing_subscribed() -> Refused {

@@ -39,6 +39,9 @@ impl World {
             if !is_allowed(action) {
                 return Err(refused::invalid_json(None));
             }
+            if matches!(action, Action::Custom(_)) {
+                return Err(refused::no_custom_fields());
+            }
             if *action == Action::ChangeEmail(String::new()) {
                 return Err(refused::invalid_field("email", ""));
             }
@@ -166,6 +169,16 @@ impl World {
                     draft.tell_role(*role, "AddressRemoved", &address);
                 }
             }
+            Action::SetGroup(None) => {}
+            Action::SetGroup(Some(group)) | Action::AddGroup(group) | Action::RemoveGroup(group) => {
+                return Err(refused::no_such_reference("customer-group", group));
+            }
+            Action::SetGroups(groups) => {
+                if let Some(group) = groups.first() {
+                    return Err(refused::no_such_reference("customer-group", group));
+                }
+            }
+            Action::Custom(_) => return Err(refused::no_custom_fields()),
             Action::Unknown => return Err(refused::invalid_json(None)),
         }
         Ok(())
@@ -269,7 +282,12 @@ impl Action {
             | Self::SetStores(_)
             | Self::AddStore(_)
             | Self::RemoveStore(_)
+            | Self::SetGroup(_)
+            | Self::SetGroups(_)
+            | Self::AddGroup(_)
+            | Self::RemoveGroup(_)
             | Self::Unknown => false,
+            Self::Custom(name) => !name.contains("Address"),
             Self::ChangeEmail(_)
             | Self::SetText(..)
             | Self::AddAddress(_)

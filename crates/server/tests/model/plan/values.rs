@@ -1,6 +1,6 @@
 //! Values from small pools, so that what was drawn once is drawn again.
 
-use super::{LATE_STORE, Plan, STORES};
+use super::{LATE_STORE, NO_ID, Plan, STORES};
 use crate::call::{Action, AddressDraft, Draft, Named, Role, Selection, Subscribing};
 use crate::expect::Name;
 
@@ -138,9 +138,29 @@ impl Plan<'_> {
             16 => Action::AddRole(role, self.named_address()),
             17 => Action::RemoveRole(role, self.named_address()),
             18 if self.chance.percent(20) => Action::Unknown,
+            19 if self.chance.percent(35) => self.group_or_custom(),
             _ => {
                 let (name, values) = self.chance.pick(&TEXTS);
                 Action::SetText(name, self.perhaps(80, values))
+            }
+        }
+    }
+
+    /// What is not here: to set nothing is all that can be done with it.
+    fn group_or_custom(&mut self) -> Action {
+        let group = match self.chance.below(3) {
+            0 => Named::Id(NO_ID.to_owned()),
+            1 => Named::Id("none".to_owned()),
+            _ => Named::Key(self.some(&KEYS)),
+        };
+        match self.chance.below(10) {
+            0..3 => Action::SetGroup(self.chance.percent(20).then_some(group)),
+            3..6 => Action::SetGroups(if self.chance.percent(20) { vec![group] } else { Vec::new() }),
+            6 => Action::AddGroup(group),
+            7 => Action::RemoveGroup(group),
+            _ => {
+                let names = ["setCustomType", "setCustomField", "setAddressCustomType", "setAddressCustomField"];
+                Action::Custom(self.chance.pick(&names))
             }
         }
     }
