@@ -244,7 +244,7 @@ fn questions(world: &World, project: usize) -> Vec<Call> {
     let page = Page { limit: Some(500), ..Page::default() };
     let mut asked = vec![
         ask(&full, None, Verb::Query { predicate: Predicate::All, page: page.clone(), head: false }),
-        ask(&full, None, Verb::Messages { filter: Filter::All, page: page.clone(), head: false }),
+        ask(&full, None, Verb::Messages { filter: Filter::All, page: page.clone(), expand: true, head: false }),
         ask(&full, None, Verb::Subscriptions { key: None, page: page.clone(), head: false }),
         ask(&full, None, Verb::Stores { key: None, page, head: false }),
     ];

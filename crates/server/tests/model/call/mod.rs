@@ -90,13 +90,16 @@ pub enum Verb {
         email: String,
         password: String,
     },
+    /// `expand`: with the customers that they are about.
     Messages {
         filter: Filter,
         page: Page,
+        expand: bool,
         head: bool,
     },
     Message {
         id: String,
+        expand: bool,
         head: bool,
     },
     Subscribe {

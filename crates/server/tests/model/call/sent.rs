@@ -119,11 +119,20 @@ impl Verb {
                 format!("{at}{}/login", if *own { "/me" } else { "" }),
                 object(&[("email", json!(email)), ("password", json!(password))]),
             ),
-            Self::Messages { filter, page, head } => {
+            Self::Messages { filter, page, expand, head } => {
                 let clause = (*filter != Filter::All).then(|| filter.to_string());
-                get(*head, format!("/{project}/messages{}", page.string(clause)))
+                let asked = page.string(clause);
+                let expanded = match (expand, asked.is_empty()) {
+                    (false, _) => "",
+                    (true, true) => "?expand=resource",
+                    (true, false) => "&expand=resource",
+                };
+                get(*head, format!("/{project}/messages{asked}{expanded}"))
             }
-            Self::Message { id, head } => get(*head, format!("/{project}/messages/{id}")),
+            Self::Message { id, expand, head } => {
+                let expanded = if *expand { "?expand=resource" } else { "" };
+                get(*head, format!("/{project}/messages/{id}{expanded}"))
+            }
             Self::Subscribe { key, messages, cloud_events } => {
                 let destination = json!({"type": "Webhook", "url": hook(0)});
                 let messages: Vec<Value> = messages.iter().map(Selection::json).collect();

@@ -11,19 +11,21 @@ use crate::expect::{Expected, Listing, Name};
 use crate::query::{Filter, Page};
 
 impl World {
-    pub(super) fn messages(&mut self, call: &Call, filter: &Filter, page: &Page, head: bool) -> Outcome {
+    pub(super) fn messages(&mut self, call: &Call, filter: &Filter, page: &Page, expand: bool, head: bool) -> Outcome {
         let project = &self.projects[call.project];
         let shown = project.messages.values().filter(|message| self.is_shown(project, message));
-        let found: Vec<Value> =
-            shown.filter(|message| self.fits(filter, message)).map(|message| self.shown(project, message)).collect();
+        let found: Vec<Value> = shown
+            .filter(|message| self.fits(filter, message))
+            .map(|message| self.shown(project, message, expand))
+            .collect();
         Listing::answer(found, page, &["/resource/id", "/sequenceNumber"], head)
     }
 
-    pub(super) fn message(&mut self, call: &Call, id: &str) -> Outcome {
+    pub(super) fn message(&mut self, call: &Call, id: &str, expand: bool) -> Outcome {
         let project = &self.projects[call.project];
         let mut shown = project.messages.values().filter(|message| self.is_shown(project, message));
         let found = shown.find(|message| self.is(&message.id, id)).ok_or_else(|| refused::no_such_id(id))?;
-        Ok(Expected::Body(200, self.shown(project, found)))
+        Ok(Expected::Body(200, self.shown(project, found, expand)))
     }
 
     fn is_shown(&self, project: &Project, message: &Message) -> bool {
@@ -31,8 +33,14 @@ impl World {
         project.messages_enabled && message.visible && message.at >= oldest && !message.is_gone()
     }
 
-    fn shown(&self, project: &Project, message: &Message) -> Value {
-        message.json(self.value_of(project, message))
+    /// Expanded, with the customer as it is now (5.1).
+    fn shown(&self, project: &Project, message: &Message, expand: bool) -> Value {
+        let mut shown = message.json(self.value_of(project, message));
+        let is_about = expand && message.resource_kind == "customer";
+        if let Some(customer) = project.customers.get(&message.resource).filter(|_| is_about) {
+            shown["resource"]["obj"] = customer.json();
+        }
+        shown
     }
 
     /// The value that a message shows: while its token can be used (0.19).

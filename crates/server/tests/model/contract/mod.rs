@@ -101,8 +101,8 @@ impl World {
             Verb::Reset { own, value, version, new } => self.reset(call, who, value, version.filter(|_| !own), new),
             Verb::Confirm { own, value, version } => self.confirm(call, who, value, version.filter(|_| !own)),
             Verb::Login { email, password, .. } => self.login(call, email, password),
-            Verb::Messages { filter, page, head } => self.messages(call, filter, page, *head),
-            Verb::Message { id, .. } => self.message(call, id),
+            Verb::Messages { filter, page, expand, head } => self.messages(call, filter, page, *expand, *head),
+            Verb::Message { id, expand, .. } => self.message(call, id, *expand),
             Verb::Subscribe { key, messages, cloud_events } => {
                 self.subscribe(call, who, key.as_deref(), messages, *cloud_events)
             }

@@ -382,7 +382,7 @@ impl Plan<'_> {
         let seen: Vec<String> = messages.values().filter_map(|message| self.world.value(&message.id)).collect();
         if matches!(kind, Kind::Message) {
             let id = self.chance.of(&seen).cloned().unwrap_or_else(|| NO_ID.to_owned());
-            return Verb::Message { id, head: self.chance.percent(20) };
+            return Verb::Message { id, expand: self.chance.percent(40), head: self.chance.percent(20) };
         }
         let filter = match self.chance.below(4) {
             0 => Filter::Types(vec![
@@ -393,7 +393,8 @@ impl Plan<'_> {
             2 => Filter::SequenceOver(self.chance.pick(&[1, 3])),
             _ => Filter::All,
         };
-        Verb::Messages { filter, page: self.page(&["createdAt", "type", "id"]), head: self.chance.percent(15) }
+        let page = self.page(&["createdAt", "type", "id"]);
+        Verb::Messages { filter, page, expand: self.chance.percent(30), head: self.chance.percent(15) }
     }
 
     fn subscription(&mut self, kind: Kind) -> Verb {
