@@ -14,8 +14,21 @@ pub enum Predicate {
     Verified(bool),
     VersionOver(i64),
     KeyDefined(bool),
+    FirstName(String),
+    /// Or without one.
+    FirstNameNot(String),
+    FirstNameDefined(bool),
+    Store(String),
+    /// One address with both.
+    Address {
+        country: &'static str,
+        city: String,
+    },
+    City(String),
+    StoresEmpty(bool),
     Not(Box<Predicate>),
     Both(Box<Predicate>, Box<Predicate>),
+    Either(Box<Predicate>, Box<Predicate>),
 }
 
 /// Which messages are asked for.
@@ -48,11 +61,25 @@ impl fmt::Display for Predicate {
             Self::LastName(names) => write!(f, "lastName in (\"{}\")", names.join("\", \"")),
             Self::Verified(flag) => write!(f, "isEmailVerified = {flag}"),
             Self::VersionOver(version) => write!(f, "version > {version}"),
-            Self::KeyDefined(defined) => write!(f, "key is {}defined", if *defined { "" } else { "not " }),
+            Self::KeyDefined(defined) => write!(f, "key is {}defined", not(*defined)),
+            Self::FirstName(name) => write!(f, "firstName = \"{name}\""),
+            Self::FirstNameNot(name) => write!(f, "firstName != \"{name}\""),
+            Self::FirstNameDefined(defined) => write!(f, "firstName is {}defined", not(*defined)),
+            Self::Store(key) => write!(f, "stores(key = \"{key}\")"),
+            Self::Address { country, city } => {
+                write!(f, "addresses(country = \"{country}\" and city = \"{city}\")")
+            }
+            Self::City(city) => write!(f, "addresses(city = \"{city}\")"),
+            Self::StoresEmpty(empty) => write!(f, "stores is {}empty", not(*empty)),
             Self::Not(inner) => write!(f, "not ({inner})"),
             Self::Both(one, other) => write!(f, "({one}) and ({other})"),
+            Self::Either(one, other) => write!(f, "({one}) or ({other})"),
         }
     }
+}
+
+fn not(holds: bool) -> &'static str {
+    if holds { "" } else { "not " }
 }
 
 impl fmt::Display for Filter {

@@ -232,8 +232,19 @@ impl Predicate {
             Self::Verified(flag) => customer.verified == *flag,
             Self::VersionOver(version) => customer.version > *version,
             Self::KeyDefined(defined) => customer.key.is_some() == *defined,
+            Self::FirstName(name) => customer.texts.get("firstName") == Some(name),
+            Self::FirstNameNot(name) => customer.texts.get("firstName") != Some(name),
+            Self::FirstNameDefined(defined) => customer.texts.contains_key("firstName") == *defined,
+            Self::Store(key) => customer.stores.contains(key),
+            Self::Address { country, city } => customer
+                .addresses
+                .iter()
+                .any(|address| address.draft.country == *country && address.draft.city.as_ref() == Some(city)),
+            Self::City(city) => customer.addresses.iter().any(|address| address.draft.city.as_ref() == Some(city)),
+            Self::StoresEmpty(empty) => customer.stores.is_empty() == *empty,
             Self::Not(inner) => !inner.fits(customer),
             Self::Both(one, other) => one.fits(customer) && other.fits(customer),
+            Self::Either(one, other) => one.fits(customer) || other.fits(customer),
         }
     }
 }

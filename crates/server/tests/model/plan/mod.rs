@@ -16,7 +16,7 @@ use crate::contract::state::{Customer, PROJECTS, Session, Token, World};
 use crate::expect::Name;
 use crate::query::{Filter, Page, Predicate};
 
-use self::values::{EMAILS, KEYS, NAMES, NUMBERS};
+use self::values::{CITIES, EMAILS, KEYS, NAMES, NUMBERS};
 
 /// The stores that each project begins with.
 pub const STORES: [&str; 2] = ["shop-a", "shop-b"];
@@ -362,7 +362,8 @@ impl Plan<'_> {
     }
 
     fn predicate(&mut self, depth: usize) -> Predicate {
-        match self.chance.below(if depth == 0 { 9 } else { 11 }) {
+        let inner = |plan: &mut Self| Box::new(plan.predicate(depth.saturating_sub(1)));
+        match self.chance.below(if depth == 0 { 16 } else { 22 }) {
             0 => Predicate::All,
             1 => Predicate::Email(self.some(&EMAILS)),
             2 => Predicate::LowercaseEmail(self.some(&EMAILS).to_lowercase()),
@@ -372,8 +373,16 @@ impl Plan<'_> {
             6 => Predicate::Verified(self.chance.percent(50)),
             7 => Predicate::VersionOver(self.chance.pick(&[1, 2, 4])),
             8 => Predicate::KeyDefined(self.chance.percent(50)),
-            9 => Predicate::Not(Box::new(self.predicate(depth - 1))),
-            _ => Predicate::Both(Box::new(self.predicate(depth - 1)), Box::new(self.predicate(depth - 1))),
+            9 => Predicate::FirstName(self.some(&NAMES)),
+            10 => Predicate::FirstNameNot(self.some(&NAMES)),
+            11 => Predicate::FirstNameDefined(self.chance.percent(50)),
+            12 => Predicate::Store(self.some(&STORES)),
+            13 => Predicate::Address { country: self.chance.pick(&["DE", "AT"]), city: self.some(&CITIES) },
+            14 => Predicate::City(self.some(&CITIES)),
+            15 => Predicate::StoresEmpty(self.chance.percent(50)),
+            16 | 17 => Predicate::Not(inner(self)),
+            18 | 19 => Predicate::Both(inner(self), inner(self)),
+            _ => Predicate::Either(inner(self), inner(self)),
         }
     }
 

@@ -9,6 +9,7 @@ pub(super) const EMAILS: [&str; 6] =
 pub(super) const PASSWORDS: [&str; 4] = ["1234", "secret", "pässword", "other secret"];
 pub(super) const KEYS: [&str; 4] = ["key-1", "key-2", "key-3", "key-4"];
 pub(super) const NUMBERS: [&str; 3] = ["7", "8", "9"];
+pub(super) const CITIES: [&str; 2] = ["Ulm", "Wien"];
 pub(super) const NAMES: [&str; 3] = ["Ann", "Bo", "Ćwik"];
 /// Texts and values that they may have.
 pub(super) const TEXTS: [(&str, &[&str]); 9] = [
@@ -78,7 +79,7 @@ impl Plan<'_> {
 
     pub(super) fn address(&mut self) -> AddressDraft {
         let country = self.chance.pick(&["DE", "AT"]);
-        AddressDraft { country, key: self.perhaps(40, &KEYS), city: self.perhaps(50, &["Ulm", "Wien"]) }
+        AddressDraft { country, key: self.perhaps(40, &KEYS), city: self.perhaps(50, &CITIES) }
     }
 
     pub(super) fn draft(&mut self) -> Draft {
