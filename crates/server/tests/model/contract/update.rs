@@ -108,7 +108,7 @@ impl World {
                 draft.facts.push(Fact::new("CustomerExternalIdSet", personal));
             }
             // Set to what it is already.
-            Action::ChangeEmail(_) | Action::SetExternalId(_) => {}
+            Action::ChangeEmail(_) | Action::SetExternalId(_) | Action::SetGroup(None) => {}
             Action::SetNumber(_) if customer.number.is_some() => return Err(refused::number_is_set()),
             Action::SetNumber(number) => customer.number.clone_from(number),
             Action::SetStores(named) => {
@@ -169,7 +169,6 @@ impl World {
                     draft.tell_role(*role, "AddressRemoved", &address);
                 }
             }
-            Action::SetGroup(None) => {}
             Action::SetGroup(Some(group)) | Action::AddGroup(group) | Action::RemoveGroup(group) => {
                 return Err(refused::no_such_reference("customer-group", group));
             }
