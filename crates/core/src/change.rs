@@ -14,19 +14,26 @@ use crate::{Ctx, Refusal};
 pub struct PasswordSet {
     /// The customer after the change.
     pub customer: Customer,
-    /// Its new hash.
-    pub hash: PasswordHash,
+    /// Its new hash. `None`: the password is kept at a provider alone, and no older hash stays here.
+    pub hash: Option<PasswordHash>,
     /// The fact.
     pub message: NewMessage,
 }
 
 impl PasswordSet {
     /// Sets `hash` on `customer` as the outcome of `flow`.
-    pub(crate) fn new(customer: &Customer, hash: PasswordHash, flow: Flow, by: &Initiator, ctx: &mut Ctx) -> Self {
+    pub(crate) fn new(
+        customer: &Customer,
+        hash: Option<PasswordHash>,
+        flow: Flow,
+        by: &Initiator,
+        ctx: &mut Ctx,
+    ) -> Self {
         let mut customer = customer.clone();
         customer.touch(ctx.now, by);
-        customer.password_tail = Some(hash.tail());
-        let content = Content::CustomerPasswordUpdated { reset: flow == Flow::Reset };
+        customer.password_tail = hash.as_ref().map(PasswordHash::tail);
+        let reset = matches!(flow, Flow::Reset | Flow::Recover);
+        let content = Content::CustomerPasswordUpdated { reset };
         let message = NewMessage::about_customer(&mut customer, content, flow, by, ctx);
         Self { customer, hash, message }
     }
@@ -57,7 +64,7 @@ pub fn decide(
     admit(customer, command)?;
     match new_hash {
         Some(hash) if current_matches && customer.authentication_mode == AuthenticationMode::Password => {
-            Ok(PasswordSet::new(customer, hash, Flow::Change, &command.by, ctx))
+            Ok(PasswordSet::new(customer, Some(hash), Flow::Change, &command.by, ctx))
         }
         _ => Err(Refusal::CurrentPasswordWrong),
     }

@@ -74,6 +74,8 @@ ids! {
     DeadLetterId,
     /// A store within a project.
     ShopId,
+    /// An operation.
+    OperationId,
 }
 
 /// How a caller names another resource, in its own spelling: what it names may not be there.

@@ -84,6 +84,10 @@ pub enum Flow {
     CreateToken,
     /// A reset token was redeemed.
     Reset,
+    /// A trusted caller set it, without the current password.
+    Set,
+    /// A forgotten password was replaced by what a mail said.
+    Recover,
     /// An e-mail token was made.
     CreateEmailToken,
     /// An e-mail token was redeemed.

@@ -161,6 +161,12 @@ pub enum Refusal {
         /// How many it may have.
         limit: u32,
     },
+    /// A password of this customer is on its way to its provider, and nobody knows yet how that ends: come back later.
+    #[error("a password change of this customer is underway")]
+    PasswordChangeUnderway {
+        /// Seconds after which it is worth another try.
+        retry_after_s: u32,
+    },
     /// More work than can be done in time: come back later.
     #[error("too much to do at the moment")]
     Overloaded {
@@ -170,6 +176,9 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// What a caller is told who finds another operation at work: most end within seconds.
+    pub const UNDERWAY_RETRY_AFTER_S: u32 = 5;
+
     /// Stable code for logs, activity rows and metrics.
     pub fn code(&self) -> &'static str {
         match self {
@@ -195,6 +204,7 @@ impl Refusal {
             Self::SubscriptionNotFound => "subscription_not_found",
             Self::NothingSubscribed => "nothing_subscribed",
             Self::TooManySubscriptions { .. } => "too_many_subscriptions",
+            Self::PasswordChangeUnderway { .. } => "password_change_underway",
             Self::Overloaded { .. } => "overloaded",
         }
     }

@@ -43,13 +43,17 @@ pub fn decide(
     ctx: &mut Ctx,
 ) -> Result<PasswordSet, Refusal> {
     admit(token, customer, command, ctx.now)?;
-    Ok(PasswordSet::new(customer, hash, Flow::Reset, &command.by, ctx))
+    if token.reserved_by.is_some() {
+        return Err(Refusal::PasswordChangeUnderway { retry_after_s: Refusal::UNDERWAY_RETRY_AFTER_S });
+    }
+    Ok(PasswordSet::new(customer, Some(hash), Flow::Reset, &command.by, ctx))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::create::tests::customer;
+    use crate::id::OperationId;
     use crate::message::Content;
     use crate::token;
 
@@ -69,6 +73,16 @@ mod tests {
         assert_eq!(set.message.facts.content, Content::CustomerPasswordUpdated { reset: true });
         assert_eq!(set.customer.version, 2);
         assert!(!set.customer.is_email_verified);
+    }
+
+    #[test]
+    fn a_token_that_an_operation_has_reserved_is_not_redeemed_by_another_call() {
+        let reserved = Token { reserved_by: Some(OperationId::new(&mut Ctx::new(Micros(0), [1; 32]))), ..token() };
+        let refusal = reset(&reserved, &customer(), None, Micros(1)).err().unwrap();
+        assert!(matches!(refusal, Refusal::PasswordChangeUnderway { .. }));
+        // Before that it is looked at like any other: whoever asks for the same password joins the operation.
+        let command = Command { version: None, by: Initiator::default() };
+        assert_eq!(admit(&reserved, &customer(), &command, Micros(1)), Ok(()));
     }
 
     #[test]

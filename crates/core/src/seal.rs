@@ -2,9 +2,14 @@
 //!
 //! A sealed value is `id length (1) | key id | nonce (24) | ciphertext and tag`. The first key of the ring seals; every
 //! key opens, so a key is rotated by putting the new one first and keeping the old one until nothing uses it.
+//!
+//! The ring also says whether two secrets are the same without keeping either: a MAC, `id length (1) | key id | tag`.
 
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::Ctx;
@@ -60,6 +65,22 @@ impl SealingKey {
     }
 }
 
+impl SealingKey {
+    /// The MAC of `plain` in the row that `bound_to` names. Its key is derived, so that no key serves two algorithms.
+    fn tag(&self, bound_to: &str, plain: &[u8]) -> Result<[u8; 32], SealError> {
+        let hmac = |key: &[u8], parts: [&[u8]; 3]| -> Result<[u8; 32], SealError> {
+            let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| SealError::Broken)?;
+            for part in parts {
+                mac.update(part);
+            }
+            Ok(mac.finalize().into_bytes().into())
+        };
+        let derived = Zeroizing::new(hmac(&*self.key, [b"keyherald mac", b"", b""])?);
+        // The row's name has no NUL: where it ends is told apart.
+        hmac(&*derived, [bound_to.as_bytes(), b"\0", plain])
+    }
+}
+
 fn split_key_id(sealed: &[u8]) -> Result<(&str, &[u8]), SealError> {
     let (length, rest) = sealed.split_first().ok_or(SealError::Broken)?;
     let (id, rest) = rest.split_at_checked(usize::from(*length)).ok_or(SealError::Broken)?;
@@ -86,6 +107,20 @@ impl KeyRing {
         let (id, _) = split_key_id(sealed)?;
         let key = self.0.iter().find(|key| key.id == id).ok_or_else(|| SealError::UnknownKey(id.to_owned()))?;
         key.open(bound_to, sealed)
+    }
+
+    /// What tells later whether another secret is the same as `plain`, in the row that `bound_to` names.
+    pub fn mac(&self, bound_to: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
+        let key = self.0.first().ok_or(SealError::EmptyRing)?;
+        let length = u8::try_from(key.id.len()).map_err(|_| SealError::Broken)?;
+        Ok([[length].as_slice(), key.id.as_bytes(), &key.tag(bound_to, plain)?].concat())
+    }
+
+    /// Whether `mac` was made of `plain` for the same row. Takes the same time whatever differs.
+    pub fn is_mac_of(&self, mac: &[u8], bound_to: &str, plain: &[u8]) -> Result<bool, SealError> {
+        let (id, tag) = split_key_id(mac)?;
+        let key = self.0.iter().find(|key| key.id == id).ok_or_else(|| SealError::UnknownKey(id.to_owned()))?;
+        Ok(key.tag(bound_to, plain)?.ct_eq(tag).into())
     }
 }
 
@@ -116,6 +151,20 @@ mod tests {
             assert!(ring.open("row 1", &altered).is_err(), "byte {place}");
         }
         assert!(!sealed.windows(6).any(|part| part == b"secret"));
+    }
+
+    #[test]
+    fn a_mac_tells_the_same_from_another_also_after_rotation() {
+        let old = ring(&[("2025", 1)]);
+        let mac = old.mac("row 1", b"secret").unwrap();
+        let rotated = ring(&[("2026", 2), ("2025", 1)]);
+        assert_eq!(rotated.is_mac_of(&mac, "row 1", b"secret"), Ok(true));
+        assert_eq!(rotated.is_mac_of(&mac, "row 1", b"secres"), Ok(false));
+        assert_eq!(rotated.is_mac_of(&mac, "row 2", b"secret"), Ok(false));
+        assert_ne!(rotated.mac("row 1", b"secret").unwrap(), mac);
+        assert_eq!(ring(&[("2026", 2)]).is_mac_of(&mac, "row 1", b"secret"), Err(SealError::UnknownKey("2025".into())));
+        let other = ring(&[("2025", 3)]);
+        assert_eq!(other.is_mac_of(&mac, "row 1", b"secret"), Ok(false));
     }
 
     #[test]

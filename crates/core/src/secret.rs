@@ -54,6 +54,16 @@ impl Password {
     pub fn duplicate(&self) -> Self {
         Self(self.0.clone())
     }
+
+    /// Hands the text to the one who must send it to a provider.
+    pub fn reveal_with<T>(&self, send: impl FnOnce(&str) -> T) -> T {
+        send(&self.0)
+    }
+
+    /// `text` without this password in it.
+    pub fn redacted_from(&self, text: &str) -> String {
+        if self.0.is_empty() { text.to_owned() } else { text.replace(self.0.as_str(), "***") }
+    }
 }
 
 /// SHA-256 of a random secret (a token value, an access token, a client secret): what is stored and compared.

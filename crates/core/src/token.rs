@@ -3,7 +3,7 @@
 use crate::Refusal;
 use crate::ctx::{Ctx, Micros};
 use crate::customer::Customer;
-use crate::id::{CustomerId, TokenId};
+use crate::id::{CustomerId, OperationId, TokenId};
 use crate::initiator::Initiator;
 use crate::message::{Content, Flow, NewMessage};
 use crate::secret::TokenValue;
@@ -46,6 +46,8 @@ pub struct Token {
     pub created_by: Initiator,
     /// False once it was used or a later event ended it.
     pub valid: bool,
+    /// The operation that is about to use it: no other call can, and it does not expire meanwhile.
+    pub reserved_by: Option<OperationId>,
 }
 
 impl Token {
@@ -108,6 +110,7 @@ pub(crate) fn created(kind: TokenKind, customer: &Customer, command: &Command, c
         invalidate_older_tokens: command.invalidate_older_tokens,
         created_by: command.by.clone(),
         valid: true,
+        reserved_by: None,
     };
     let value = TokenValue::new(ctx);
     let (customer_id, expires_at) = (customer.id, token.expires_at);
