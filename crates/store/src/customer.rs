@@ -17,7 +17,7 @@ use keyherald_core::update::{CredentialChange, Updated};
 
 use crate::fault::FaultKind;
 use crate::tx::{Row, query_all, query_one};
-use crate::{Fault, Tx, Value, claim, credential, erase, log, session, statements, token};
+use crate::{Fault, Tx, Value, claim, credential, erase, log, operation, session, statements, token};
 
 macro_rules! columns {
     () => {
@@ -133,7 +133,10 @@ pub fn set_password(
     ctx: &mut Ctx,
 ) -> Result<(), Fault> {
     move_row(tx, ring, project, &set.customer, ctx)?;
-    credential::put(tx, project, set.customer.id, &set.hash, ctx.now)?;
+    match &set.hash {
+        Some(hash) => credential::put(tx, project, set.customer.id, hash, ctx.now)?,
+        None => credential::delete(tx, project, set.customer.id)?,
+    }
     end_of_password(tx, project, set.customer.id)?;
     log::append(tx, ring, project, &set.message, ctx)
 }
@@ -198,7 +201,7 @@ pub fn update(
     Ok(())
 }
 
-/// Removes a customer with its claims, credential, tokens and sessions, and writes its last message. If it asks for
+/// Removes a customer with its claims, credential, tokens, sessions, links and past operations, and writes its last message. If it asks for
 /// that, what is personal in all its messages goes too: see [`erase`].
 pub fn delete(
     tx: &mut dyn Tx,
@@ -211,6 +214,7 @@ pub fn delete(
     guarded(tx.execute(&DELETE, &[project.into(), last.id.into(), last.version.into()])?)?;
     claim::delete(tx, project, last.id)?;
     credential::delete(tx, project, last.id)?;
+    operation::forget(tx, project, last.id)?;
     token::delete_of_customer(tx, project, last.id)?;
     session::end_of_customer(tx, project, last.id)?;
     log::append(tx, ring, project, &deleted.message, ctx)?;

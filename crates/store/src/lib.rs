@@ -24,7 +24,9 @@ pub mod filter;
 pub mod listing;
 pub mod log;
 pub mod migrate;
+pub mod operation;
 pub mod project;
+pub mod provider_link;
 pub mod retention;
 pub mod session;
 pub mod shop;
@@ -44,7 +46,7 @@ pub use tx::{Row, Tx, Value};
 
 /// Every fixed statement of every module, for the test that prepares them all on both engines.
 pub fn statements() -> impl Iterator<Item = &'static Sql> {
-    let lists: [&[&'static Sql]; 13] = [
+    let lists: [&[&'static Sql]; 16] = [
         claim::STATEMENTS,
         client::STATEMENTS,
         credential::STATEMENTS,
@@ -52,7 +54,10 @@ pub fn statements() -> impl Iterator<Item = &'static Sql> {
         delivery::STATEMENTS,
         erase::STATEMENTS,
         log::STATEMENTS,
+        operation::STATEMENTS,
+        operation::IDEMPOTENCY_STATEMENTS,
         project::STATEMENTS,
+        provider_link::STATEMENTS,
         retention::STATEMENTS,
         session::STATEMENTS,
         shop::STATEMENTS,

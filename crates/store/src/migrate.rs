@@ -41,6 +41,7 @@ pub static MIGRATIONS: &[Migration] = &[
     migration!(3, "0003_changes"),
     migration!(4, "0004_queries"),
     migration!(5, "0005_grants_and_settings"),
+    migration!(6, "0006_operations"),
 ];
 
 /// One step of the database's form.

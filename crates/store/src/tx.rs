@@ -1,7 +1,9 @@
 //! A transaction as repository functions see it, whatever the engine.
 
 use keyherald_core::Micros;
-use keyherald_core::id::{CustomerId, DeadLetterId, Key, MessageId, ProjectKey, ShopId, SubscriptionId, TokenId};
+use keyherald_core::id::{
+    CustomerId, DeadLetterId, Key, MessageId, OperationId, ProjectKey, ShopId, SubscriptionId, TokenId,
+};
 
 use crate::{Fault, Sql};
 
@@ -193,4 +195,4 @@ macro_rules! bound_as_text {
     )*};
 }
 
-bound_as_text!(CustomerId, TokenId, MessageId, SubscriptionId, DeadLetterId, ShopId, ProjectKey, Key);
+bound_as_text!(CustomerId, TokenId, MessageId, SubscriptionId, DeadLetterId, ShopId, OperationId, ProjectKey, Key);

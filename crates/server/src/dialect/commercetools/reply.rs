@@ -223,7 +223,7 @@ pub fn refused(refusal: &Refusal, named: &Named) -> Problem {
         Refusal::Duplicate(field) => duplicate(*field, named),
         Refusal::NothingSubscribed => Problem::nothing_subscribed(),
         Refusal::TooManySubscriptions { limit } => Problem::too_many("subscription", *limit),
-        Refusal::Overloaded { retry_after_s } => {
+        Refusal::PasswordChangeUnderway { retry_after_s } | Refusal::Overloaded { retry_after_s } => {
             Problem::over_capacity("The server has too much to do at the moment. Please try again.", *retry_after_s)
         }
     }
