@@ -105,7 +105,7 @@ fn intent(wish: &Wish, now: Micros) -> Intent {
 
 #[derive(Clone)]
 enum Begun {
-    New(Operation),
+    New(Box<Operation>),
     Joined(OperationId),
     Taken(Option<Micros>),
     LookAgain,
@@ -113,9 +113,9 @@ enum Begun {
 }
 
 impl Begun {
-    fn new(self) -> Operation {
+    fn operation(self) -> Operation {
         match self {
-            Self::New(operation) => operation,
+            Self::New(operation) => *operation,
             _ => panic!("nothing was begun"),
         }
     }
@@ -143,7 +143,7 @@ fn begin_in(tx: &mut dyn Tx, ctx: &mut Ctx, wish: &Wish) -> Result<Begun, Fault>
         due: Due::Held { by: "node-a", until: ctx.now.plus(15 * S) },
     };
     let begun = operation::begin(tx, &ring(), &begin, ctx)?;
-    Ok(if begun { Begun::New(operation) } else { Begun::NoToken })
+    Ok(if begun { Begun::New(Box::new(operation)) } else { Begun::NoToken })
 }
 
 async fn begin(store: &Store, now: Micros, seed: u64, wish: Wish) -> Begun {
@@ -228,7 +228,7 @@ fn unknown() -> Event {
 
 async fn an_intent_reads_back_and_its_password_comes_out_of_its_seal(store: &TestStore) {
     let ada = created(store, 1, "ada@example.com", &[]).await;
-    let begun = begin(store, NOW, 2, wish(&ada, "Fresh-1!")).await.new();
+    let begun = begin(store, NOW, 2, wish(&ada, "Fresh-1!")).await.operation();
     let found = by_id(store, begun.id).await.unwrap();
     assert_eq!(found.log, begun.log);
     assert_eq!((found.state(), found.revision, found.password_at_hand), (State::Open, 1, true));
@@ -253,15 +253,15 @@ async fn an_intent_reads_back_and_its_password_comes_out_of_its_seal(store: &Tes
 async fn the_slot_is_joined_by_the_same_password_and_by_no_other(store: &TestStore) {
     let ada = created(store, 1, "ada@example.com", &[]).await;
     let eve = created(store, 2, "eve@example.com", &[]).await;
-    let begun = begin(store, NOW, 3, wish(&ada, "Fresh-1!")).await.new();
+    let begun = begin(store, NOW, 3, wish(&ada, "Fresh-1!")).await.operation();
     assert!(matches!(begin(store, NOW, 4, wish(&ada, "Fresh-1!")).await, Begun::Joined(id) if id == begun.id));
     assert!(matches!(begin(store, NOW, 5, wish(&ada, "Other-1!")).await, Begun::Taken(None)));
     // Another customer has a slot of its own.
-    assert_ne!(begin(store, NOW, 6, wish(&eve, "Fresh-1!")).await.new().id, begun.id);
+    assert_ne!(begin(store, NOW, 6, wish(&eve, "Fresh-1!")).await.operation().id, begun.id);
     // An operation that has ended is not joined: what is asked now is a new one.
     commit(store, at(1), 7, &begun).await.unwrap();
     let after = Wish { seen: Some(begun.id), ..wish(&ada, "Fresh-1!") };
-    assert_ne!(begin(store, at(2), 8, after).await.new().id, begun.id);
+    assert_ne!(begin(store, at(2), 8, after).await.operation().id, begun.id);
 }
 
 async fn of_many_at_once_one_begins(store: &TestStore) {
@@ -302,7 +302,7 @@ async fn of_the_same_many_times_at_once_all_have_one_operation(store: &TestStore
 
 async fn the_index_has_the_last_word(store: &TestStore) {
     let ada = created(store, 1, "ada@example.com", &[]).await;
-    begin(store, NOW, 2, wish(&ada, "Fresh-1!")).await.new();
+    begin(store, NOW, 2, wish(&ada, "Fresh-1!")).await.operation();
     // Somebody who has not looked.
     let blind = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
         let wish = wish(&ada, "Other-1!");
@@ -326,7 +326,7 @@ async fn an_accepted_password_is_committed_once_whatever_is_repeated(store: &Tes
     let ada = created(store, 1, "ada@example.com", &[]).await;
     let reset = token_of(store, 2, &ada, TokenKind::Password).await;
     let with_token = Wish { token: Some(reset.token.id), ..wish(&ada, "Fresh-1!") };
-    let begun = begin(store, NOW, 3, with_token).await.new();
+    let begun = begin(store, NOW, 3, with_token).await.operation();
     // The version moves meanwhile: no reason to stop.
     let name =
         keyherald_core::update::Action::SetText(keyherald_core::update::TextField::FirstName, Some("Ada".into()));
@@ -356,7 +356,7 @@ async fn an_accepted_password_is_committed_once_whatever_is_repeated(store: &Tes
 async fn without_a_hash_of_its_own_no_old_one_stays(store: &TestStore) {
     let ada = created(store, 1, "ada@example.com", &[]).await;
     assert!(hash_of(store, ada.id).await.is_some());
-    let begun = begin(store, NOW, 2, Wish { local_hash: false, ..wish(&ada, "Fresh-1!") }).await.new();
+    let begun = begin(store, NOW, 2, Wish { local_hash: false, ..wish(&ada, "Fresh-1!") }).await.operation();
     commit(store, at(1), 3, &begun).await.unwrap();
     assert_eq!(hash_of(store, ada.id).await, None);
     assert_eq!(password_messages(store).await, 1);
@@ -374,7 +374,7 @@ async fn what_was_not_committed_did_not_happen(store: &TestStore) {
     let died = store.write(&ctx(3), move |tx, ctx| begin_in(tx, ctx, &cut).and_then(|_| dies::<()>())).await;
     assert!(died.is_err());
     assert_eq!(counted(store, "SELECT count(*) FROM operation").await, 0);
-    let begun = begin(store, NOW, 4, wish).await.new();
+    let begun = begin(store, NOW, 4, wish).await.operation();
     for commits in [true, false] {
         let cut = begun.clone();
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
@@ -400,7 +400,7 @@ async fn a_refusal_changes_nothing_and_gives_the_token_back(store: &TestStore) {
     let ada = created(store, 1, "ada@example.com", &[]).await;
     let reset = token_of(store, 2, &ada, TokenKind::Password).await;
     let with_token = Wish { token: Some(reset.token.id), ..wish(&ada, "Fresh-1!") };
-    let begun = begin(store, NOW, 3, with_token.clone()).await.new();
+    let begun = begin(store, NOW, 3, with_token.clone()).await.operation();
     let error = ProviderError::PolicyViolation { rule: Some("length".into()), message: None };
     let refused = recorded(store, begun, &[(1, Event::NotAccepted(error.clone()))]).await.unwrap();
     let Step::Release(why) = next(&refused, at(1)) else { panic!("not released") };
@@ -415,14 +415,14 @@ async fn a_refusal_changes_nothing_and_gives_the_token_back(store: &TestStore) {
     assert_eq!(outcomes, expected.map(|(id, outcome)| (id, outcome.to_owned())));
     // The same token once more, with a better password.
     let better = Wish { password: "Better-1!", seen: Some(released.id), ..with_token };
-    begin(store, at(2), 4, better).await.new();
+    begin(store, at(2), 4, better).await.operation();
 }
 
 async fn a_reserved_token_is_nobody_elses_and_does_not_expire(store: &TestStore) {
     let ada = created(store, 1, "ada@example.com", &[]).await;
     let made = token_of(store, 2, &ada, TokenKind::Password).await;
     let with_token = Wish { token: Some(made.token.id), ..wish(&ada, "Fresh-1!") };
-    let begun = begin(store, NOW, 3, with_token.clone()).await.new();
+    let begun = begin(store, NOW, 3, with_token.clone()).await.operation();
     let (digest, id) = (made.value.digest(), begun.id);
     let find = move |tx: &mut dyn Tx| tokens::by_digest(tx, &demo(), TokenKind::Password, digest);
     let token = store.read(find).await.unwrap().unwrap();
@@ -449,7 +449,7 @@ async fn a_reserved_token_is_nobody_elses_and_does_not_expire(store: &TestStore)
 
 async fn a_customer_deleted_meanwhile_ends_it(store: &TestStore) {
     let ada = created(store, 1, "ada@example.com", &[]).await;
-    let begun = begin(store, NOW, 2, wish(&ada, "Fresh-1!")).await.new();
+    let begun = begin(store, NOW, 2, wish(&ada, "Fresh-1!")).await.operation();
     // Nobody who looks at the slot does this; it must end well all the same.
     delete(store, &ctx(3), ada.id, true).await;
     let ended = commit(store, at(1), 4, &begun).await.unwrap();
@@ -470,7 +470,7 @@ async fn claimed(store: &Store, node: &'static str, now: Micros, limit: i64) -> 
 async fn two_nodes_never_have_the_same_one(store: &TestStore) {
     for seed in 0..6 {
         let customer = created(store, 10 + seed, &format!("c{seed}@example.com"), &[]).await;
-        begin(store, NOW, 20 + seed, wish(&customer, "Fresh-1!")).await.new();
+        begin(store, NOW, 20 + seed, wish(&customer, "Fresh-1!")).await.operation();
     }
     // Held by the process that began them.
     assert!(claimed(store, "node-b", at(14), 10).await.is_empty());
@@ -496,7 +496,7 @@ async fn two_nodes_never_have_the_same_one(store: &TestStore) {
 
 async fn who_was_thought_dead_has_lost_it(store: &TestStore) {
     let ada = created(store, 1, "ada@example.com", &[]).await;
-    let begun = begin(store, NOW, 2, wish(&ada, "Fresh-1!")).await.new();
+    let begun = begin(store, NOW, 2, wish(&ada, "Fresh-1!")).await.operation();
     let taken = claimed(store, "node-b", at(15), 10).await.remove(0);
     assert_eq!(taken.log, begun.log);
     assert!(recorded(store, begun.clone(), &[(16, unknown())]).await.is_err());
@@ -513,7 +513,7 @@ async fn who_was_thought_dead_has_lost_it(store: &TestStore) {
 
 async fn no_other_password_while_an_attempt_may_take_effect(store: &TestStore) {
     let ada = created(store, 1, "ada@example.com", &[]).await;
-    let begun = begin(store, NOW, 2, wish(&ada, "Fresh-1!")).await.new();
+    let begun = begin(store, NOW, 2, wish(&ada, "Fresh-1!")).await.operation();
     let doubtful = recorded(store, begun, &[(1, unknown()), (2, Event::Sent)]).await.unwrap();
     let done = commit(store, at(3), 3, &doubtful).await.unwrap();
     assert_eq!(done.state(), State::Committed);
@@ -523,32 +523,32 @@ async fn no_other_password_while_an_attempt_may_take_effect(store: &TestStore) {
     assert!(matches!(begin(store, at(59), 5, after("Other-1!")).await, Begun::Taken(Some(_))));
     sweep(store, at(60)).await;
     assert_eq!(counted(store, "SELECT count(mac) FROM operation").await, 0);
-    begin(store, at(60), 6, after("Other-1!")).await.new();
+    begin(store, at(60), 6, after("Other-1!")).await.operation();
 }
 
 async fn the_same_password_does_no_harm_meanwhile(store: &TestStore) {
     let ada = created(store, 1, "ada@example.com", &[]).await;
-    let begun = begin(store, NOW, 2, wish(&ada, "Fresh-1!")).await.new();
+    let begun = begin(store, NOW, 2, wish(&ada, "Fresh-1!")).await.operation();
     let doubtful = recorded(store, begun, &[(1, unknown()), (2, Event::Sent)]).await.unwrap();
     let done = commit(store, at(3), 3, &doubtful).await.unwrap();
-    begin(store, at(4), 4, Wish { seen: Some(done.id), ..wish(&ada, "Fresh-1!") }).await.new();
+    begin(store, at(4), 4, Wish { seen: Some(done.id), ..wish(&ada, "Fresh-1!") }).await.operation();
 }
 
 async fn what_was_read_before_another_operation_says_nothing(store: &TestStore) {
     let ada = created(store, 1, "ada@example.com", &[]).await;
     let id = ada.id;
     let seen = store.read(move |tx| operation::latest(tx, &demo(), id)).await.unwrap();
-    let begun = begin(store, NOW, 2, wish(&ada, "Fresh-1!")).await.new();
+    let begun = begin(store, NOW, 2, wish(&ada, "Fresh-1!")).await.operation();
     commit(store, at(1), 3, &begun).await.unwrap();
     assert!(matches!(begin(store, at(2), 4, Wish { seen, ..wish(&ada, "Other-1!") }).await, Begun::LookAgain));
     let seen = store.read(move |tx| operation::latest(tx, &demo(), id)).await.unwrap();
     assert_eq!(seen, Some(begun.id));
-    begin(store, at(2), 5, Wish { seen, ..wish(&ada, "Other-1!") }).await.new();
+    begin(store, at(2), 5, Wish { seen, ..wish(&ada, "Other-1!") }).await.operation();
 }
 
 async fn a_divergence_stays_until_a_change_succeeds(store: &TestStore) {
     let ada = created(store, 1, "ada@example.com", &[]).await;
-    let begun = begin(store, NOW, 2, wish(&ada, "Fresh-1!")).await.new();
+    let begun = begin(store, NOW, 2, wish(&ada, "Fresh-1!")).await.operation();
     let diverged = end(store, at(600), &begun, Event::Diverged).await.unwrap();
     assert_eq!(diverged.state(), State::Diverged);
     let id = ada.id;
@@ -559,7 +559,7 @@ async fn a_divergence_stays_until_a_change_succeeds(store: &TestStore) {
     sweep(store, NOW.plus(400 * Micros::DAY)).await;
     assert_eq!(store.read(left).await.unwrap(), 1, "swept before it was resolved");
     // The slot is free: the customer recovers.
-    let again = begin(store, at(700), 3, Wish { seen: Some(begun.id), ..wish(&ada, "Better-1!") }).await.new();
+    let again = begin(store, at(700), 3, Wish { seen: Some(begun.id), ..wish(&ada, "Better-1!") }).await.operation();
     commit(store, at(701), 4, &again).await.unwrap();
     assert_eq!(store.read(left).await.unwrap(), 0);
     assert_eq!(by_id(store, begun.id).await.unwrap().state(), State::Resolved);
@@ -569,11 +569,11 @@ async fn a_divergence_stays_until_a_change_succeeds(store: &TestStore) {
 async fn sessions_are_ended_after_the_slot_is_free(store: &TestStore) {
     let ada = created(store, 1, "ada@example.com", &[]).await;
     let by_step = Wish { sessions: SessionEnding::ByStep, ..wish(&ada, "Fresh-1!") };
-    let begun = begin(store, NOW, 2, by_step).await.new();
+    let begun = begin(store, NOW, 2, by_step).await.operation();
     let done = commit(store, at(1), 3, &begun).await.unwrap();
     assert_eq!((done.state(), next(&done, at(1))), (State::Closing, Step::EndSessions));
     assert_eq!(secrets(store).await, 0);
-    begin(store, at(1), 4, Wish { seen: Some(begun.id), ..wish(&ada, "Other-1!") }).await.new();
+    begin(store, at(1), 4, Wish { seen: Some(begun.id), ..wish(&ada, "Other-1!") }).await.operation();
     // Should the process die now, another one finds it.
     let found = claimed(store, "node-b", at(2), 10).await;
     assert_eq!(found.iter().map(|operation| operation.id).collect::<Vec<_>>(), [begun.id]);
@@ -591,7 +591,7 @@ async fn no_password_stays_behind(store: &TestStore) {
     let mut sealed = Vec::new();
     for (seed, end_of_it) in (0..).zip(["committed", "released", "diverged", "abandoned"]) {
         let customer = created(store, 10 + seed, &format!("{end_of_it}@example.com"), &[]).await;
-        let begun = begin(store, NOW, 20 + seed, wish(&customer, "Tr0ub4dor-and-more")).await.new();
+        let begun = begin(store, NOW, 20 + seed, wish(&customer, "Tr0ub4dor-and-more")).await.operation();
         let blob = Sql::both("BLOB", "SELECT sealed FROM operation WHERE sealed IS NOT NULL");
         sealed.extend(store.read(move |tx| query_all(tx, &blob, &[], |row| row.bytes(0))).await.unwrap());
         match end_of_it {
@@ -626,7 +626,7 @@ async fn the_same_key_is_the_same_operation(store: &TestStore) {
     let ada = created(store, 1, "ada@example.com", &[]).await;
     assert!(matches!(replayed(store, "k", "{1}", NOW).await, Replay::New));
     let keyed = Wish { key: Some(("k", "{1}")), ..wish(&ada, "Fresh-1!") };
-    let begun = begin(store, NOW, 2, keyed.clone()).await.new();
+    let begun = begin(store, NOW, 2, keyed.clone()).await.operation();
     assert!(matches!(replayed(store, "k", "{1}", NOW).await, Replay::Same(same) if same.id == begun.id));
     assert!(matches!(replayed(store, "k", "{2}", NOW).await, Replay::OtherRequest));
     assert!(matches!(replayed(store, "other", "{1}", NOW).await, Replay::New));
@@ -634,7 +634,7 @@ async fn the_same_key_is_the_same_operation(store: &TestStore) {
     let unreachable = Event::Released(Why::Unreachable { not_before: None });
     end(store, at(1), &begun, unreachable).await.unwrap();
     assert!(matches!(replayed(store, "k", "{1}", at(2)).await, Replay::New));
-    let again = begin(store, at(2), 3, Wish { seen: Some(begun.id), ..keyed }).await.new();
+    let again = begin(store, at(2), 3, Wish { seen: Some(begun.id), ..keyed }).await.operation();
     let done = commit(store, at(3), 4, &again).await.unwrap();
     let told = replayed(store, "k", "{1}", at(4)).await;
     assert!(matches!(told, Replay::Same(same) if same.outcome() == done.outcome()));
