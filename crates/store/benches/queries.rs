@@ -84,7 +84,7 @@ async fn ask(store: &TestStore, way: &'static Way, rows: i64, turn: usize) -> Du
         (way.ask)(tx, rows, draw)?;
         Ok(begun.elapsed())
     };
-    store.read(ask).await.unwrap()
+    store.query(ask).await.unwrap()
 }
 
 /// Any number from 0; the same in every run (Knuth's multiplicative hash).

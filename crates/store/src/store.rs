@@ -98,6 +98,18 @@ impl Store {
         answered(answer).await
     }
 
+    /// The same for work whose length its caller chooses, such as a page of whatever a predicate selects. On SQLite it has
+    /// a thread of its own: however long it takes, [`Store::read`] does not wait for it.
+    pub async fn query<T, F>(&self, work: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Tx) -> Result<T, Fault> + Send + 'static,
+    {
+        let (job, answer) = engine::job(work);
+        self.inner.engine.query(job)?;
+        answered(answer).await
+    }
+
     /// Brings the database to the form that this program knows; `now` is noted beside each migration applied.
     /// Returns the numbers applied. Safe when several nodes do it at once.
     pub async fn migrate(&self, now: Micros) -> Result<Vec<i64>, Fault> {

@@ -33,6 +33,6 @@ impl App {
             };
             Ok::<_, Fault>(customers.into_iter().map(with_hash).collect())
         };
-        Ok(self.store.read(look).await?)
+        Ok(self.store.query(look).await?)
     }
 }

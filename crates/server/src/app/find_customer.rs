@@ -19,6 +19,6 @@ impl App {
             let store = call.store.as_ref().map(|store| &store.key);
             customer::page(tx, &call.project, store, &listing)
         };
-        Ok(self.store.read(look).await?)
+        Ok(self.store.query(look).await?)
     }
 }

@@ -50,6 +50,6 @@ impl App {
 
     /// A page of the project's stores.
     pub async fn stores(&self, call: Call, listing: Listing) -> Answer<Page<Shop>> {
-        Ok(self.store.read(move |tx| shops::page(tx, &call.project, &listing)).await?)
+        Ok(self.store.query(move |tx| shops::page(tx, &call.project, &listing)).await?)
     }
 }

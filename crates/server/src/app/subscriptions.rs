@@ -72,7 +72,7 @@ impl App {
 
     /// A page of the project's subscriptions.
     pub async fn subscriptions(&self, call: Call, listing: Listing) -> Answer<Page<Subscription>> {
-        Ok(self.store.read(move |tx| subscriptions::page(tx, &call.project, &listing)).await?)
+        Ok(self.store.query(move |tx| subscriptions::page(tx, &call.project, &listing)).await?)
     }
 
     /// Carries out an update; `secret` is that of its last new destination.

@@ -206,22 +206,56 @@ pub fn page(
     store: Option<&Key>,
     listing: &Listing,
 ) -> Result<Page<Customer>, Fault> {
-    match store.map(Key::as_str).or_else(|| store_of(&listing.filter)) {
-        Some(store) => OF_STORE.page(tx, vec![project.into(), store.into()], listing, read),
+    if let Some(store) = store {
+        return OF_STORE.page(tx, vec![project.into(), store.into()], listing, read);
+    }
+    match taken_out(&listing.filter) {
+        Some((store, filter)) => {
+            let listing = Listing { filter, ..listing.clone() };
+            OF_STORE.page(tx, vec![project.into(), store.into()], &listing, read)
+        }
         None => OF_PROJECT.page(tx, vec![project.into()], listing, read),
     }
 }
 
-/// The store that every match is in, if the filter names one: `stores(key = "..")`.
-fn store_of(filter: &Filter) -> Option<&str> {
+/// The store that every match is in, if the filter names one (`stores(key = "..")`), and what else the filter asks for:
+/// whoever is found by a claim in that store need not be asked for it again.
+fn taken_out(filter: &Filter) -> Option<(&str, Filter)> {
     match filter {
-        Filter::And(parts) => parts.iter().find_map(store_of),
+        Filter::And(parts) => {
+            let (place, (store, rest)) =
+                parts.iter().enumerate().find_map(|(place, part)| Some((place, taken_out(part)?)))?;
+            let others = parts.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, part)| part.clone());
+            Some((store, Filter::all_of(others.chain([rest]).filter(|part| *part != Filter::All))))
+        }
         Filter::AnyElement(path, part) if path.as_str() == "stores" => match &**part {
             Filter::Test(path, Test::Compare(Comparison::Equal, Scalar::Text(key))) if path.as_str() == "key" => {
-                Some(key)
+                Some((key, Filter::All))
             }
             _ => None,
         },
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_a_filter_names_is_taken_out_of_it() {
+        let test = |path: &str, text: &str| {
+            Filter::Test(path.into(), Test::Compare(Comparison::Equal, Scalar::Text(text.into())))
+        };
+        let of_store = |key: &str| Filter::AnyElement("stores".into(), Box::new(test("key", key)));
+        assert_eq!(taken_out(&of_store("a")), Some(("a", Filter::All)));
+        let (key, email) = (test("key", "k"), test("email", "e"));
+        let nested = Filter::And(vec![key.clone(), Filter::And(vec![of_store("a"), email.clone()])]);
+        assert_eq!(taken_out(&nested), Some(("a", Filter::all_of([key.clone(), email]))));
+        let two = Filter::And(vec![of_store("a"), of_store("b")]);
+        assert_eq!(taken_out(&two), Some(("a", Filter::all_of([of_store("b")]))));
+        for none in [key.clone(), Filter::Not(Box::new(of_store("a"))), Filter::Or(vec![of_store("a"), key])] {
+            assert_eq!(taken_out(&none), None);
+        }
     }
 }

@@ -31,6 +31,12 @@ pub(crate) trait Engine: Send + Sync {
     /// Queues a job that looks at one snapshot and changes nothing. The error: it was not taken.
     fn read(&self, job: Box<dyn Job>) -> Result<(), Fault>;
 
+    /// The same for a job whose length its caller chooses, such as a page of whatever a predicate selects: it must not hold
+    /// up what [`Engine::read`] takes.
+    fn query(&self, job: Box<dyn Job>) -> Result<(), Fault> {
+        self.read(job)
+    }
+
     /// Takes no more jobs; the threads end when what was taken is done.
     fn close(&self);
 }

@@ -15,7 +15,9 @@ const WAL_BYTES_KEPT: i64 = 64 << 20;
 /// Page cache of the writer: the pages that a full batch changes fit, so none is written to the log twice.
 const WRITER_CACHE_KIB: i64 = 256;
 /// Page cache of a reader. The file's pages are in the system's cache as well; here they only save a copy.
-const READER_CACHE_KIB: i64 = 64;
+pub(super) const READER_CACHE_KIB: i64 = 64;
+/// Page cache of the reader for queries: an index of a million rows is walked from its upper pages, again and again.
+pub(super) const QUERY_CACHE_KIB: i64 = 4 << 10;
 
 /// The one connection that writes. Creates the file.
 pub(super) fn writer(path: &Path, options: &StoreOptions) -> Result<Connection, Fault> {
@@ -27,11 +29,11 @@ pub(super) fn writer(path: &Path, options: &StoreOptions) -> Result<Connection, 
 }
 
 /// A connection that cannot change anything.
-pub(super) fn reader(path: &Path, options: &StoreOptions) -> Result<Connection, Fault> {
+pub(super) fn reader(path: &Path, options: &StoreOptions, cache_kib: i64) -> Result<Connection, Fault> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, options)?;
     connection
         .pragma_update(None, "query_only", true)
-        .and_then(|()| connection.pragma_update(None, "cache_size", -READER_CACHE_KIB))
+        .and_then(|()| connection.pragma_update(None, "cache_size", -cache_kib))
         .map_err(|cause| error::fault_at_open(path, cause))?;
     Ok(connection)
 }

@@ -25,8 +25,13 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn open(path: &Path, options: &StoreOptions, shared: &Arc<Shared>) -> Result<Self, Fault> {
-        let mut connection = open::reader(path, options)?;
+    pub(super) fn open(
+        path: &Path,
+        options: &StoreOptions,
+        shared: &Arc<Shared>,
+        cache_kib: i64,
+    ) -> Result<Self, Fault> {
+        let mut connection = open::reader(path, options, cache_kib)?;
         let deadline = Arc::new(Mutex::new(None));
         let watched = Arc::clone(&deadline);
         connection
