@@ -22,6 +22,13 @@ pub enum Outcome {
     Gone,
     /// The message cannot be rendered any more: its personal data was erased.
     Erased,
+    /// The receiver takes others, but never this one: it is put aside at once.
+    Rejected {
+        /// What is shown to operators; no bodies, no addresses.
+        reason: String,
+    },
+    /// What there was to say has lost its point: the message counts as done.
+    Moot,
 }
 
 /// What a failed attempt says about the destination.

@@ -24,6 +24,7 @@ pub mod filter;
 pub mod id;
 pub mod import;
 pub mod initiator;
+pub mod mail;
 pub mod message;
 pub mod notice;
 pub mod operation;

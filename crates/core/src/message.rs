@@ -11,6 +11,7 @@ use crate::ctx::{Ctx, Micros};
 use crate::customer::{Address, AddressRole, Customer, Version};
 use crate::id::{CustomerId, Key, MessageId, TokenId};
 use crate::initiator::Initiator;
+use crate::mail::{MailKind, Recipient};
 use crate::secret::TokenValue;
 
 /// Lanes are spread over this many partitions, by customer. Fixed: cursors are stored per partition.
@@ -321,6 +322,9 @@ pub struct Personal {
     /// The stores before the change.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub old_stores: Option<Vec<Key>>,
+    /// Whom the mail about it goes to, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recipient: Option<Recipient>,
 }
 
 impl Personal {
@@ -356,6 +360,16 @@ pub struct NewMessage {
     pub personal: Personal,
     /// A token value that entitled receivers may see until the given time.
     pub secret: Option<(TokenValue, Micros)>,
+    /// What is kept besides if the project mails such messages.
+    pub for_mail: Option<ForMail>,
+}
+
+/// What only the mail about a message needs, and what is not written down without one.
+pub struct ForMail {
+    /// Becomes part of what is personal.
+    pub to: Recipient,
+    /// Becomes the secret if there is none yet.
+    pub secret: Option<(TokenValue, Micros)>,
 }
 
 impl NewMessage {
@@ -368,6 +382,7 @@ impl NewMessage {
         ctx: &mut Ctx,
     ) -> Self {
         let identifiers = customer.identifiers();
+        let for_mail = MailKind::about(&content).map(|_| ForMail { to: Recipient::of(customer), secret: None });
         Self {
             id: MessageId::new(ctx),
             created_at: ctx.now,
@@ -378,6 +393,7 @@ impl NewMessage {
             facts: Facts { content, by: by.impersonal(), flow },
             personal: Personal { identifiers, ..Personal::of(by) },
             secret: None,
+            for_mail,
         }
     }
 
@@ -400,6 +416,7 @@ impl NewMessage {
             facts: Facts { content, by: by.impersonal(), flow },
             personal: Personal::of(by),
             secret: None,
+            for_mail: None,
         }
     }
 }

@@ -54,6 +54,8 @@ pub enum FormatKind {
     Platform,
     /// CloudEvents 1.0, structured JSON (commercetools.md 8.4).
     CloudEvents,
+    /// What a mail must say. Only the subscriptions that the configuration makes have it.
+    Letter,
 }
 
 impl FormatKind {
@@ -62,6 +64,7 @@ impl FormatKind {
         match self {
             Self::Platform => "Platform",
             Self::CloudEvents => "CloudEvents",
+            Self::Letter => "Letter",
         }
     }
 }

@@ -5,7 +5,8 @@ use crate::ctx::{Ctx, Micros};
 use crate::customer::Customer;
 use crate::id::{CustomerId, OperationId, TokenId};
 use crate::initiator::Initiator;
-use crate::message::{Content, Flow, NewMessage};
+use crate::mail::Recipient;
+use crate::message::{Content, Flow, ForMail, NewMessage};
 use crate::secret::TokenValue;
 
 /// What a token proves. One kind never works in place of another.
@@ -57,6 +58,9 @@ impl Token {
     pub const TTL_MINUTES_DEFAULT: i64 = 1440;
     /// Up to this life in minutes the message carries the value (commercetools.md 0.19).
     pub const TTL_MINUTES_SHOWN: i64 = 60;
+    /// How long the message of a token that is mailed carries the value, in microseconds: a mail that could not be sent in
+    /// a day comes too late (standards.md 5.2).
+    pub const MAILED_FOR: i64 = Micros::DAY;
     /// How long an expired token is told apart from an unknown one (commercetools.md 3.3).
     pub const EXPIRED_TOLD_FOR: i64 = Micros::DAY;
 
@@ -126,6 +130,9 @@ pub(crate) fn created(kind: TokenKind, customer: &Customer, command: &Command, c
         ),
     };
     let mut message = NewMessage::about_token(token.id, customer.id, content, flow, &command.by, ctx);
+    // Mailed whatever its life is, though the contract shows only the value of a short one.
+    let mailed_until = ctx.now.plus(Token::MAILED_FOR).min(expires_at);
+    message.for_mail = Some(ForMail { to: Recipient::of(customer), secret: Some((value.clone(), mailed_until)) });
     if command.ttl_minutes <= Token::TTL_MINUTES_SHOWN {
         message.secret = Some((value.clone(), token.expires_at));
     }
@@ -148,6 +155,18 @@ mod tests {
     fn the_message_carries_the_value_only_up_to_sixty_minutes() {
         assert!(made(60).message.secret.is_some());
         assert!(made(61).message.secret.is_none());
+    }
+
+    #[test]
+    fn a_mailed_value_is_carried_for_a_day_at_most() {
+        let until = |ttl_minutes| {
+            let made = made(ttl_minutes);
+            let mailed = made.message.for_mail.and_then(|mail| mail.secret);
+            mailed.map(|(_, until)| until.0 - made.token.created_at.0)
+        };
+        assert_eq!(until(61), Some(61 * Micros::MINUTE));
+        assert_eq!(until(2 * 1440), Some(Micros::DAY));
+        assert_eq!(until(5), Some(5 * Micros::MINUTE));
     }
 
     #[test]

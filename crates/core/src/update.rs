@@ -298,6 +298,10 @@ pub fn decide(
     let mut messages = Vec::with_capacity(events.len());
     for Event { content, personal } in events {
         let mut message = NewMessage::about_customer(&mut after, content, Flow::Update, &command.by, ctx);
+        // Who hears that the address has changed is the one who had it.
+        if let (Some(mail), Some(old)) = (&mut message.for_mail, &personal.old_email) {
+            mail.to.email.clone_from(old);
+        }
         let Personal { identifiers, external_user_id, anonymous_id, .. } = message.personal;
         message.personal = Personal { identifiers, external_user_id, anonymous_id, ..personal };
         messages.push(message);

@@ -18,4 +18,5 @@ pub mod format;
 pub mod hash;
 pub mod http;
 pub mod life;
+pub mod mail;
 pub mod telemetry;

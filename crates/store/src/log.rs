@@ -19,7 +19,7 @@
 use keyherald_core::activity::Activity;
 use keyherald_core::filter::{Comparison, Filter, Kind, Scalar, Test};
 use keyherald_core::id::{CustomerId, MessageId, ProjectKey};
-use keyherald_core::message::{Facts, Identifiers, Message, NewMessage, PARTITIONS, Personal, partition};
+use keyherald_core::message::{Content, Facts, Identifiers, Message, NewMessage, PARTITIONS, Personal, partition};
 use keyherald_core::notice::{Change, ChangeFacts, NewChange, Notice};
 use keyherald_core::seal::{KeyRing, SealingKey, customer_key};
 use keyherald_core::secret::TokenValue;
@@ -81,6 +81,9 @@ statements! {
                      WHERE EXISTS (SELECT 1 FROM subscription
                                    WHERE project = $1 AND changes <> '[]' AND replace(changes, $12, '') <> changes)
                      RETURNING position";
+    // Whether the project mails messages of a type: $2 is the type as JSON.
+    IS_MAILED = "SELECT 1 FROM subscription
+                 WHERE project = $1 AND format = '\"Letter\"' AND replace(messages, $2, '') <> messages";
     APPEND_PERSONAL = "INSERT INTO log_personal (position, project, customer_id, sealed) VALUES ($1, $2, $3, $4)";
     APPEND_SECRET = "INSERT INTO log_secret (position, project, token_id, expires_at, sealed) VALUES ($1, $2, $3, $4, $5)";
     PUT_KEY = "INSERT INTO customer_key (project, customer_id, sealed) VALUES ($1, $2, $3)";
@@ -133,7 +136,13 @@ pub fn append(
     ctx: &mut Ctx,
 ) -> Result<(), Fault> {
     let content = &message.facts.content;
-    let has_personal = !message.personal.is_empty();
+    let mail = match &message.for_mail {
+        Some(mail) if is_mailed(tx, project, content)? => Some(mail),
+        _ => None,
+    };
+    let personal = Personal { recipient: mail.map(|mail| mail.to.clone()), ..message.personal.clone() };
+    let secret = message.secret.as_ref().or_else(|| mail?.secret.as_ref());
+    let has_personal = !personal.is_empty();
     let args = [
         project.into(),
         "message".into(),
@@ -151,9 +160,9 @@ pub fn append(
     ];
     let position = appended(tx, &args)?;
     if has_personal {
-        put_personal(tx, ring, (project, message.customer), (position, message.id), &message.personal, ctx)?;
+        put_personal(tx, ring, (project, message.customer), (position, message.id), &personal, ctx)?;
     }
-    if let Some((value, expires_at)) = &message.secret {
+    if let Some((value, expires_at)) = secret {
         let sealed = value.reveal_with(|text| ring.seal(ctx, &binding(message.id), text.as_bytes()))?;
         let token = message.resource_id.hyphenated().to_string();
         tx.execute(
@@ -165,6 +174,12 @@ pub fn append(
         Some(change) => append_change(tx, project, &change),
         None => Ok(()),
     }
+}
+
+/// Whether somebody is mailed about such messages. Without it, no address is copied and no value kept for that.
+fn is_mailed(tx: &mut dyn Tx, project: &ProjectKey, content: &Content) -> Result<bool, Fault> {
+    let quoted = format!("\"{}\"", content.type_name());
+    Ok(query_one(tx, &IS_MAILED, &[project.into(), quoted.into()], |_| Ok(()))?.is_some())
 }
 
 /// Appends a change of a resource that is nobody's in person, if somebody wants to hear of it. Another write of the same

@@ -1,4 +1,7 @@
 //! Subscriptions and the sealed secrets of their destinations.
+//!
+//! Those in the form of letters are the configuration's: mail. For the relay they are subscriptions like any other; no
+//! call sees, counts, changes or deletes them, and no change tells of them.
 
 use keyherald_core::customer::Version;
 use keyherald_core::filter::Kind;
@@ -6,7 +9,7 @@ use keyherald_core::id::{Key, ProjectKey, SubscriptionId};
 use keyherald_core::message::PARTITIONS;
 use keyherald_core::notice::{ChangeKind, NewChange};
 use keyherald_core::seal::KeyRing;
-use keyherald_core::subscription::{Selections, Subscription, SubscriptionStatus, Updated};
+use keyherald_core::subscription::{FormatKind, Selections, Subscription, SubscriptionStatus, Updated};
 use keyherald_core::{Ctx, Micros};
 use zeroize::Zeroizing;
 
@@ -20,6 +23,12 @@ macro_rules! columns {
     () => {
         "id, key, version, created_at, last_modified_at, created_by, last_modified_by, destination, messages, changes,
                 events, format, status, project, secret"
+    };
+}
+
+macro_rules! is_of_callers {
+    () => {
+        "format <> '\"Letter\"'"
     };
 }
 
@@ -37,8 +46,9 @@ statements! {
                   destination = $7, messages = $8, changes = $9, events = $10, status = $11
               WHERE project = $1 AND id = $2 AND version = $12";
     SET_SECRET = "UPDATE subscription SET secret = $3 WHERE project = $1 AND id = $2";
-    BY_ID = (concat!(selected!(), "WHERE project = $1 AND id = $2"));
-    BY_KEY = (concat!(selected!(), "WHERE project = $1 AND key = $2"));
+    BY_ID = (concat!(selected!(), "WHERE project = $1 AND id = $2 AND ", is_of_callers!()));
+    BY_KEY = (concat!(selected!(), "WHERE project = $1 AND key = $2 AND ", is_of_callers!()));
+    LETTERS = (concat!(selected!(), "WHERE project = $1 AND NOT ", is_of_callers!()));
     ALL = (concat!(selected!(), "ORDER BY project, id"));
     // Subscriptions of a project are made one after the other, so that the count and the key are true.
     LOCK_PROJECT = {
@@ -55,7 +65,7 @@ statements! {
         sqlite: "SELECT version FROM subscription WHERE project = $1 AND id = $2",
         postgres: "SELECT version FROM subscription WHERE project = $1 AND id = $2 FOR KEY SHARE"
     };
-    COUNT = "SELECT count(*) FROM subscription WHERE project = $1";
+    COUNT = (concat!("SELECT count(*) FROM subscription WHERE project = $1 AND ", is_of_callers!()));
     DELETE = "DELETE FROM subscription WHERE project = $1 AND id = $2 AND version = $3";
     SET_STATUS = "UPDATE subscription SET status = $3 WHERE id = $1 AND version = $2 AND status <> $3";
 }
@@ -116,8 +126,7 @@ pub fn insert(
         sealed.into(),
     ];
     tx.execute(&INSERT, &args)?;
-    let change = NewChange::of_subscription(subscription, ChangeKind::Created, subscription.created_at);
-    log::append_change(tx, project, &change)?;
+    append_change(tx, project, subscription, ChangeKind::Created, subscription.created_at)?;
     let from = log::last_position(tx)?;
     for partition in 0..PARTITIONS {
         delivery::put_cursor(tx, subscription.id, partition, from)?;
@@ -160,8 +169,21 @@ pub fn update(
         tx.execute(&SET_SECRET, &[project.into(), after.id.into(), sealed.into()])?;
         delivery::release(tx, after.id, ctx.now)?;
     }
-    let kind = ChangeKind::Updated { old_version };
-    log::append_change(tx, project, &NewChange::of_subscription(after, kind, after.last_modified_at))
+    append_change(tx, project, after, ChangeKind::Updated { old_version }, after.last_modified_at)
+}
+
+/// Nobody is told of what nobody can see.
+fn append_change(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    subscription: &Subscription,
+    kind: ChangeKind,
+    at: Micros,
+) -> Result<(), Fault> {
+    if subscription.format == FormatKind::Letter {
+        return Ok(());
+    }
+    log::append_change(tx, project, &NewChange::of_subscription(subscription, kind, at))
 }
 
 fn guarded(rows: u64) -> Result<(), Fault> {
@@ -182,6 +204,11 @@ pub fn by_key(tx: &mut dyn Tx, project: &ProjectKey, key: &Key) -> Result<Option
     query_one(tx, &BY_KEY, &[project.into(), key.into()], read)
 }
 
+/// The project's subscription in the form of letters, if mail is on.
+pub fn of_letters(tx: &mut dyn Tx, project: &ProjectKey) -> Result<Option<Subscription>, Fault> {
+    query_one(tx, &LETTERS, &[project.into()], read)
+}
+
 /// The fields by which subscriptions can be filtered and sorted.
 pub const QUERY_COLUMNS: &[Column] = &[
     Column::new("id", Kind::Text, "id").unique(),
@@ -195,7 +222,7 @@ pub const QUERY_COLUMNS: &[Column] = &[
 static LISTED: Source = Source {
     name: "subscription::LISTED",
     selected: columns!(),
-    from: "FROM subscription WHERE project = $1",
+    from: concat!("FROM subscription WHERE project = $1 AND ", is_of_callers!()),
     columns: QUERY_COLUMNS,
     counted_whole: true,
     creation: &["id"], // version 7 ids are in the order of their creation
@@ -206,7 +233,7 @@ pub fn page(tx: &mut dyn Tx, project: &ProjectKey, listing: &Listing) -> Result<
     LISTED.page(tx, vec![project.into()], listing, read)
 }
 
-/// All subscriptions of all projects, with their secrets: for the relay. At most 50 a project.
+/// All subscriptions of all projects, with their secrets: for the relay. At most 50 a project, and one of letters.
 pub fn all(tx: &mut dyn Tx, ring: &KeyRing) -> Result<Vec<Stored>, Fault> {
     query_all(tx, &ALL, &[], |row| {
         let subscription = read(row)?;
@@ -231,8 +258,7 @@ pub fn hold(tx: &mut dyn Tx, project: &ProjectKey, id: SubscriptionId) -> Result
 pub fn delete(tx: &mut dyn Tx, project: &ProjectKey, last: &Subscription, now: Micros) -> Result<(), Fault> {
     guarded(tx.execute(&DELETE, &[project.into(), last.id.into(), last.version.into()])?)?;
     delivery::delete_of_subscription(tx, last.id)?;
-    let kind = ChangeKind::Deleted { data_erasure: false };
-    log::append_change(tx, project, &NewChange::of_subscription(last, kind, now))
+    append_change(tx, project, last, ChangeKind::Deleted { data_erasure: false }, now)
 }
 
 /// Records how delivery of this version goes. No new version: the callers' version is about what they wrote.

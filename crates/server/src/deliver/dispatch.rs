@@ -335,7 +335,11 @@ impl Dispatcher {
         let (id, counters) = (self.stored.subscription.id, &self.shared.counters);
         match outcome {
             Outcome::Delivered => counters.count_delivered(),
-            Outcome::Erased => {}
+            Outcome::Erased | Outcome::Moot => {}
+            Outcome::Rejected { reason } => {
+                counters.count_failed();
+                tracing::info!(subscription = %id, reason, "a message is put aside: its receiver never takes it");
+            }
             Outcome::Gone => {
                 counters.count_failed();
                 tracing::warn!(subscription = %id, "the receiver says that it is gone");

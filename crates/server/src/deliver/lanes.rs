@@ -77,6 +77,8 @@ pub(super) enum Reason {
     Exhausted,
     /// It cannot be rendered any more.
     Erased,
+    /// Its receiver never takes it.
+    Rejected,
 }
 
 /// A message that is put aside.
@@ -319,6 +321,12 @@ impl<T: Clone> Lanes<T> {
                     let error = "its personal data was erased".to_owned();
                     self.letters.push(Letter { item, reason: Reason::Erased, attempts: failed, error });
                 }
+                self.go_on(customer);
+            }
+            Outcome::Rejected { reason } => self.rejected(customer, reason),
+            Outcome::Moot => {
+                self.breaker.skipped(ctx.now);
+                self.finish_head(customer);
                 self.go_on(customer);
             }
             Outcome::Gone if self.policy.gone_disables => {

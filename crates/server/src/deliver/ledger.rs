@@ -151,6 +151,7 @@ fn dead_letter(
     let reason = match letter.reason {
         Reason::Exhausted => "exhausted",
         Reason::Erased => "erased",
+        Reason::Rejected => "rejected",
     };
     Ok(DeadLetter {
         project: stored.project.clone(),

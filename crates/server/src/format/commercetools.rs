@@ -1,11 +1,12 @@
 //! The JSON of the commercetools contract that answers and deliveries share: customers, messages, initiators
 //! (commercetools.md 2.3, 5.1, 7). Unset fields are absent, never `null`.
 
+use keyherald_core::Micros;
 use keyherald_core::customer::{Address, Customer};
 use keyherald_core::id::Key;
 use keyherald_core::initiator::Initiator;
 use keyherald_core::message::{AddressRoles, Content, Identifiers, Message, ResourceType};
-use keyherald_core::token::TokenCreated;
+use keyherald_core::token::{Token, TokenCreated};
 use serde_json::{Map, Value, json};
 
 use super::Erased;
@@ -142,7 +143,10 @@ pub fn content(message: &Message) -> Result<Object, Erased> {
         Content::CustomerPasswordUpdated { reset } => object.with("reset", *reset),
         Content::CustomerPasswordTokenCreated { customer_id, expires_at, invalidate_older_tokens }
         | Content::CustomerEmailTokenCreated { customer_id, expires_at, invalidate_older_tokens } => {
-            let value = message.secret.as_ref().map(|value| value.reveal_with(str::to_owned));
+            // A long-lived one is there to be mailed: the contract does not show it.
+            let shown_until = message.created_at.plus(Token::TTL_MINUTES_SHOWN * Micros::MINUTE);
+            let shown = message.secret.as_ref().filter(|_| *expires_at <= shown_until);
+            let value = shown.map(|value| value.reveal_with(str::to_owned));
             object
                 .with("customerId", customer_id.to_string())
                 .with("expiresAt", expires_at.iso())

@@ -3,6 +3,7 @@
 
 pub mod cloudevents;
 pub mod commercetools;
+pub mod letter;
 pub mod platform;
 
 use keyherald_core::id::ProjectKey;
@@ -26,6 +27,7 @@ pub fn render(project: &ProjectKey, notice: &Notice, format: FormatKind) -> Resu
     match format {
         FormatKind::Platform => platform::render(project, notice),
         FormatKind::CloudEvents => cloudevents::render(project, notice),
+        FormatKind::Letter => letter::render(notice),
     }
 }
 

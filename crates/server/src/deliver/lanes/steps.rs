@@ -153,10 +153,22 @@ impl<T: Clone> Lanes<T> {
         };
         self.leave_slot(is_parked);
         if next_at.is_none() && self.policy.on_exhausted == OnExhausted::Skip {
-            self.give_up(customer);
+            self.give_up(customer, Reason::Exhausted);
         } else {
             self.wait(customer, next_at, ctx.now);
         }
+    }
+
+    /// The receiver answers, and will never take this one: it is put aside at once.
+    pub(super) fn rejected(&mut self, customer: CustomerId, reason: String) {
+        self.breaker.succeeded();
+        self.set_status(SubscriptionStatus::Healthy);
+        let Some(lane) = self.by_customer.get_mut(&customer) else { return };
+        let is_parked = lane.row.is_some();
+        lane.failed = lane.failed.saturating_add(1);
+        lane.error = reason;
+        self.leave_slot(is_parked);
+        self.give_up(customer, Reason::Rejected);
     }
 
     /// The lane waits until `next_at`, or for an operator: parked if that may be.
@@ -210,7 +222,7 @@ impl<T: Clone> Lanes<T> {
     }
 
     /// Puts the head aside. The lane goes on when that is written.
-    fn give_up(&mut self, customer: CustomerId) {
+    fn give_up(&mut self, customer: CustomerId, reason: Reason) {
         let Some((item, attempts)) = self.finish_head(customer) else { return };
         let Some(lane) = self.by_customer.get_mut(&customer) else { return };
         lane.step = Step::Settling;
@@ -218,7 +230,7 @@ impl<T: Clone> Lanes<T> {
             row.read_to = item.position;
             lane.queue.clear();
         }
-        self.letters.push(Letter { item, reason: Reason::Exhausted, attempts, error: lane.error.clone() });
+        self.letters.push(Letter { item, reason, attempts, error: lane.error.clone() });
         self.settling.push(customer);
     }
 
