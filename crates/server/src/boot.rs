@@ -16,12 +16,16 @@ use crate::config::{self, Config};
 use crate::deliver::{self, Relay};
 use crate::destination::client::{ClientSettings, http_client};
 use crate::destination::guard::Guard;
+use crate::destination::smtp::Office;
 use crate::destination::{self, Policy};
 use crate::dialect;
 
 use crate::hash::{HashOptions, HashPool};
 use crate::http::{self, Frame, Limits, Server};
 use crate::life::{Ending, Grace, Life, Readiness, Signals, Task};
+use crate::mail::Mailbox;
+
+mod mail;
 
 /// How long closing the database may take at the end.
 const CLOSE: Duration = Duration::from_secs(10);
@@ -92,8 +96,22 @@ pub fn assemble(config: &Config, store: Store, moments: Moments) -> Result<App, 
     })
 }
 
+/// What only a server for development has.
+#[derive(Default)]
+pub struct Extras {
+    /// Where its mail goes.
+    pub mailbox: Option<Mailbox>,
+    /// Routes besides the contract's.
+    pub routes: axum::Router,
+}
+
 /// Starts a server: opens and migrates the database, makes sure that the projects are there, listens, relays.
 pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complaint> {
+    start_with(config, moments, Extras::default()).await
+}
+
+/// The same, with something besides.
+pub async fn start_with(config: &Config, moments: Moments, extras: Extras) -> Result<Running, Complaint> {
     let signals = Signals::of_system().map_err(|error| Complaint::because("signals cannot be caught", &error))?;
     let store = open_store(config)?;
     store.lock_for_serving().map_err(|fault| Complaint::because("the database cannot be served", &fault))?;
@@ -105,23 +123,20 @@ pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complai
         tracing::info!(migrations = applied.len(), "database: applied {} migrations", applied.len());
     }
     let app = assemble(config, store, moments.clone())?;
-    for project in &config.projects {
-        app.ensure_project(project.key.clone(), configured(project))
-            .await
-            .map_err(|failure| Complaint::because(&format!("project {} cannot be set up", project.key), &failure))?;
-    }
+    let office = mail::office(config, extras.mailbox)?.map(Arc::new);
+    set_up_projects(&app, config, office.as_deref()).await?;
 
     let life = Life::new(Readiness::starting());
     let contract = dialect::router(app.clone(), config.server.body_bytes_max);
     let frame = Frame::new(&config.server, moments, dialect::frame_reply());
-    let router = http::framed(http::health(life.readiness().clone()).merge(contract), frame);
+    let router = http::framed(http::health(life.readiness().clone()).merge(extras.routes).merge(contract), frame);
     let server = Server::bind(config.server.listen, router, Limits::from(&config.server)).await;
     let server =
         server.map_err(|error| Complaint::because(&format!("cannot listen on {}", config.server.listen), &error))?;
     let address = server.address().map_err(|error| Complaint::because("the address is not known", &error))?;
 
     life.spawn_once(Task::Http, move |stop| server.serve(stop));
-    let relay = Arc::new(relay(&config.delivery, &app)?);
+    let relay = Arc::new(relay(&config.delivery, &app, office)?);
     life.spawn(Task::Relay, move |stop| {
         let relay = relay.clone();
         async move {
@@ -134,6 +149,17 @@ pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complai
     life.readiness().started();
     let grace = Grace { delay: config.server.shutdown_delay, work: config.server.shutdown_grace, close: CLOSE };
     Ok(Running { app, life, url: format!("http://{address}"), grace, signals })
+}
+
+/// Projects, and what they mail, as the configuration has them.
+async fn set_up_projects(app: &App, config: &Config, office: Option<&Office>) -> Result<(), Complaint> {
+    for project in &config.projects {
+        let cannot = |failure| Complaint::because(&format!("project {} cannot be set up", project.key), &failure);
+        app.ensure_project(project.key.clone(), configured(project)).await.map_err(cannot)?;
+        let (kinds, destination) = (mail::kinds(project).to_vec(), mail::destination(office));
+        app.ensure_letters(project.key.clone(), kinds, destination).await.map_err(cannot)?;
+    }
+    Ok(())
 }
 
 fn configured(project: &config::Project) -> Configured {
@@ -149,7 +175,7 @@ fn configured(project: &config::Project) -> Configured {
 }
 
 /// The relay over the app's store.
-fn relay(delivery: &config::Delivery, app: &App) -> Result<Relay, Complaint> {
+fn relay(delivery: &config::Delivery, app: &App, office: Option<Arc<Office>>) -> Result<Relay, Complaint> {
     let client = ClientSettings {
         guard: app.destinations.guard.clone(),
         connect_timeout: delivery.connect_timeout,
@@ -158,7 +184,7 @@ fn relay(delivery: &config::Delivery, app: &App) -> Result<Relay, Complaint> {
     };
     let http = http_client(&client).map_err(|error| Complaint::because("deliveries cannot be made", &error))?;
     let policy = (*app.destinations).clone();
-    let context = destination::Context { http, policy, attempt_timeout: delivery.attempt_timeout };
+    let context = destination::Context { http, policy, attempt_timeout: delivery.attempt_timeout, office };
     Ok(Relay::new(
         app.store.clone(),
         app.ring.clone(),

@@ -15,6 +15,11 @@ impl Complaint {
         Self(vec![(text.into(), None)])
     }
 
+    /// Several lines.
+    pub fn of_all(texts: Vec<String>) -> Self {
+        Self(texts.into_iter().map(|text| (text, None)).collect())
+    }
+
     /// What was attempted, and the error with its causes.
     pub fn because(attempt: &str, error: &(dyn Error + 'static)) -> Self {
         let mut text = attempt.to_owned();

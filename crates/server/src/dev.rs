@@ -1,4 +1,5 @@
-//! A server for trying out and for tests: known credentials, data in a folder, receivers on private addresses.
+//! A server for trying out and for tests: known credentials, data in a folder, receivers on private addresses, mail in a
+//! mailbox in memory.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,10 +8,13 @@ use keyherald_core::client::Scopes;
 use keyherald_core::id::ProjectKey;
 use keyherald_core::secret::TokenDigest;
 
-use crate::boot::{self, Running};
+use crate::boot::{self, Extras, Running};
 use crate::clock::Moments;
 use crate::complaint::Complaint;
 use crate::config::{Config, Environment, Purpose};
+use crate::mail::Mailbox;
+
+mod mailbox;
 
 /// A server for trying out: known credentials, data in a folder, receivers on private addresses.
 #[derive(Clone, Debug)]
@@ -70,6 +74,10 @@ impl Development {
             key = "demo"
             name = "Demo"
             messages = {{ enabled = true }}
+            [projects.mail]
+            send = ["password_changed", "email_changed", "reset_password", "verify_email"]
+            contact = "help@shop.example"
+            links = {{ reset_password = "https://shop.example/reset-password#token={{token}}", verify_email = "https://shop.example/verify-email#token={{token}}" }}
             "#,
             listen = quoted(self.listen.clone()),
             store = quoted(self.store.clone().unwrap_or(database)),
@@ -94,9 +102,11 @@ fn write_new_key(path: &Path) -> std::io::Result<()> {
     std::fs::rename(&aside, path)
 }
 
-/// Starts a development server: [`boot::start`], and the client that everybody knows.
+/// Starts a development server: [`boot::start`], and the client and the mailbox that everybody knows.
 pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complaint> {
-    let running = boot::start(config, moments).await?;
+    let mailbox = Mailbox::default();
+    let routes = mailbox::routes(&mailbox);
+    let running = boot::start_with(config, moments, Extras { mailbox: Some(mailbox), routes }).await?;
     let project: ProjectKey = Development::PROJECT.parse().map_err(|why: String| Complaint::new(why))?;
     let scopes = Scopes::parse(&format!("manage_project:{project}"));
     let secret = TokenDigest::of(Development::CLIENT_SECRET);

@@ -14,6 +14,7 @@ pub mod destinations;
 pub mod export_customers;
 pub mod find_customer;
 pub mod import_customers;
+pub mod mail;
 pub mod messages;
 pub mod projects;
 pub mod reset_password;

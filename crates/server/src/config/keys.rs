@@ -259,6 +259,17 @@ impl Keys<'_> {
         }
     }
 
+    /// A secret that may be absent.
+    pub fn optional_secret(&mut self, keys: &'static secret::KeyNames, secret: &mut Option<Secret>) {
+        let mut found = secret.take().unwrap_or_else(Secret::unreadable);
+        self.secret(keys, &mut found);
+        let is_given = match &self.mode {
+            Mode::Read(reader) => keys.all().iter().any(|name| reader.seen.contains_key(name)),
+            Mode::Write(_) => found.is_readable(),
+        };
+        *secret = is_given.then_some(found);
+    }
+
     /// Says that the value of `name` cannot be. Only when reading.
     pub fn refuse(&mut self, name: &'static str, what: impl Into<String>, hint: Option<String>) {
         if let Mode::Read(reader) = &mut self.mode {

@@ -13,6 +13,7 @@ mod delivery;
 mod hashing;
 mod keys;
 mod log;
+mod mail;
 mod problem;
 mod project;
 mod secret;
@@ -30,6 +31,7 @@ pub use cors::{Cors, PageOrigin};
 pub use delivery::{Breaker, Delivery, OnExhausted};
 pub use hashing::Hashing;
 pub use log::{Format, Log};
+pub use mail::{Links, Mail, ProjectMail, Smtp, SmtpSecurity};
 pub use problem::{Origin, Problem, Problems};
 pub use project::{Messages, Project};
 pub use secret::Secret;
@@ -68,6 +70,8 @@ pub struct Config {
     pub hashing: Hashing,
     /// `[delivery]`
     pub delivery: Delivery,
+    /// `[mail]`
+    pub mail: Mail,
     /// `[log]`
     pub log: Log,
     /// `[[projects]]`
@@ -115,6 +119,21 @@ impl Config {
     }
 }
 
+impl Config {
+    /// What a project that mails lacks.
+    fn missing_for_mail(&self, project: &Project) -> Option<&'static str> {
+        let mail = project.mail.as_ref().filter(|mail| !mail.send.is_empty())?;
+        if self.mail.to_mailbox {
+            return None;
+        }
+        match (&self.mail.smtp, mail.from.as_ref().or(self.mail.from.as_ref())) {
+            (None, _) => Some("there is no [mail.smtp]"),
+            (_, None) => Some("neither it nor [mail] says from whom"),
+            _ => None,
+        }
+    }
+}
+
 impl Section for Config {
     fn keys(&mut self, keys: &mut Keys<'_>) {
         keys.section("server", &mut self.server);
@@ -122,6 +141,7 @@ impl Section for Config {
         keys.section("secrets", &mut self.secrets);
         keys.section("hashing", &mut self.hashing);
         keys.section("delivery", &mut self.delivery);
+        keys.section("mail", &mut self.mail);
         keys.section("log", &mut self.log);
         let mut drafts: Vec<project::Draft> = self.projects.iter().map(project::Draft::of).collect();
         keys.sections("projects", &mut drafts);
@@ -129,6 +149,10 @@ impl Section for Config {
         for (number, project) in self.projects.iter().enumerate() {
             if self.projects.iter().take(number).any(|earlier| earlier.key == project.key) {
                 keys.refuse("projects", format!("the key {:?} is given twice", project.key.as_str()), None);
+            }
+            if let Some(missing) = self.missing_for_mail(project) {
+                let what = format!("the project {:?} sends mail, but {missing}", project.key.as_str());
+                keys.refuse("projects", what, None);
             }
         }
     }

@@ -3,6 +3,7 @@
 use keyherald_core::id::ProjectKey;
 use keyherald_core::project::{self, LanguageTag};
 
+use super::ProjectMail;
 use super::keys::{Keys, Section};
 
 /// One of `[[projects]]`.
@@ -17,6 +18,8 @@ pub struct Project {
     /// Whether and how long messages can be queried. Absent: what the API set last. If it is there, it is applied at the
     /// first start, and again when it says something else than at the last start; in between the API may change it.
     pub messages: Option<Messages>,
+    /// What is mailed to its customers. Absent: nothing.
+    pub mail: Option<ProjectMail>,
 }
 
 /// `projects[].messages`
@@ -48,17 +51,19 @@ pub(super) struct Draft {
     name: Option<String>,
     languages: Vec<LanguageTag>,
     messages: Option<Messages>,
+    mail: Option<ProjectMail>,
 }
 
 impl Draft {
     pub fn of(project: &Project) -> Self {
-        let Project { key, name, languages, messages } = project.clone();
-        Self { key: Some(key), name, languages, messages }
+        let Project { key, name, languages, messages, mail } = project.clone();
+        Self { key: Some(key), name, languages, messages, mail }
     }
 
     /// The project; `None` when its key has a problem, which is reported.
     pub fn done(self) -> Option<Project> {
-        Some(Project { key: self.key?, name: self.name, languages: self.languages, messages: self.messages })
+        let Self { key, name, languages, messages, mail } = self;
+        Some(Project { key: key?, name, languages, messages, mail })
     }
 }
 
@@ -69,5 +74,6 @@ impl Section for Draft {
         keys.optional("name", &mut self.name);
         keys.list("languages", &mut self.languages, 0..=project::Project::LANGUAGES_MAX);
         keys.optional_section("messages", &mut self.messages);
+        keys.optional_section("mail", &mut self.mail);
     }
 }

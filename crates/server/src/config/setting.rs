@@ -1,11 +1,14 @@
 //! Single values: how each type is read from a node, and written back.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use keyherald_core::id::ProjectKey;
+use keyherald_core::mail::{Link, MailKind};
 use keyherald_core::project::LanguageTag;
+use lettre::message::Mailbox;
 use url::Url;
 
 use super::problem::Origin;
@@ -193,6 +196,57 @@ impl Setting for ProjectKey {
 
 impl Setting for LanguageTag {
     const WANTED: &'static str = r#"a language tag such as "de" or "de-CH""#;
+
+    fn read(node: &Node) -> Option<Self> {
+        text(node)?.trim().parse().ok()
+    }
+
+    fn write(&self) -> toml::Value {
+        self.as_str().into()
+    }
+}
+
+impl Setting for PathBuf {
+    const WANTED: &'static str = "a path";
+
+    fn read(node: &Node) -> Option<Self> {
+        String::read(node).map(Self::from)
+    }
+
+    fn write(&self) -> toml::Value {
+        self.display().to_string().into()
+    }
+}
+
+impl Setting for Mailbox {
+    const WANTED: &'static str = r#"an address, such as "My shop <no-reply@shop.example.com>""#;
+
+    fn read(node: &Node) -> Option<Self> {
+        text(node)?.trim().parse().ok()
+    }
+
+    fn write(&self) -> toml::Value {
+        self.to_string().into()
+    }
+}
+
+impl Setting for MailKind {
+    const WANTED: &'static str =
+        "one of password_changed, email_changed, reset_password, verify_email, verification_code, welcome";
+
+    fn read(node: &Node) -> Option<Self> {
+        let name = text(node)?.trim();
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    fn write(&self) -> toml::Value {
+        self.as_str().into()
+    }
+}
+
+impl Setting for Link {
+    const WANTED: &'static str =
+        r#"an https address with {token} once behind its host, such as "https://shop.example.com/reset#token={token}""#;
 
     fn read(node: &Node) -> Option<Self> {
         text(node)?.trim().parse().ok()

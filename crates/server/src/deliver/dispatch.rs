@@ -77,7 +77,7 @@ pub(super) struct Dispatcher {
 
 impl Dispatcher {
     pub(super) fn new(shared: Arc<Shared>, stored: Arc<Stored>, opened: &Opened, ledger: Ledger) -> Self {
-        let policy = shared.settings.lanes(opened.rules);
+        let policy = shared.settings.lanes(opened);
         let lanes = Lanes::new(policy, &ledger.cursors, ledger.parked, ledger.dead, stored.subscription.status);
         Self {
             shared,

@@ -102,14 +102,15 @@ impl Default for Settings {
 }
 
 impl Settings {
-    fn lanes(&self, rules: Rules) -> Policy {
+    fn lanes(&self, opened: &Opened) -> Policy {
+        let rules = opened.rules;
         Policy {
             schedule: self.schedule.clone(),
             on_exhausted: self.on_exhausted,
             gives_up: rules.gives_up,
             gone_disables: rules.gone_disables,
             breaker: self.breaker,
-            in_flight_max: self.in_flight_max.max(1),
+            in_flight_max: self.in_flight_max.min(opened.destination.in_flight_max()).max(1),
             buffer_max: self.buffer_max.max(1),
             parked_max: self.parked_max,
         }

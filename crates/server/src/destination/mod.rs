@@ -7,6 +7,7 @@ pub mod client;
 pub mod cloud;
 pub mod console;
 pub mod guard;
+pub mod smtp;
 pub mod webhook;
 
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use zeroize::Zeroizing;
 use self::guard::Guard;
 
 /// Every kind of destination.
-pub static KINDS: &[&dyn Kind] = &[&webhook::Webhook, &console::Console];
+pub static KINDS: &[&dyn Kind] = &[&webhook::Webhook, &console::Console, &smtp::Mail];
 
 /// The kind with this name.
 pub fn kind(name: &str) -> Option<&'static dyn Kind> {
@@ -108,6 +109,8 @@ pub struct Context {
     pub policy: Policy,
     /// Time for one attempt, until the answer is complete.
     pub attempt_timeout: Duration,
+    /// What mail is sent with, if any is.
+    pub office: Option<Arc<smtp::Office>>,
 }
 
 /// One attempt to deliver one message.
@@ -137,4 +140,9 @@ pub struct Delivery {
 pub trait Destination: Send + Sync {
     /// Makes one attempt, within the attempt's time. Dropping the future may leave the message sent: then it is sent again.
     fn send(&self, delivery: Delivery) -> BoxFuture<'_, Outcome>;
+
+    /// How many attempts it can have under way at the same time, if that is fewer than the operator allows.
+    fn in_flight_max(&self) -> usize {
+        usize::MAX
+    }
 }
