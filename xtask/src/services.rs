@@ -5,6 +5,7 @@
 //! already runs on the machine is used or touched.
 
 mod postgres;
+mod smtp;
 
 use std::path::Path;
 
@@ -15,18 +16,32 @@ use crate::process::Kept;
 use crate::tool::Tool;
 
 /// Every service that tests may need. To add one: a file with its `start`, and an entry here.
-pub(crate) static SERVICES: &[Service] = &[Service {
-    name: "PostgreSQL",
-    word: "postgres",
-    variable: "KEYHERALD_TEST_POSTGRES",
-    tool: Tool {
+pub(crate) static SERVICES: &[Service] = &[
+    Service {
         name: "PostgreSQL",
-        packages: &["postgresql"],
-        programs: &["initdb", "postgres", "pg_isready"],
-        folders: postgres::folders,
+        word: "postgres",
+        variable: "KEYHERALD_TEST_POSTGRES",
+        tool: Tool {
+            name: "PostgreSQL",
+            packages: &["postgresql"],
+            programs: &["initdb", "postgres", "pg_isready"],
+            folders: postgres::folders,
+        },
+        start: postgres::start,
     },
-    start: postgres::start,
-}];
+    Service {
+        name: "a mail server",
+        word: "aiosmtpd",
+        variable: "KEYHERALD_TEST_SMTP",
+        tool: Tool {
+            name: "aiosmtpd",
+            packages: &["python3-aiosmtpd"],
+            programs: &["aiosmtpd"],
+            folders: smtp::folders,
+        },
+        start: smtp::start,
+    },
+];
 
 /// One kind of service.
 pub(crate) struct Service {
