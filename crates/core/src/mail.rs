@@ -111,7 +111,7 @@ impl Link {
             if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
                 encoded.push(char::from(byte));
             } else {
-                encoded.push_str(&format!("%{byte:02X}"));
+                encoded.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 15)]);
             }
         }
         self.0.replacen(Self::PLACE, &encoded, 1)
@@ -121,6 +121,10 @@ impl Link {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn hex_digit(value: u8) -> char {
+    char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase()
 }
 
 impl std::str::FromStr for Link {

@@ -58,3 +58,23 @@ fn usage_errors_have_exit_code_2_and_help_has_examples() {
         text(&missing.stderr)
     );
 }
+
+#[test]
+fn an_operators_mail_templates_are_tried_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, mail) = (folder.path().join("k.toml"), folder.path().join("mail"));
+    std::fs::create_dir(&mail).unwrap();
+    std::fs::write(mail.join("layout.txt"), "{{ greting }}").unwrap();
+    let written = format!(
+        "[secrets]\nsealing_keys = [{{ id = \"a\", key_env = \"KEYHERALD_SEALING_KEY\" }}]\n[mail]\ntemplates = \"{}\"\n",
+        mail.display()
+    );
+    std::fs::write(&file, written).unwrap();
+    let output = keyherald(&["check"], Some(&file));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("error: de.toml: password_changed: layout.txt: "),
+        "{}",
+        text(&output.stderr)
+    );
+}

@@ -103,7 +103,7 @@ keyherald.toml:12: delivery.retry_schedule[1]: must be a duration such as "500ms
 keyherald.toml:13: delivery.on_exhausted: must be one of ["skip", "hold"], not "hodl"
 keyherald.toml:14: delivery.allow_private_networks[0]: must be a network in CIDR form, such as "10.0.0.0/8" or "fd00::/8", not "10.0.0.0"
 keyherald.toml:16: colours: unknown key
-  hint: known here: server, store, secrets, hashing, delivery, log, projects
+  hint: known here: server, store, secrets, hashing, delivery, mail, log, projects
 keyherald.toml:18: projects[0].key: is missing
   hint: the project's key in URLs, such as key = "my-shop"
 keyherald.toml:22: projects[1].key: must be 2 to 36 of a-z, 0-9, _ and -, not "NO"
@@ -253,4 +253,64 @@ fn the_example_is_valid_as_it_is_and_with_every_comment_taken_away() {
     assert_eq!((full.delivery, full.log), (default.delivery, default.log));
     assert_eq!((full.store.connections, full.store.readers), (default.store.connections, default.store.readers));
     assert_eq!(full.projects[0].messages, Some(Messages::default()));
+}
+
+const MAIL: &str = r#"
+    [mail]
+    from = "My shop <no-reply@shop.example.com>"
+    [mail.smtp]
+    host = "smtp.example.com"
+    security = "starttls"
+    username = "keyherald"
+    password_env = "P"
+    [[projects]]
+    key = "one"
+    [projects.mail]
+    send = ["password_changed", "reset_password"]
+    contact = "help@shop.example.com"
+    links = { reset_password = "https://shop.example.com/reset#token={token}" }
+"#;
+
+#[test]
+fn mail_reads_back_and_its_password_is_not_listed() {
+    let config = read(MAIL, &[("P", "hunter2")]).unwrap();
+    let shown = format!("{config:?}{}", config.listing());
+    assert!(!shown.contains("hunter2") && shown.contains("#token={token}"), "{shown}");
+    assert_eq!(read(&config.listing(), &[("P", "hunter2")]).unwrap().listing(), config.listing());
+    let smtp = config.mail.smtp.unwrap();
+    assert_eq!(smtp.password.unwrap().reveal(), "hunter2");
+    assert_eq!(config.projects[0].mail.as_ref().unwrap().links.by_kind().len(), 1);
+}
+
+#[test]
+fn mail_that_could_not_be_sent_is_refused() {
+    let told = |from: &str, to: &str| {
+        assert!(MAIL.contains(from), "{from}");
+        let config = Config::read(
+            &MAIL.replace(from, to),
+            None,
+            environment(&[
+                ("P", "hunter2"),
+                ("KEYHERALD__SECRETS__SEALING_KEYS__0__ID", "a"),
+                ("KEYHERALD__SECRETS__SEALING_KEYS__0__KEY_ENV", "K"),
+                ("K", KEY),
+            ]),
+            Purpose::Serve,
+        );
+        config.unwrap_err().to_string()
+    };
+    for (from, to, expected) in [
+        ("https://shop", "http://shop", "must be an https address with {token}"),
+        ("#token={token}", "", "must be an https address with {token}"),
+        ("\"reset_password\"]", "\"verify_email\"]", "verify_email needs the page that its link leads to"),
+        ("\"reset_password\"]", "\"welcome\"]", "welcome is not sent yet"),
+        ("\"starttls\"", "\"none\"", "no password is sent without TLS"),
+        ("username = \"keyherald\"", "", "belong together"),
+        ("from = \"My shop <no-reply@shop.example.com>\"", "", "says from whom"),
+        ("no-reply@shop", "no reply@shop\\r\\nBcc: a", "must be an address"),
+        ("host = \"smtp.example.com\"", "", "smtp.host: is missing"),
+    ] {
+        let told = told(from, to);
+        assert!(told.contains(expected), "{to}: {told}");
+    }
 }

@@ -26,8 +26,10 @@ const SENDER_CHARACTERS_MAX: usize = 100;
 /// Longest code in characters.
 const CODE_CHARACTERS_MAX: usize = 40;
 
+const HTML_LAYOUT: &str = "layout.html";
+const TEXT_LAYOUT: &str = "layout.txt";
 const LAYOUTS: [(&str, &str); 2] =
-    [("layout.html", include_str!("layout.html")), ("layout.txt", include_str!("layout.txt"))];
+    [(HTML_LAYOUT, include_str!("layout.html")), (TEXT_LAYOUT, include_str!("layout.txt"))];
 const LOCALES: [(&str, &str); 5] = [
     ("bg", include_str!("locales/bg.toml")),
     ("de", include_str!("locales/de.toml")),
@@ -101,11 +103,10 @@ impl Templates {
             Ok(syntax) => environment.set_syntax(syntax),
             Err(error) => return Err(vec![error.to_string()]),
         }
-        environment.set_auto_escape_callback(
-            |name| {
-                if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None }
-            },
-        );
+        environment.set_auto_escape_callback(|name| match name {
+            HTML_LAYOUT => AutoEscape::Html,
+            _ => AutoEscape::None,
+        });
         let (mut locales, mut problems) = (BTreeMap::new(), Vec::new());
         for (name, text) in files {
             let Some(language) = name.strip_suffix(".toml") else {
@@ -222,8 +223,8 @@ impl Templates {
             closing => self.render(&format!("{language}/closing"), &values)?,
             sender => plain::line(&sender.name, SENDER_CHARACTERS_MAX),
         };
-        let text = with_single_gaps(&self.render("layout.txt", &layout)?);
-        let html = self.render("layout.html", &layout)?;
+        let text = with_single_gaps(&self.render(TEXT_LAYOUT, &layout)?);
+        let html = self.render(HTML_LAYOUT, &layout)?;
         Ok(Written { language: language.to_owned(), subject, text, html })
     }
 

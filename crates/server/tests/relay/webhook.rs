@@ -102,7 +102,7 @@ fn context(guard: Guard, attempt_timeout: Duration) -> Context {
     let settings =
         ClientSettings { guard: guard.clone(), connect_timeout: Duration::from_secs(5), attempt_timeout, idle_max: 4 };
     let http = http_client(&settings).unwrap();
-    Context { http, policy: Policy { allow_http: true, guard, ..Policy::default() }, attempt_timeout }
+    Context { http, policy: Policy { allow_http: true, guard, ..Policy::default() }, attempt_timeout, office: None }
 }
 
 fn delivery(attempt: u32, now: Micros) -> Delivery {
@@ -255,6 +255,7 @@ fn a_name_that_changes_its_address_gains_nothing() {
             http,
             policy: Policy { allow_http: true, guard, ..Policy::default() },
             attempt_timeout: client.attempt_timeout,
+            office: None,
         };
         let url = format!("http://rebinding.example:{}/", address.port());
         let outcomes = send(&url, &context, &[1, 2, 3, 4]).await;

@@ -70,6 +70,38 @@ fn one_message_of_a_customer_at_a_time_and_many_customers_at_once() {
 }
 
 #[test]
+fn what_is_never_taken_is_put_aside_before_the_lane_goes_on() {
+    let (mut lanes, of) = (start(policy()), customers(1));
+    offer(&mut lanes, of[0], [1, 2]);
+    assert_eq!(sends(&mut lanes, Micros(0)), [1]);
+    lanes.sent(of[0], Outcome::Rejected { reason: "the recipient was answered 550".into() }, &mut at(0));
+    assert_eq!(sends(&mut lanes, Micros(0)), [0_i64; 0]);
+    assert!(lanes.is_save_urgent() && !lanes.is_resting());
+    let changes = lanes.take_changes(false).unwrap();
+    let letter = &changes.letters[0];
+    assert_eq!((letter.item.position, letter.reason, letter.attempts), (1, Reason::Rejected, 1));
+    assert_eq!((letter.error.as_str(), changes.status), ("the recipient was answered 550", None));
+    lanes.saved();
+    assert_eq!(sends(&mut lanes, Micros(0)), [2]);
+}
+
+#[test]
+fn what_has_lost_its_point_counts_as_done_and_says_nothing_of_the_receiver() {
+    let (mut lanes, of) = (start(policy()), customers(1));
+    offer(&mut lanes, of[0], [1, 2]);
+    assert_eq!(sends(&mut lanes, Micros(0)), [1]);
+    lanes.sent(of[0], temporary(), &mut at(0));
+    let actions = lanes.pump(Micros(6 * Micros::SECOND));
+    assert!(matches!(actions[..], [Action::Read { from: 1, .. }]));
+    lanes.page(of[0], vec![Item { position: 1, customer: of[0], body: () }], 2);
+    assert_eq!(sends(&mut lanes, Micros(6 * Micros::SECOND)), [1]);
+    lanes.sent(of[0], Outcome::Moot, &mut at(6));
+    let changes = lanes.take_changes(false).unwrap();
+    assert!(changes.letters.is_empty());
+    assert_eq!(changes.status, Some(SubscriptionStatus::TemporaryError));
+}
+
+#[test]
 fn a_failing_customer_is_parked_and_nobody_waits_for_it() {
     let (mut lanes, of) = (start(policy()), customers(2));
     offer(&mut lanes, of[0], [1, 2]);

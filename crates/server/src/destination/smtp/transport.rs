@@ -20,7 +20,7 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use tokio::time::{Instant, timeout};
 
 /// How long a connection is kept for the next mail: servers close idle ones after some minutes.
-const IDLE_MAX: Duration = Duration::from_secs(60);
+const IDLE_MAX: Duration = Duration::from_mins(1);
 
 /// How a connection is secured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
