@@ -107,6 +107,7 @@ fn sigterm_ends_in_order_and_a_second_signal_at_once() {
     // With a long delay before it stops accepting, the first signal alone would take its time.
     let mut launch = launch;
     launch.settings.push(("KEYHERALD__SERVER__SHUTDOWN_DELAY", "10m".into()));
+    std::fs::remove_file(&launch.log).unwrap(); // what the first one said is no sign of the second
     let mut server = launch.start().unwrap();
     signal(server.pid(), rustix::process::Signal::TERM);
     wait_for(|| std::fs::read_to_string(&launch.log).unwrap().contains("shutting_down"));
