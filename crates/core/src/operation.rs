@@ -1,7 +1,7 @@
 //! An operation: a password that is set at an identity provider and here, as one.
 //!
 //! There is no transaction over two systems, so an operation is data: an *intent* that never changes and a *log* of what
-//! happened since. [`next`] reads both and says what is to be done; whoever does it records the outcome with
+//! happened since. [`next()`] reads both and says what is to be done; whoever does it records the outcome with
 //! [`Operation::record`], stores it, and asks again. A process that dies in between leaves a log from which another one
 //! goes on. Nothing here calls a provider, waits or stores.
 //!

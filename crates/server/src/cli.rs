@@ -131,6 +131,9 @@ pub struct Dev {
     /// Another database than the SQLite file in the data folder: `sqlite:PATH` or `postgres://...`.
     #[arg(long, value_name = "URL", env = "KEYHERALD_DEV_STORE", hide_env_values = true)]
     pub store: Option<String>,
+    /// Send no mail to the mailbox of `/dev/mailbox`.
+    #[arg(long, env = "KEYHERALD_DEV_NO_MAIL")]
+    pub no_mail: bool,
 }
 
 /// `keyherald migrate`

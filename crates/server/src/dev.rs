@@ -22,7 +22,16 @@ pub struct Development {
     folder: PathBuf,
     listen: String,
     store: Option<String>,
+    no_mail: bool,
 }
+
+/// The mail that the project `demo` sends, to the mailbox.
+const MAIL: &str = r#"
+            [projects.mail]
+            send = ["password_changed", "email_changed", "reset_password", "verify_email"]
+            contact = "help@shop.example"
+            links = { reset_password = "https://shop.example/reset-password#token={token}", verify_email = "https://shop.example/verify-email#token={token}" }
+"#;
 
 impl Development {
     /// The API client's id.
@@ -34,13 +43,19 @@ impl Development {
 
     /// On any free port of this machine.
     pub fn in_folder(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), listen: "127.0.0.1:0".to_owned(), store: None }
+        Self { folder: folder.to_owned(), listen: "127.0.0.1:0".to_owned(), store: None, no_mail: false }
     }
 
     /// On this address and with this database instead of a SQLite file in the folder.
     #[must_use]
     pub fn with(self, listen: SocketAddr, store: Option<String>) -> Self {
         Self { listen: listen.to_string(), store, ..self }
+    }
+
+    /// Without mail.
+    #[must_use]
+    pub fn without_mail(self) -> Self {
+        Self { no_mail: true, ..self }
     }
 
     /// Makes the folder and its sealing key if they are not there, and reads the configuration that they mean.
@@ -74,11 +89,9 @@ impl Development {
             key = "demo"
             name = "Demo"
             messages = {{ enabled = true }}
-            [projects.mail]
-            send = ["password_changed", "email_changed", "reset_password", "verify_email"]
-            contact = "help@shop.example"
-            links = {{ reset_password = "https://shop.example/reset-password#token={{token}}", verify_email = "https://shop.example/verify-email#token={{token}}" }}
+            {mail}
             "#,
+            mail = if self.no_mail { "" } else { MAIL },
             listen = quoted(self.listen.clone()),
             store = quoted(self.store.clone().unwrap_or(database)),
             key_file = quoted(key_file.display().to_string()),

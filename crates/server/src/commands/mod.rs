@@ -76,7 +76,10 @@ async fn serve(config: Config) -> Result<ExitCode, Complaint> {
 }
 
 async fn run_dev(options: Dev) -> Result<ExitCode, Complaint> {
-    let development = Development::in_folder(&options.data).with(options.listen, options.store);
+    let mut development = Development::in_folder(&options.data).with(options.listen, options.store);
+    if options.no_mail {
+        development = development.without_mail();
+    }
     let config = development.config()?;
     telemetry::init(&config.log);
     let running = dev::start(&config, Moments::of_system()).await?;
