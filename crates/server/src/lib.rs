@@ -9,6 +9,7 @@ pub mod clock;
 pub mod commands;
 pub mod complaint;
 pub mod config;
+pub mod connector;
 pub mod deliver;
 pub mod demo;
 pub mod destination;

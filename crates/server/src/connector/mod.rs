@@ -1,0 +1,91 @@
+//! Identity providers: one folder per kind, and what `operate` may ask of any of them.
+//!
+//! A connector speaks one provider's API and answers in the words of [`keyherald_core::provider`]: its own codes, its
+//! retry hints and the faults of its transport are read here and nowhere else. Whether, when and how often a provider is
+//! called is decided by `core::operation` and done by `operate`; nothing here repeats a call that may have been applied.
+//!
+//! Every call ends within the provider's time-outs. A caller may drop a call at any time: what was sent stays sent, and
+//! counts as unknown.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use keyherald_core::Ctx;
+use keyherald_core::provider::{Capabilities, ProbeValue, ProviderError, ProviderName, ProviderUser, TrialAnswer};
+use keyherald_core::secret::Password;
+
+/// By what a user is looked up. Which of them a provider knows is in its [`Capabilities`]; the others are answered with
+/// [`ProviderError::NotSupported`].
+#[derive(Clone, Copy)]
+pub enum By<'a> {
+    /// The user's id there.
+    Id(&'a ProviderUser),
+    /// An e-mail address.
+    Email(&'a str),
+    /// The id that the user has elsewhere.
+    ExternalId(&'a str),
+}
+
+/// A user as the provider has it. No `Debug`: it holds personal data.
+#[derive(Clone)]
+pub struct LookedUp {
+    /// The user's id there.
+    pub user: ProviderUser,
+    /// The e-mail address, where the provider tells.
+    pub email: Option<String>,
+    /// What tells later whether the password was changed. `None`: the provider has no such value.
+    pub probe: Option<ProbeValue>,
+}
+
+/// A connection to one identity provider.
+///
+/// Each call is given the time at which it is made and chance of its own. Errors, logs and `Debug` output hold neither
+/// passwords nor secrets nor users' names.
+pub trait Connector: Send + Sync {
+    /// What the provider is able to do. The same for as long as the process lives.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Looks a user up. Changes nothing there, so it never answers [`ProviderError::Ambiguous`].
+    fn look_up<'a>(&'a self, by: By<'a>, ctx: Ctx) -> BoxFuture<'a, Result<LookedUp, ProviderError>>;
+
+    /// Sets a user's password without knowing the current one: one attempt, on which the caller has made up its mind.
+    fn set_password<'a>(
+        &'a self,
+        user: &'a ProviderUser,
+        password: &'a Password,
+        ctx: Ctx,
+    ) -> BoxFuture<'a, Result<(), ProviderError>>;
+
+    /// Whether a sign-in with this password succeeds. Nothing is kept of what the sign-in returns.
+    fn try_sign_in<'a>(
+        &'a self,
+        user: &'a ProviderUser,
+        password: &'a Password,
+        ctx: Ctx,
+    ) -> BoxFuture<'a, TrialAnswer>;
+
+    /// Ends all sessions of a user. May be repeated.
+    fn end_sessions<'a>(&'a self, user: &'a ProviderUser, ctx: Ctx) -> BoxFuture<'a, Result<(), ProviderError>>;
+}
+
+/// The providers of this installation, by their names in the configuration. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Registry(Arc<BTreeMap<ProviderName, Arc<dyn Connector>>>);
+
+impl Registry {
+    /// Of these providers. Of two with one name, the later one.
+    pub fn of(providers: impl IntoIterator<Item = (ProviderName, Arc<dyn Connector>)>) -> Self {
+        Self(Arc::new(providers.into_iter().collect()))
+    }
+
+    /// The provider of this name. `None`: the configuration does not have it, or not any more.
+    pub fn provider(&self, name: &ProviderName) -> Option<&Arc<dyn Connector>> {
+        self.0.get(name)
+    }
+
+    /// All names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &ProviderName> {
+        self.0.keys()
+    }
+}
