@@ -20,4 +20,5 @@ pub mod hash;
 pub mod http;
 pub mod life;
 pub mod mail;
+pub mod operate;
 pub mod telemetry;

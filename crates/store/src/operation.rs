@@ -68,6 +68,7 @@ statements! {
     SWEEP_MACS = "UPDATE operation SET mac = NULL WHERE (project, id) IN
                       (SELECT project, id FROM operation WHERE mac IS NOT NULL AND ended_at IS NOT NULL AND quiet_until <= $1
                        ORDER BY quiet_until LIMIT $2)";
+    PROJECTS_AT_WORK = "SELECT DISTINCT project FROM operation WHERE state = 'open'";
     // What diverged stays until it is resolved, what is not done until it is.
     SWEEP = "DELETE FROM operation WHERE (project, id) IN
                  (SELECT project, id FROM operation WHERE ended_at <= $1 AND due_at IS NULL AND state <> 'diverged'
@@ -100,6 +101,11 @@ pub fn listed(
 ) -> Result<Vec<Operation>, Fault> {
     let after = after.map(|id| id.to_string()).unwrap_or_default();
     query_all(tx, &LISTED, &[project.into(), state.as_str().into(), after.into(), limit.into()], read)
+}
+
+/// The projects that have open operations.
+pub fn projects_at_work(tx: &mut dyn Tx) -> Result<Vec<ProjectKey>, Fault> {
+    query_all(tx, &PROJECTS_AT_WORK, &[], |row| row.parsed(0))
 }
 
 /// The customer's latest operation, ended or not. To be read before the provider is looked up: see [`slot`].
