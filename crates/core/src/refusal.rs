@@ -3,6 +3,7 @@
 use crate::credential::AuthenticationMode;
 use crate::customer::Version;
 use crate::id::{CustomerId, Reference, SubscriptionId};
+use crate::provider::ProviderError;
 use crate::token::TokenKind;
 
 /// How a customer was looked for.
@@ -167,6 +168,15 @@ pub enum Refusal {
         /// Seconds after which it is worth another try.
         retry_after_s: u32,
     },
+    /// The customer's identity provider does not take the password, or not from us. Nothing was changed.
+    #[error("refused by the identity provider")]
+    ProviderRefused(ProviderError),
+    /// The customer's identity provider was not reached, or has too much to do. Nothing was changed.
+    #[error("the identity provider was not reached")]
+    ProviderUnreachable {
+        /// Seconds after which it is worth another try.
+        retry_after_s: u32,
+    },
     /// More work than can be done in time: come back later.
     #[error("too much to do at the moment")]
     Overloaded {
@@ -205,6 +215,8 @@ impl Refusal {
             Self::NothingSubscribed => "nothing_subscribed",
             Self::TooManySubscriptions { .. } => "too_many_subscriptions",
             Self::PasswordChangeUnderway { .. } => "password_change_underway",
+            Self::ProviderRefused(error) => error.code(),
+            Self::ProviderUnreachable { .. } => "provider_unreachable",
             Self::Overloaded { .. } => "overloaded",
         }
     }

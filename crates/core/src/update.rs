@@ -207,6 +207,11 @@ impl Command {
         self.actions.iter().rposition(sets)
     }
 
+    /// Whether an action changes how the customer signs in, or its password.
+    pub fn concerns_credential(&self) -> bool {
+        self.actions.iter().any(|action| matches!(action, Action::SetAuthenticationMode { .. }))
+    }
+
     /// The stores that the actions name: to be looked up before the decision.
     pub fn stores(&self) -> Vec<Reference> {
         let mut named: Vec<Reference> = Vec::new();

@@ -24,6 +24,7 @@ use crate::hash::{HashOptions, HashPool};
 use crate::http::{self, Frame, Limits, Server};
 use crate::life::{Ending, Grace, Life, Readiness, Signals, Task};
 use crate::mail::Mailbox;
+use crate::operate::{self, Operations, Providers};
 
 mod mail;
 
@@ -86,12 +87,16 @@ pub fn assemble(config: &Config, store: Store, moments: Moments) -> Result<App, 
     let hash =
         HashPool::start(&options).map_err(|error| Complaint::because("the hashing pool does not start", &error))?;
     let ring = config.secrets.key_ring().map_err(|error| Complaint::because("[secrets] sealing_keys", &error))?;
+    let ring = Arc::new(ring);
+    let operations =
+        Operations::new(store.clone(), ring.clone(), moments.clone(), Providers::default(), operate_settings(config));
     Ok(App {
         store,
         hash: Arc::new(hash),
         moments,
-        ring: Arc::new(ring),
+        ring,
         destinations: Arc::new(policy(&config.delivery)),
+        operations,
         subscriptions_changed: Arc::new(watch::Sender::new(0)),
     })
 }
@@ -143,6 +148,11 @@ pub async fn start_with(config: &Config, moments: Moments, extras: Extras) -> Re
             relay.run(async move { stop.requested().await }).await;
             Ok(())
         }
+    });
+    let operations = app.operations.clone();
+    life.spawn(Task::Operations, move |stop| {
+        let operations = operations.clone();
+        async move { Ok(operations.run(async move { stop.requested().await }).await?) }
     });
     spawn_sweep(&life, &app);
     spawn_probe(&life, &app);
@@ -201,6 +211,12 @@ fn policy(delivery: &config::Delivery) -> Policy {
         guard: Guard::new(delivery.allow_private_networks.clone()),
         allow_console: delivery.allow_console,
     }
+}
+
+/// A caller has its answer before its request is given up.
+fn operate_settings(config: &Config) -> operate::Settings {
+    let settings = operate::Settings::default();
+    operate::Settings { answer_within: settings.answer_within.min(config.server.request_timeout / 2), ..settings }
 }
 
 fn relay_settings(delivery: &config::Delivery) -> deliver::Settings {

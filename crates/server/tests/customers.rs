@@ -16,6 +16,7 @@ use keyherald::clock::{ManualClock, Moments, Seeded};
 use keyherald::commands::customers::export;
 use keyherald::commands::customers::import::{Counts, Import, ImportOptions};
 use keyherald::hash::{HashOptions, HashPool};
+use keyherald::operate::{Operations, Providers, Settings};
 use keyherald_core::Micros;
 use keyherald_core::create::AddressUse;
 use keyherald_core::credential::AuthenticationMode;
@@ -53,12 +54,16 @@ fn demo() -> ProjectKey {
 fn app(store: &TestStore) -> App {
     let options = HashOptions { memory_kib: 8, passes: 1, workers: Some(1), ..HashOptions::default() };
     let clock = Arc::new(ManualClock::at(Micros::parse_iso(NOW).unwrap()));
+    let moments = Moments::new(clock, Arc::new(Seeded::new(7)));
+    let ring = Arc::new(KeyRing::new(vec![SealingKey::new("test", [7; 32]).unwrap()]).unwrap());
+    let (providers, settings) = (Providers::default(), Settings::default());
     App {
         store: (**store).clone(),
         hash: Arc::new(HashPool::start(&options).unwrap()),
-        moments: Moments::new(clock, Arc::new(Seeded::new(7))),
-        ring: Arc::new(KeyRing::new(vec![SealingKey::new("test", [7; 32]).unwrap()]).unwrap()),
+        moments: moments.clone(),
+        ring: ring.clone(),
         destinations: Arc::default(),
+        operations: Operations::new((**store).clone(), ring, moments, providers, settings),
         subscriptions_changed: Arc::new(watch::Sender::new(0)),
     }
 }

@@ -1,14 +1,19 @@
 //! Change a password by proving the current one.
 
 use keyherald_core::change::{self, Command};
+use keyherald_core::credential::PasswordHash;
 use keyherald_core::customer::Customer;
 use keyherald_core::id::CustomerId;
 use keyherald_core::message::Flow;
+use keyherald_core::operation::Kind;
+use keyherald_core::provider::ProviderLink;
 use keyherald_core::refusal::Lookup;
 use keyherald_core::secret::Password;
 use keyherald_core::{Ctx, Refusal};
 use keyherald_store::{Fault, Tx, credential, customer};
 
+use super::in_turn::Turn;
+use super::set_password::{Setting, check_mode};
 use super::{Answer, App, Call, CustomerRef, trace};
 use crate::hash::Lane;
 
@@ -25,39 +30,83 @@ impl App {
         self.hash.admit(Lane::Change)?;
         let mut ctx = self.ctx();
         let command = Command { version, by: call.by.clone() };
-        let looking = call.clone();
+        let (looking, operations) = (call.clone(), self.operations.clone());
         let look = move |tx: &mut dyn Tx| {
             let found = CustomerRef::Id(id).find(tx, &looking)?;
-            Ok::<_, Fault>((found, credential::by_customer(tx, &looking.project, id)?))
+            let stored = credential::by_customer(tx, &looking.project, id)?;
+            let link = operations.link_of(tx, &looking.project, id)?;
+            // Of a password that nobody knows, the one here says nothing.
+            let stored = if operations.must_recover(tx, &looking.project, id)? { None } else { stored };
+            Ok::<_, Fault>((found, stored, link))
         };
-        let (found, stored) = self.store.read(look).await?;
+        let (found, stored, link) = self.store.read(look).await?;
         let Some(found) = found else {
             return self.refuse(call, Flow::Change, None, Refusal::CustomerNotFound(Lookup::Id), ctx).await;
         };
         if let Err(refusal) = change::admit(&found, &command) {
             return self.refuse(call, Flow::Change, Some(id), refusal, ctx).await;
         }
+        if let Some(link) = link {
+            return self.change_with_provider(call, id, command, link, (current, stored, new)).await;
+        }
         // The version guards what was verified: the hash cannot change without it, except for an upgrade, which is
         // of the same password.
         let (verified, new_hash) = self.hash.change(current, stored, new, ctx.bytes()).await?;
-        let ring = self.ring.clone();
+        let (ring, operations, calling) = (self.ring.clone(), self.operations.clone(), call.clone());
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            let outcome = match call.lock(tx, id)? {
+            let outcome = match calling.lock(tx, id)? {
+                // Linked just now: another try will find it.
+                Some(_) if operations.link_of(tx, &calling.project, id)?.is_some() => return Ok(Turn::Underway(id)),
                 Some(locked) => change::decide(&locked, &command, verified.matches, new_hash.clone(), ctx),
                 None => Err(Refusal::CustomerNotFound(Lookup::Id)),
             };
             match outcome {
                 Ok(set) => {
-                    customer::set_password(tx, &ring, &call.project, &set, ctx)?;
-                    Ok(Ok(set.customer))
+                    customer::set_password(tx, &ring, &calling.project, &set, ctx)?;
+                    Ok(Turn::Decided(Ok(set.customer)))
                 }
                 Err(refusal) => {
-                    trace(tx, &call, Flow::Change, Some(id), &refusal, ctx)?;
-                    Ok(Err(refusal))
+                    trace(tx, &calling, Flow::Change, Some(id), &refusal, ctx)?;
+                    Ok(Turn::Decided(Err(refusal)))
                 }
             }
         };
-        Ok(self.store.write(&ctx, work).await??)
+        self.in_turn(call, Flow::Change, ctx, work).await
+    }
+
+    /// The same for a customer whose password is a provider's as well.
+    async fn change_with_provider(
+        &self,
+        call: Call,
+        id: CustomerId,
+        command: Command,
+        link: ProviderLink,
+        (current, stored, new): (Password, Option<PasswordHash>, Password),
+    ) -> Answer<Customer> {
+        let mut ctx = self.ctx();
+        if let Err(refusal) = self.check_length(&link, &new) {
+            return self.refuse(call, Flow::Change, Some(id), refusal, ctx).await;
+        }
+        let password = new.duplicate();
+        let hash = match stored {
+            Some(stored) => self.hash.change(current, Some(stored), new, ctx.bytes()).await?.1,
+            None => match self.is_current_at_provider(&link, &current).await {
+                Ok(true) => Some(self.hash.hash(Lane::Change, new, ctx.bytes()).await?),
+                // It costs the same, and says the same, as a wrong one.
+                Ok(false) => self.hash.change(current, None, new, ctx.bytes()).await?.1,
+                Err(refusal) => return self.refuse(call, Flow::Change, Some(id), refusal, ctx).await,
+            },
+        };
+        let Some(hash) = hash else {
+            return self.refuse(call, Flow::Change, Some(id), Refusal::CurrentPasswordWrong, ctx).await;
+        };
+        let version = Some(command.version);
+        let kind = Kind::Change;
+        let setting = Setting { call, customer: id, link, kind, version, token: None, password, hash };
+        self.set_password(setting, move |_, locked, _| {
+            Ok(change::admit(locked, &command).and_then(|()| check_mode(locked)))
+        })
+        .await
     }
 
     /// Commits the trace of a refusal that was decided on a first look, then answers it.

@@ -6,6 +6,7 @@ use keyherald_core::delete::{self, Command};
 use keyherald_core::message::Flow;
 use keyherald_store::{Tx, customer};
 
+use super::in_turn::Turn;
 use super::{Answer, App, Call, CustomerRef, trace};
 
 impl App {
@@ -17,24 +18,29 @@ impl App {
         version: i64,
         data_erasure: bool,
     ) -> Answer<Customer> {
-        let ring = self.ring.clone();
+        let (ring, operations, calling) = (self.ring.clone(), self.operations.clone(), call.clone());
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            let locked = which.lock(tx, &call)?;
+            let locked = which.lock(tx, &calling)?;
             let id = locked.as_ref().map(|locked| locked.id);
-            let command = Command { version, data_erasure, by: call.by.clone() };
+            if let Some(id) = id
+                && operations.is_underway(tx, &calling.project, id)?
+            {
+                return Ok(Turn::Underway(id));
+            }
+            let command = Command { version, data_erasure, by: calling.by.clone() };
             let outcome =
                 locked.ok_or_else(|| which.not_found()).and_then(|locked| delete::decide(&locked, &command, ctx));
             match outcome {
                 Ok(deleted) => {
-                    customer::delete(tx, &ring, &call.project, &deleted, ctx)?;
-                    Ok(Ok(deleted.last))
+                    customer::delete(tx, &ring, &calling.project, &deleted, ctx)?;
+                    Ok(Turn::Decided(Ok(deleted.last)))
                 }
                 Err(refusal) => {
-                    trace(tx, &call, Flow::Delete, id, &refusal, ctx)?;
-                    Ok(Err(refusal))
+                    trace(tx, &calling, Flow::Delete, id, &refusal, ctx)?;
+                    Ok(Turn::Decided(Err(refusal)))
                 }
             }
         };
-        Ok(self.store.write(&self.ctx(), work).await??)
+        self.in_turn(call, Flow::Delete, self.ctx(), work).await
     }
 }

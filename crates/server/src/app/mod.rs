@@ -14,10 +14,14 @@ pub mod destinations;
 pub mod export_customers;
 pub mod find_customer;
 pub mod import_customers;
+mod in_turn;
+pub mod link_customer;
 pub mod mail;
 pub mod messages;
+pub mod operations;
 pub mod projects;
 pub mod reset_password;
+mod set_password;
 pub mod sign_in;
 pub mod stores;
 pub mod subscriptions;
@@ -42,6 +46,7 @@ pub use self::call::{Call, CustomerRef, InStore};
 use crate::clock::Moments;
 use crate::destination;
 use crate::hash::{HashPool, Overloaded};
+use crate::operate::Operations;
 
 /// Everything that a use case needs. Cheap to clone; two of them can live in one process.
 #[derive(Clone)]
@@ -56,6 +61,8 @@ pub struct App {
     pub ring: Arc<KeyRing>,
     /// What the operator allows of destinations.
     pub destinations: Arc<destination::Policy>,
+    /// What sets passwords at identity providers.
+    pub operations: Operations,
     /// Moves when a subscription was made or deleted in this process.
     pub subscriptions_changed: Arc<watch::Sender<u64>>,
 }

@@ -1,7 +1,10 @@
 //! Reset a password by redeeming a token.
 
 use keyherald_core::customer::Customer;
+use keyherald_core::id::CustomerId;
 use keyherald_core::message::Flow;
+use keyherald_core::operation::Kind;
+use keyherald_core::provider::ProviderLink;
 use keyherald_core::refusal::Lookup;
 use keyherald_core::reset::{self, Command};
 use keyherald_core::secret::{Password, TokenDigest};
@@ -9,6 +12,8 @@ use keyherald_core::token::{Token, TokenKind};
 use keyherald_core::{Ctx, Refusal};
 use keyherald_store::{Fault, Tx, customer, token};
 
+use super::in_turn::Turn;
+use super::set_password::Setting;
 use super::{Answer, App, Call, CustomerRef, trace};
 use crate::hash::Lane;
 
@@ -25,36 +30,72 @@ impl App {
         let mut ctx = self.ctx();
         let digest = TokenDigest::of(token_value);
         let command = Command { version, by: call.by.clone() };
-        let look = call.clone();
-        let found = self.store.read(move |tx| by_token(tx, &look, TokenKind::Password, digest)).await?;
-        let Some((found, owner)) = found else {
+        let (looking, operations) = (call.clone(), self.operations.clone());
+        let look = move |tx: &mut dyn Tx| {
+            let Some((token, owner)) = by_token(tx, &looking, TokenKind::Password, digest)? else { return Ok(None) };
+            let link = operations.link_of(tx, &looking.project, owner.id)?;
+            Ok::<_, Fault>(Some((token, owner, link)))
+        };
+        let Some((found, owner, link)) = self.store.read(look).await? else {
             return self.refuse(call, Flow::Reset, None, Refusal::TokenUnknown, ctx).await;
         };
         if let Err(refusal) = reset::admit(&found, &owner, &command, ctx.now) {
             return self.refuse(call, Flow::Reset, Some(owner.id), refusal, ctx).await;
         }
+        if let Some(link) = link {
+            return self.reset_with_provider(call, (found, owner.id, digest), command, link, new).await;
+        }
         let hash = self.hash.hash(Lane::Change, new, ctx.bytes()).await?;
-        let ring = self.ring.clone();
+        let (ring, operations, calling) = (self.ring.clone(), self.operations.clone(), call.clone());
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             // The customer first, then the token under its lock: of two calls with one token, the second sees it ended.
-            let locked = call.lock(tx, owner.id)?;
-            let token = token::by_digest(tx, &call.project, TokenKind::Password, digest)?;
+            let locked = calling.lock(tx, owner.id)?;
+            if operations.link_of(tx, &calling.project, owner.id)?.is_some() {
+                return Ok(Turn::Underway(owner.id)); // linked just now: another try will find it
+            }
+            let token = token::by_digest(tx, &calling.project, TokenKind::Password, digest)?;
             let outcome = match (locked, token) {
                 (Some(locked), Some(token)) => reset::decide(&token, &locked, &command, hash.clone(), ctx),
                 _ => Err(Refusal::TokenUnknown),
             };
             match outcome {
                 Ok(set) => {
-                    customer::set_password(tx, &ring, &call.project, &set, ctx)?;
-                    Ok(Ok(set.customer))
+                    customer::set_password(tx, &ring, &calling.project, &set, ctx)?;
+                    Ok(Turn::Decided(Ok(set.customer)))
                 }
                 Err(refusal) => {
-                    trace(tx, &call, Flow::Reset, Some(owner.id), &refusal, ctx)?;
-                    Ok(Err(refusal))
+                    trace(tx, &calling, Flow::Reset, Some(owner.id), &refusal, ctx)?;
+                    Ok(Turn::Decided(Err(refusal)))
                 }
             }
         };
-        Ok(self.store.write(&ctx, work).await??)
+        self.in_turn(call, Flow::Reset, ctx, work).await
+    }
+
+    /// The same for a customer whose password is a provider's as well.
+    async fn reset_with_provider(
+        &self,
+        call: Call,
+        (token, id, digest): (Token, CustomerId, TokenDigest),
+        command: Command,
+        link: ProviderLink,
+        new: Password,
+    ) -> Answer<Customer> {
+        let mut ctx = self.ctx();
+        if let Err(refusal) = self.check_length(&link, &new) {
+            return self.refuse(call, Flow::Reset, Some(id), refusal, ctx).await;
+        }
+        let password = new.duplicate();
+        let hash = self.hash.hash(Lane::Change, new, ctx.bytes()).await?;
+        let (project, version) = (call.project.clone(), command.version);
+        let (kind, token) = (Kind::Reset, Some(token.id));
+        let setting = Setting { call, customer: id, link, kind, version, token, password, hash };
+        self.set_password(setting, move |tx, locked, ctx| {
+            let found = token::by_digest(tx, &project, TokenKind::Password, digest)?;
+            let token = found.ok_or(Refusal::TokenUnknown);
+            Ok(token.and_then(|token| reset::admit(&token, locked, &command, ctx.now)))
+        })
+        .await
     }
 
     /// The customer to whom a usable token of this kind belongs. Consumes nothing (commercetools.md 3.4).

@@ -33,11 +33,14 @@ impl App {
     ) -> Answer<(Customer, Option<PasswordHash>)> {
         self.hash.admit(Lane::SignIn)?;
         let mut ctx = self.ctx();
-        let looking = call.clone();
+        let (looking, operations) = (call.clone(), self.operations.clone());
         let look = move |tx: &mut dyn Tx| {
             let found = looking.by_email(tx, &email)?;
             let id = found.as_ref().map_or_else(nobody, |customer| customer.id);
-            Ok::<_, Fault>((found, credential::by_customer(tx, &looking.project, id)?))
+            let stored = credential::by_customer(tx, &looking.project, id)?;
+            // Of a password that nobody knows, the one here says nothing.
+            let must_recover = operations.must_recover(tx, &looking.project, id)?;
+            Ok::<_, Fault>((found, stored.filter(|_| !must_recover)))
         };
         let (found, stored) = self.store.read(look).await?;
         let stored = stored.filter(|_| {

@@ -1,12 +1,13 @@
 //! Removes what has had its time, in small batches, so that no request waits for long: expired tokens and sessions, the
-//! token values that messages carried, and old entries of the log.
+//! token values that messages carried, what is left of operations, and old entries of the log.
 //!
 //! A batch is a transaction of its own, and everything here is harmless when repeated: whatever is cut off goes on in the
 //! next round. Several nodes may sweep at once.
 
+use keyherald_core::Micros;
 use keyherald_store::project::{self, Project};
 use keyherald_store::retention::{self, Place};
-use keyherald_store::{session, token};
+use keyherald_store::{operation, session, token};
 
 use super::{Answer, App};
 
@@ -14,6 +15,9 @@ use super::{Answer, App};
 const BATCH: i64 = 500;
 /// Entries of the log that are looked at, and at most removed, at a time. Each has many index entries.
 const LOG_BATCH: i64 = 200;
+
+/// How long an operation that has ended can be looked at, in microseconds.
+const OPERATION_KEPT_US: i64 = 30 * Micros::DAY;
 
 /// How far a round through the logs of all projects has come.
 pub struct Retention {
@@ -26,14 +30,16 @@ pub struct Retention {
 }
 
 impl App {
-    /// Removes expired tokens, values and sessions: one batch. Answers whether there may be more.
+    /// Removes expired tokens, values, sessions, sealed passwords and old operations: one batch. Answers whether there may be more.
     pub async fn sweep_once(&self) -> Answer<bool> {
-        let removed =
-            self.store
-                .write(&self.ctx(), |tx, ctx| {
-                    Ok(session::sweep(tx, ctx.now, BATCH)?.max(token::sweep(tx, ctx.now, BATCH)?))
-                })
-                .await?;
+        let removed = self
+            .store
+            .write(&self.ctx(), |tx, ctx| {
+                let kept_from = ctx.now.plus(-OPERATION_KEPT_US);
+                let operations = operation::sweep(tx, ctx.now, kept_from, BATCH)?;
+                Ok(session::sweep(tx, ctx.now, BATCH)?.max(token::sweep(tx, ctx.now, BATCH)?).max(operations))
+            })
+            .await?;
         Ok(removed >= BATCH.unsigned_abs())
     }
 

@@ -1,19 +1,28 @@
 //! Change a customer's own fields.
 
+use keyherald_core::credential::PasswordHash;
 use keyherald_core::customer::Customer;
 use keyherald_core::id::CustomerId;
 use keyherald_core::message::Flow;
+use keyherald_core::operation::Kind;
+use keyherald_core::provider::ProviderLink;
 use keyherald_core::secret::Password;
 use keyherald_core::update::{self, Action, Command, Found, TextField};
 use keyherald_core::{Ctx, Refusal};
 use keyherald_store::{Fault, Tx, claim, customer};
 
+use super::in_turn::Turn;
 use super::projects::check_locale;
+use super::set_password::Setting;
 use super::{Answer, App, Call, CustomerRef, trace};
 use crate::hash::Lane;
+use crate::operate::Operations;
 
 impl App {
     /// Applies the command's actions, all or none. `password` is that of [`Command::password_action`], if it has one.
+    ///
+    /// For a customer with a provider the password is set first, there and here, as a change of its own: it is told in a
+    /// message, and the actions follow at the version after it. So nothing of the actions is done without the password.
     pub async fn update_customer(
         &self,
         call: Call,
@@ -22,46 +31,85 @@ impl App {
         password: Option<Password>,
     ) -> Answer<Customer> {
         let mut ctx = self.ctx();
+        let mut command = command;
         let hash = match password {
             Some(password) => {
                 // What can be refused costs no hash; the transaction below has the last word.
                 let (call_, which_, command_, now) = (call.clone(), which.clone(), command.clone(), ctx.clone());
-                let look = move |tx: &mut dyn Tx| first_look(tx, &call_, &which_, &command_, &now);
-                if let Some((id, refusal)) = self.store.read(look).await? {
-                    return self.refuse(call, Flow::Update, id, refusal, ctx).await;
+                let operations = self.operations.clone();
+                let look = move |tx: &mut dyn Tx| first_look(tx, &operations, &call_, &which_, &command_, &now);
+                let (id, link) = match self.store.read(look).await? {
+                    Ok(found) => found,
+                    Err((id, refusal)) => return self.refuse(call, Flow::Update, id, refusal, ctx).await,
+                };
+                if let Some(link) = &link
+                    && let Err(refusal) = self.check_length(link, &password)
+                {
+                    return self.refuse(call, Flow::Update, Some(id), refusal, ctx).await;
                 }
-                Some(self.hash.hash(Lane::Change, password, ctx.bytes()).await?)
+                let hash = self.hash.hash(Lane::Change, password.duplicate(), ctx.bytes()).await?;
+                if let Some(link) = link {
+                    let (call, hash) = (call.clone(), hash.clone());
+                    let version = Some(command.version);
+                    let kind = Kind::Set;
+                    let setting = Setting { call, customer: id, link, kind, version, token: None, password, hash };
+                    command.version = self.set_before_update(setting, command.clone()).await?;
+                }
+                Some(hash)
             }
             None => None,
         };
-        let ring = self.ring.clone();
+        self.apply(call, which, command, hash, ctx).await
+    }
+
+    /// Sets the password of an update at the provider and here, and answers the customer's version after it.
+    async fn set_before_update(&self, setting: Setting, command: Command) -> Answer<i64> {
+        let call = setting.call.clone();
+        let set = self.set_password(setting, move |tx, locked, ctx| {
+            Ok(first_refusal(tx, &call, locked, &command, ctx)?.map_or(Ok(()), Err))
+        });
+        Ok(set.await?.version)
+    }
+
+    async fn apply(
+        &self,
+        call: Call,
+        which: CustomerRef,
+        command: Command,
+        hash: Option<PasswordHash>,
+        ctx: Ctx,
+    ) -> Answer<Customer> {
+        let (ring, operations, calling) = (self.ring.clone(), self.operations.clone(), call.clone());
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            let Some(locked) = which.lock(tx, &call)? else {
+            let Some(locked) = which.lock(tx, &calling)? else {
                 let refusal = which.not_found();
-                trace(tx, &call, Flow::Update, None, &refusal, ctx)?;
-                return Ok(Err(refusal));
+                trace(tx, &calling, Flow::Update, None, &refusal, ctx)?;
+                return Ok(Turn::Decided(Err(refusal)));
             };
-            if let Err(refusal) = check_locale(tx, &call.project, locale(&command))? {
-                trace(tx, &call, Flow::Update, Some(locked.id), &refusal, ctx)?;
-                return Ok(Err(refusal));
+            if command.concerns_credential() && operations.is_underway(tx, &calling.project, locked.id)? {
+                return Ok(Turn::Underway(locked.id));
             }
-            let known = call.known(tx, &command.stores())?;
+            if let Err(refusal) = check_locale(tx, &calling.project, locale(&command))? {
+                trace(tx, &calling, Flow::Update, Some(locked.id), &refusal, ctx)?;
+                return Ok(Turn::Decided(Err(refusal)));
+            }
+            let known = calling.known(tx, &command.stores())?;
             let taken = match update::admit(&locked, &command, &known, ctx) {
-                Ok(Some(claims)) => claim::take(tx, &call.project, &claims, Some(locked.id))?,
+                Ok(Some(claims)) => claim::take(tx, &calling.project, &claims, Some(locked.id))?,
                 Ok(None) | Err(_) => None, // the decision says what is wrong
             };
             match update::decide(&locked, &command, &Found { known, taken }, hash.clone(), ctx) {
                 Ok(updated) => {
-                    customer::update(tx, &ring, &call.project, &updated, ctx)?;
-                    Ok(Ok(updated.customer))
+                    customer::update(tx, &ring, &calling.project, &updated, ctx)?;
+                    Ok(Turn::Decided(Ok(updated.customer)))
                 }
                 Err(refusal) => {
-                    trace(tx, &call, Flow::Update, Some(locked.id), &refusal, ctx)?;
-                    Ok(Err(refusal))
+                    trace(tx, &calling, Flow::Update, Some(locked.id), &refusal, ctx)?;
+                    Ok(Turn::Decided(Err(refusal)))
                 }
             }
         };
-        Ok(self.store.write(&ctx, work).await??)
+        self.in_turn(call, Flow::Update, ctx, work).await
     }
 }
 
@@ -75,19 +123,33 @@ fn locale(command: &Command) -> Option<&str> {
 
 type Refused = (Option<CustomerId>, Refusal);
 
+/// Who it is, and at which provider; or what is refused already.
 fn first_look(
     tx: &mut dyn Tx,
+    operations: &Operations,
     call: &Call,
     which: &CustomerRef,
     command: &Command,
     ctx: &Ctx,
-) -> Result<Option<Refused>, Fault> {
-    let Some(found) = which.find(tx, call)? else { return Ok(Some((None, which.not_found()))) };
+) -> Result<Result<(CustomerId, Option<ProviderLink>), Refused>, Fault> {
+    let Some(found) = which.find(tx, call)? else { return Ok(Err((None, which.not_found()))) };
+    match first_refusal(tx, call, &found, command, ctx)? {
+        Some(refusal) => Ok(Err((Some(found.id), refusal))),
+        None => Ok(Ok((found.id, operations.link_of(tx, &call.project, found.id)?))),
+    }
+}
+
+fn first_refusal(
+    tx: &mut dyn Tx,
+    call: &Call,
+    found: &Customer,
+    command: &Command,
+    ctx: &Ctx,
+) -> Result<Option<Refusal>, Fault> {
     let known = call.known(tx, &command.stores())?;
-    let refusal = match update::admit(&found, command, &known, ctx) {
-        Ok(Some(claims)) => claim::taken(tx, &call.project, &claims, Some(found.id))?.map(Refusal::Duplicate),
-        Ok(None) => None,
-        Err(refusal) => Some(refusal),
-    };
-    Ok(refusal.map(|refusal| (Some(found.id), refusal)))
+    match update::admit(found, command, &known, ctx) {
+        Ok(Some(claims)) => Ok(claim::taken(tx, &call.project, &claims, Some(found.id))?.map(Refusal::Duplicate)),
+        Ok(None) => Ok(None),
+        Err(refusal) => Ok(Some(refusal)),
+    }
 }

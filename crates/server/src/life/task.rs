@@ -15,6 +15,8 @@ pub enum Task {
     StoreProbe,
     /// Deletes what has had its time: old messages, expired tokens.
     Retention,
+    /// Performs operations: sets passwords at identity providers.
+    Operations,
     /// The demo's own receiver of messages.
     DemoReceiver,
 }
@@ -56,7 +58,8 @@ impl Task {
         let (stops_at, on_stop, on_error) = match self {
             Self::Http => (Phase::Requests, OnStop::Drains, OnError::TakeDown),
             // A relay that is started again reads its cursors: nothing is lost, something may be sent twice.
-            Self::Relay | Self::Retention => (Phase::Lanes, OnStop::Drains, OnError::Restart),
+            // Operations that are started again claim what is due.
+            Self::Relay | Self::Retention | Self::Operations => (Phase::Lanes, OnStop::Drains, OnError::Restart),
             Self::StoreProbe => (Phase::Requests, OnStop::Drops, OnError::Restart),
             Self::DemoReceiver => (Phase::Closed, OnStop::Drops, OnError::TakeDown),
         };

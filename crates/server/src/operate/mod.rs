@@ -23,14 +23,14 @@ use keyherald_core::Micros;
 use keyherald_core::id::{CustomerId, ProjectKey};
 use keyherald_core::operation::{Limits, State};
 use keyherald_core::provider::{ProviderLink, ProviderName, TrialAnswer};
-use keyherald_core::secret::Password;
 use keyherald_core::seal::KeyRing;
+use keyherald_core::secret::Password;
 use keyherald_store::{Fault, Store, Tx, operation, provider_link};
 use tokio::sync::{Mutex, mpsc, watch};
 
+use self::counters::Counters;
 pub use self::counters::Figures;
 pub use self::set::{Admit, Told, Wish};
-use self::counters::Counters;
 use crate::clock::Moments;
 use crate::connector::{Connector, Registry};
 
@@ -105,13 +105,7 @@ struct Inner {
 
 impl Operations {
     /// Over an open store. Nothing is performed before [`Operations::run`].
-    pub fn new(
-        store: Store,
-        ring: Arc<KeyRing>,
-        moments: Moments,
-        providers: Providers,
-        settings: Settings,
-    ) -> Self {
+    pub fn new(store: Store, ring: Arc<KeyRing>, moments: Moments, providers: Providers, settings: Settings) -> Self {
         let (new, jobs) = mpsc::channel(settings.in_flight_max.max(1));
         let node = moments.ctx().bytes::<8>().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         Self(Arc::new(Inner {

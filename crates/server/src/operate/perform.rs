@@ -229,10 +229,12 @@ impl Inner {
             let (ring, now) = (self.ring.clone(), self.moments.now());
             let (project, id) = (held.operation.project.clone(), held.operation.id);
             let opened = self.store.read(move |tx| operation::password(tx, &ring, &project, id, now)).await;
-            held.password = opened.unwrap_or_else(|fault| {
-                tracing::error!(operation = %id, ?fault, "operation {id}: its sealed password cannot be opened");
-                None
-            }).map(Arc::new);
+            held.password = opened
+                .unwrap_or_else(|fault| {
+                    tracing::error!(operation = %id, ?fault, "operation {id}: its sealed password cannot be opened");
+                    None
+                })
+                .map(Arc::new);
         }
         held.operation.password_at_hand &= held.password.is_some();
         held.password.is_some()
@@ -336,8 +338,5 @@ impl Inner {
 
 /// Whether the same write may succeed a little later.
 fn may_pass(fault: &Fault) -> bool {
-    matches!(
-        fault.kind(),
-        FaultKind::NoRoom | FaultKind::Unavailable | FaultKind::TimedOut | FaultKind::Contention
-    )
+    matches!(fault.kind(), FaultKind::NoRoom | FaultKind::Unavailable | FaultKind::TimedOut | FaultKind::Contention)
 }

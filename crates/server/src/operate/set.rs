@@ -140,7 +140,7 @@ impl Operations {
                 Began::Joined(id) => return self.told_by(&wish.project, id, answer_by).await,
                 Began::Refused(refusal) => return Ok(Told::Refused(refusal)),
                 Began::Moved => return Ok(underway(Refusal::UNDERWAY_RETRY_AFTER_S)),
-                Began::Taken(Some(until)) => return Ok(underway(self.0.seconds_until(until))),
+                Began::Taken(Some(until)) => return Ok(underway(self.seconds_until(until))),
                 Began::Taken(None) => {
                     let deadline = answer_by.instant.min(Instant::now() + settings.wait);
                     if !self.free_by(&wish.project, wish.customer, deadline).await? {
@@ -150,6 +150,12 @@ impl Operations {
             }
         }
         Ok(underway(Refusal::UNDERWAY_RETRY_AFTER_S))
+    }
+
+    /// Whole seconds until then, at least one: what a caller is told.
+    pub fn seconds_until(&self, at: Micros) -> u32 {
+        let micros = at.0.saturating_sub(self.0.moments.now().0).max(0);
+        u32::try_from(micros.saturating_add(Micros::SECOND - 1) / Micros::SECOND).unwrap_or(u32::MAX).max(1)
     }
 
     /// The outcome of an operation that is not in this request's hands.
@@ -208,13 +214,7 @@ impl Inner {
     }
 
     /// Commits the intent, with its first attempt noted as sent.
-    async fn begin(
-        &self,
-        wish: Arc<Wish>,
-        before: Before,
-        admit: Admit,
-        answer_by: AnswerBy,
-    ) -> Result<Began, Fault> {
+    async fn begin(&self, wish: Arc<Wish>, before: Before, admit: Admit, answer_by: AnswerBy) -> Result<Began, Fault> {
         let (ring, node, settings) = (self.ring.clone(), self.node.clone(), self.settings.clone());
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             let began = Instant::now();
@@ -260,12 +260,6 @@ impl Inner {
             Ok(if begun { Began::Operation(Box::new(operation)) } else { Began::Moved })
         };
         self.store.write(&self.moments.ctx(), work).await
-    }
-
-    /// Whole seconds until then, as a caller is told.
-    fn seconds_until(&self, at: Micros) -> u32 {
-        let micros = at.0.saturating_sub(self.moments.now().0).max(0);
-        u32::try_from(micros.saturating_add(Micros::SECOND - 1) / Micros::SECOND).unwrap_or(u32::MAX).max(1)
     }
 }
 

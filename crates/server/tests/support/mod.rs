@@ -15,6 +15,7 @@ use keyherald::app::{App, Call};
 use keyherald::clock::{ManualClock, Moments, Seeded};
 use keyherald::hash::{HashOptions, HashPool};
 use keyherald::http::{Frame, framed};
+use keyherald::operate::{Operations, Providers, Settings};
 use keyherald_core::client::Scopes;
 use keyherald_core::id::ProjectKey;
 use keyherald_core::initiator::Initiator;
@@ -84,6 +85,11 @@ impl TestServer {
     /// With the projects `demo` (messages enabled) and `other` (not), each with a client that may do everything:
     /// `demo-client` / `demo-secret` and `other-client` / `other-secret`.
     async fn on(store: TestStore) -> Self {
+        Self::with(store, Providers::default(), Settings::default()).await
+    }
+
+    /// The same with identity providers. Operations are performed by whoever runs them.
+    pub async fn with(store: TestStore, providers: Providers, settings: Settings) -> Self {
         let clock = Arc::new(ManualClock::at(START));
         let moments = Moments::new(clock.clone(), Arc::new(Seeded::new(7)));
         let options = HashOptions {
@@ -94,12 +100,14 @@ impl TestServer {
             deadline: Duration::from_mins(1),
             ..HashOptions::default()
         };
+        let ring = Arc::new(KeyRing::new(vec![SealingKey::new("test", [7; 32]).unwrap()]).unwrap());
         let app = App {
             store: (*store).clone(),
             hash: Arc::new(HashPool::start(&options).unwrap()),
             moments: moments.clone(),
-            ring: Arc::new(KeyRing::new(vec![SealingKey::new("test", [7; 32]).unwrap()]).unwrap()),
+            ring: ring.clone(),
             destinations: Arc::default(),
+            operations: Operations::new((*store).clone(), ring, moments.clone(), providers, settings),
             subscriptions_changed: Arc::new(watch::Sender::new(0)),
         };
         let router = keyherald::dialect::router(app.clone(), BODY_BYTES_MAX);

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use keyherald_core::Refusal;
 use keyherald_core::customer::Version;
 use keyherald_core::id::Reference;
+use keyherald_core::provider::{PolicyText, ProviderError};
 use keyherald_core::refusal::{Lookup, UniqueField, Versioned};
 use keyherald_core::token::TokenKind;
 use serde_json::{Value, json};
@@ -226,6 +227,11 @@ pub fn refused(refusal: &Refusal, named: &Named) -> Problem {
         Refusal::PasswordChangeUnderway { retry_after_s } | Refusal::Overloaded { retry_after_s } => {
             Problem::over_capacity("The server has too much to do at the moment. Please try again.", *retry_after_s)
         }
+        Refusal::ProviderRefused(error) => refused_by_provider(error),
+        Refusal::ProviderUnreachable { retry_after_s } => {
+            let text = "The identity provider cannot be reached at the moment. Nothing was changed. Please try again.";
+            Problem::over_capacity(text, *retry_after_s)
+        }
     }
 }
 
@@ -238,6 +244,38 @@ fn version_mismatch(of: Versioned, expected: Version, actual: Version, named: &N
     let message =
         format!("Object {id} has a different version than expected. Expected: {expected} - Actual: {actual}.");
     Problem::new(StatusCode::CONFLICT, "ConcurrentModification", message).with("currentVersion", actual)
+}
+
+/// The contract knows no policy of passwords, so its one error with a free text carries the provider's.
+fn refused_by_provider(error: &ProviderError) -> Problem {
+    let said = error.message().map(PolicyText::as_str).filter(|text| !text.is_empty());
+    let text = match error {
+        ProviderError::OldPasswordWrong => return refused(&Refusal::CurrentPasswordWrong, &Named::default()),
+        ProviderError::PolicyViolation { .. } => {
+            "The password does not meet the requirements of the identity provider."
+        }
+        ProviderError::PasswordReused { .. } => "The password was used before.",
+        ProviderError::TooYoung => "The password was changed too recently to be changed again.",
+        ProviderError::NeedsInteraction => "The customer must sign in at the identity provider first.",
+        ProviderError::Vetoed { .. } => "The identity provider refused the password.",
+        ProviderError::UserNotFound
+        | ProviderError::UserAmbiguous
+        | ProviderError::UserBlocked
+        | ProviderError::AccountIncomplete
+        | ProviderError::CredentialUnsupported
+        | ProviderError::Conflict
+        | ProviderError::Stale => "The customer's account at the identity provider does not allow it.",
+        ProviderError::InsufficientScope
+        | ProviderError::AdminAuth
+        | ProviderError::ClockSkew
+        | ProviderError::Misconfigured
+        | ProviderError::InvalidRequest
+        | ProviderError::RateLimited { .. }
+        | ProviderError::Transient
+        | ProviderError::Ambiguous
+        | ProviderError::NotSupported => return Problem::general(),
+    };
+    Problem::invalid_operation(said.unwrap_or(text))
 }
 
 /// A reference as the request had it: `("id" | "key", value)`.
