@@ -73,8 +73,8 @@ impl Held {
 
     /// Notes what happened, with the entry that it leaves.
     fn record(&mut self, event: Event, at: Micros, took: Option<Duration>, ctx: &mut Ctx) {
-        self.operation = self.operation.record(event.clone(), at);
         self.unsaved.extend(self.operation.activity_of(&event, took.map(micros), ctx));
+        self.operation = self.operation.record(event, at);
     }
 }
 
