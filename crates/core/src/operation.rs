@@ -52,6 +52,16 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// As it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Change => "change",
+            Self::Reset => "reset",
+            Self::Set => "set",
+            Self::Recover => "recover",
+        }
+    }
+
     /// The way that messages and activity tell.
     pub fn flow(self) -> Flow {
         match self {

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use keyherald_core::id::{CustomerId, ProjectKey};
+use keyherald_core::id::{CustomerId, OperationId, ProjectKey};
 
 /// Changes, resets and recovers a customer's password, and heralds the fact.
 ///
@@ -86,6 +86,9 @@ Examples:
     /// Messages, as subscribers get them.
     #[command(subcommand)]
     Messages(Messages),
+    /// Operations: passwords that are set at an identity provider and here as one.
+    #[command(subcommand)]
+    Operations(Operations),
 }
 
 /// `--config`
@@ -338,6 +341,77 @@ pub struct MessagesTail {
     /// One JSON object a line.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `keyherald operations`
+#[derive(Debug, Subcommand)]
+pub enum Operations {
+    /// List a project's operations that are in one state, oldest first.
+    #[command(after_help = "\
+Examples:
+  keyherald operations list --config keyherald.toml --project my-shop                   what needs an operator
+  keyherald operations list --config keyherald.toml --project my-shop --state open      what is at work")]
+    List(OperationsList),
+    /// Show an operation: what was to be done, and all that happened, in order.
+    Show(OperationOf),
+    /// Say that a diverged operation was looked after.
+    ///
+    /// Diverged means: nobody knows which password the provider has. The customer cannot sign in until it has reset its
+    /// password, which resolves the operation by itself. Use this when you have made sure that the password here is the
+    /// provider's as well: from then on it counts again.
+    Resolve(OperationOf),
+}
+
+/// `keyherald operations list`
+#[derive(Debug, Args)]
+pub struct OperationsList {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The project whose operations are listed.
+    #[arg(long, value_name = "KEY")]
+    pub project: ProjectKey,
+    /// In which state.
+    #[arg(long, value_enum, default_value_t)]
+    pub state: OperationState,
+    /// Only those after this one.
+    #[arg(long, value_name = "ID")]
+    pub after: Option<OperationId>,
+    /// How many at most.
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=10_000))]
+    pub limit: i64,
+}
+
+/// How an operation stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OperationState {
+    /// At work, or waiting.
+    Open,
+    /// Done, except that sessions at the provider are still to be ended.
+    Closing,
+    /// Done.
+    Committed,
+    /// Nothing was changed.
+    Released,
+    /// The customer was deleted meanwhile.
+    Gone,
+    /// Nobody knows: for an operator.
+    #[default]
+    Diverged,
+    /// Was diverged.
+    Resolved,
+}
+
+/// `keyherald operations show | resolve`
+#[derive(Debug, Args)]
+pub struct OperationOf {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The operation's project.
+    #[arg(long, value_name = "KEY")]
+    pub project: ProjectKey,
+    /// The operation.
+    #[arg(value_name = "ID")]
+    pub id: OperationId,
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod client;
 pub mod customers;
 mod migrate;
+mod operations;
 mod scrub;
 mod tail;
 
@@ -47,6 +48,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Complaint> {
         Command::Scrub(file) => on_runtime(scrub::run(load(&file, Purpose::Maintain)?)),
         Command::Client(command) => on_runtime(client::run(command)),
         Command::Customers(command) => on_runtime(customers::run(command)),
+        Command::Operations(command) => on_runtime(operations::run(command)),
         Command::Messages(Messages::Tail(options)) => on_runtime(tail::run(options)),
     }
 }
