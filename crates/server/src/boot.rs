@@ -14,11 +14,11 @@ use crate::clock::Moments;
 use crate::complaint::Complaint;
 use crate::config::{self, Config};
 use crate::deliver::{self, Relay};
-use crate::destination::client::{ClientSettings, http_client};
-use crate::destination::guard::Guard;
 use crate::destination::smtp::Office;
 use crate::destination::{self, Policy};
 use crate::dialect;
+use crate::outbound::client::{ClientSettings, http_client};
+use crate::outbound::guard::Guard;
 
 use crate::hash::{HashOptions, HashPool};
 use crate::http::{self, Frame, Limits, Server};
@@ -27,6 +27,9 @@ use crate::mail::Mailbox;
 use crate::operate::{self, Operations, Providers};
 
 mod mail;
+mod providers;
+
+pub use self::providers::providers;
 
 /// How long closing the database may take at the end.
 const CLOSE: Duration = Duration::from_secs(10);
@@ -191,6 +194,7 @@ fn relay(delivery: &config::Delivery, app: &App, office: Option<Arc<Office>>) ->
         connect_timeout: delivery.connect_timeout,
         attempt_timeout: delivery.attempt_timeout,
         idle_max: delivery.in_flight_max,
+        tls: None,
     };
     let http = http_client(&client).map_err(|error| Complaint::because("deliveries cannot be made", &error))?;
     let policy = (*app.destinations).clone();

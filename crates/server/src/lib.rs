@@ -21,4 +21,5 @@ pub mod http;
 pub mod life;
 pub mod mail;
 pub mod operate;
+pub mod outbound;
 pub mod telemetry;

@@ -5,7 +5,9 @@
 //! prints is therefore exactly what can be set.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use super::Purpose;
 use super::problem::{Origin, Problems, did_you_mean};
@@ -221,6 +223,41 @@ impl Keys<'_> {
             let mut section = S::default();
             reader.run.section(&mut section, format!("{path}[{number}]."), node);
             sections.push(section);
+        }
+    }
+
+    /// A table of tables whose names are the operator's. A name that does not read is a problem.
+    pub fn named<N, S>(&mut self, name: &'static str, wanted: &str, sections: &mut BTreeMap<N, S>)
+    where
+        N: Ord + FromStr + Display,
+        S: Section + Default,
+    {
+        let reader = match &mut self.mode {
+            Mode::Read(reader) => reader,
+            Mode::Write(table) => {
+                let named = |(name, section): (&N, &mut S)| (name.to_string(), toml::Value::from(write(section)));
+                let named: toml::Table = sections.iter_mut().map(named).collect();
+                if !named.is_empty() {
+                    table.insert(name.to_owned(), named.into());
+                }
+                return;
+            }
+        };
+        let Some(node) = reader.take(name) else { return };
+        let path = format!("{}{name}", self.path);
+        let Value::Table(table) = node.value else {
+            let what = format!("must be a table of tables, not {}", node.value.kind());
+            return reader.run.problems.add(node.origin, &path, what, None);
+        };
+        for (name, node) in table {
+            let path = format!("{path}.{name}");
+            let Ok(name) = name.parse() else {
+                reader.run.problems.add(node.origin, &path, format!("its name must be {wanted}"), None);
+                continue;
+            };
+            let mut section = S::default();
+            reader.run.section(&mut section, format!("{path}."), node);
+            sections.insert(name, section);
         }
     }
 

@@ -16,6 +16,7 @@ mod log;
 mod mail;
 mod problem;
 mod project;
+mod provider;
 mod secret;
 mod secrets;
 mod server;
@@ -25,7 +26,10 @@ mod store;
 mod tests;
 mod tree;
 
+use std::collections::BTreeMap;
 use std::path::Path;
+
+use keyherald_core::provider::ProviderName;
 
 pub use cors::{Cors, PageOrigin};
 pub use delivery::{Breaker, Delivery, OnExhausted};
@@ -34,6 +38,7 @@ pub use log::{Format, Log};
 pub use mail::{Links, Mail, ProjectMail, Smtp, SmtpSecurity};
 pub use problem::{Origin, Problem, Problems};
 pub use project::{Messages, Project};
+pub use provider::{Auth0, Provider, ProviderKind, ProviderLimits, ProviderNet};
 pub use secret::Secret;
 pub use secrets::{NamedKey, Secrets};
 pub use server::Server;
@@ -76,6 +81,8 @@ pub struct Config {
     pub log: Log,
     /// `[[projects]]`
     pub projects: Vec<Project>,
+    /// `[providers.NAME]`
+    pub providers: BTreeMap<ProviderName, Provider>,
 }
 
 impl Config {
@@ -155,6 +162,7 @@ impl Section for Config {
                 keys.refuse("projects", what, None);
             }
         }
+        keys.named("providers", "1 to 64 of a-z, 0-9, _ and -", &mut self.providers);
     }
 }
 

@@ -103,7 +103,7 @@ keyherald.toml:12: delivery.retry_schedule[1]: must be a duration such as "500ms
 keyherald.toml:13: delivery.on_exhausted: must be one of ["skip", "hold"], not "hodl"
 keyherald.toml:14: delivery.allow_private_networks[0]: must be a network in CIDR form, such as "10.0.0.0/8" or "fd00::/8", not "10.0.0.0"
 keyherald.toml:16: colours: unknown key
-  hint: known here: server, store, secrets, hashing, delivery, mail, log, projects
+  hint: known here: server, store, secrets, hashing, delivery, mail, log, projects, providers
 keyherald.toml:18: projects[0].key: is missing
   hint: the project's key in URLs, such as key = "my-shop"
 keyherald.toml:22: projects[1].key: must be 2 to 36 of a-z, 0-9, _ and -, not "NO"
@@ -312,5 +312,40 @@ fn mail_that_could_not_be_sent_is_refused() {
     ] {
         let told = told(from, to);
         assert!(told.contains(expected), "{to}: {told}");
+    }
+}
+
+const PROVIDER: &str = "[providers.auth0-main]\nkind = \"auth0\"\nbase_url = \"https://t.eu.auth0.com\"\nclient_id = \"c\"\n\
+    client_secret_env = \"AUTH0_SECRET\"\nconnection = \"db\"\n";
+
+#[test]
+fn a_provider_has_a_name_a_kind_and_limits() {
+    let secret = [("AUTH0_SECRET", "s3cret")];
+    let text = format!("{PROVIDER}[providers.auth0-main.net]\ntotal_timeout = \"5s\"\nredirects = \"deny\"\n");
+    let config = read(&text, &secret).unwrap();
+    let (name, provider) = config.providers.iter().next().unwrap();
+    assert_eq!((name.to_string(), provider.net.total_timeout), ("auth0-main".to_owned(), Duration::from_secs(5)));
+    assert!(matches!(&provider.kind, Some(ProviderKind::Auth0(auth0)) if auth0.client_secret.reveal() == "s3cret"));
+    assert!(!format!("{config:?}{}", config.listing()).contains("s3cret"));
+    let again = read(&config.listing(), &secret).unwrap();
+    assert_eq!(again.listing(), config.listing());
+}
+
+#[test]
+fn what_is_wrong_with_a_provider_is_said_at_its_key() {
+    let secret = [("AUTH0_SECRET", "s")];
+    for (text, expected) in [
+        ("[providers.\"a b\"]\nkind = \"auth0\"\n".to_owned(), "its name must be 1 to 64"),
+        ("[providers.x]\nkind = \"okto\"\n".to_owned(), "providers.x.kind"),
+        ("[providers.x]\nkind = \"auth0\"\n".to_owned(), "providers.x.client_secret_file: is missing"),
+        (PROVIDER.replace("https", "http"), "providers.auth0-main.base_url: must begin with https://"),
+        (
+            format!("{PROVIDER}net = {{ total_timeout = \"1m\" }}\n"),
+            "net.total_timeout: must be from \"10ms\" to \"30s\"",
+        ),
+        (format!("{PROVIDER}net = {{ redirects = \"follow\" }}\n"), "net.redirects: must be one of [\"deny\"]"),
+    ] {
+        let found = problems(&text, &secret);
+        assert!(found.contains(expected), "{expected}: {found}");
     }
 }

@@ -7,13 +7,59 @@
 //! Every call ends within the provider's time-outs. A caller may drop a call at any time: what was sent stays sent, and
 //! counts as unknown.
 
+mod auth0;
+mod call;
+mod limited;
+mod percent;
+mod retry_hint;
+mod secret;
+mod token_cache;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use keyherald_core::Ctx;
 use keyherald_core::provider::{Capabilities, ProbeValue, ProviderError, ProviderName, ProviderUser, TrialAnswer};
 use keyherald_core::secret::Password;
+
+pub use self::auth0::Settings as Auth0Settings;
+pub use self::call::{CannotCall, Net};
+pub use self::limited::Limits;
+pub use self::secret::AccessSecret;
+
+/// A call hands its request to the network within this time, or not at all: whoever counts the life of an attempt may
+/// rely on it. Getting an access token and waiting for a turn are part of it, the request itself is not.
+pub const HAND_OVER: Duration = Duration::from_secs(5);
+
+/// The part of it that a call may wait for its turn.
+const ADMISSION: Duration = Duration::from_secs(1);
+
+/// One provider, as it is configured.
+pub struct Settings {
+    /// Which API it has, and who we are there.
+    pub kind: Kind,
+    /// How it is reached.
+    pub net: Net,
+    /// How much is asked of it.
+    pub limits: Limits,
+}
+
+/// Every kind of provider.
+pub enum Kind {
+    /// Auth0.
+    Auth0(Auth0Settings),
+}
+
+/// Makes the connection to a provider, within its limits. Calls nobody.
+pub fn open(settings: Settings) -> Result<Arc<dyn Connector>, CannotCall> {
+    let Settings { kind, net, limits } = settings;
+    let inner: Arc<dyn Connector> = match kind {
+        Kind::Auth0(settings) => Arc::new(auth0::Auth0::new(settings, &net)?),
+    };
+    Ok(Arc::new(limited::Limited::new(inner, &limits, net.total_timeout)))
+}
 
 /// By what a user is looked up. Which of them a provider knows is in its [`Capabilities`]; the others are answered with
 /// [`ProviderError::NotSupported`].
@@ -87,5 +133,29 @@ impl Registry {
     /// All names, in order.
     pub fn names(&self) -> impl Iterator<Item = &ProviderName> {
         self.0.keys()
+    }
+}
+
+/// Whether an answer leaves open what became of the request: an error of the provider's own does.
+enum Doubt {
+    /// It was not applied, for this reason.
+    No(ProviderError),
+    /// It may have been.
+    Yes,
+}
+
+impl Doubt {
+    fn of_write(self) -> ProviderError {
+        match self {
+            Self::No(error) => error,
+            Self::Yes => ProviderError::Ambiguous,
+        }
+    }
+
+    fn of_read(self) -> ProviderError {
+        match self {
+            Self::No(error) => error,
+            Self::Yes => ProviderError::Transient,
+        }
     }
 }

@@ -3,10 +3,8 @@
 //! A destination carries bytes and says how that ended in the relay's words. What the bytes are is decided by `format`,
 //! when they are sent by `deliver`.
 
-pub mod client;
 pub mod cloud;
 pub mod console;
-pub mod guard;
 pub mod smtp;
 pub mod webhook;
 
@@ -20,7 +18,7 @@ use keyherald_core::{Ctx, Micros};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use self::guard::Guard;
+use crate::outbound::guard::Guard;
 
 /// Every kind of destination.
 pub static KINDS: &[&dyn Kind] = &[&webhook::Webhook, &console::Console, &smtp::Mail];

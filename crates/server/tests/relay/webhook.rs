@@ -13,9 +13,9 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 use keyherald::deliver::opener;
-use keyherald::destination::client::{ClientSettings, http_client, http_client_with};
-use keyherald::destination::guard::{Guard, Lookup};
 use keyherald::destination::{Context, Delivery, Policy, kind};
+use keyherald::outbound::client::{ClientSettings, http_client, http_client_with};
+use keyherald::outbound::guard::{Guard, Lookup};
 use keyherald_core::delivery::{Cause, Outcome};
 use keyherald_core::id::{CustomerId, MessageId};
 use keyherald_core::signature::WebhookSecret;
@@ -99,8 +99,13 @@ async fn receive(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap,
 }
 
 fn context(guard: Guard, attempt_timeout: Duration) -> Context {
-    let settings =
-        ClientSettings { guard: guard.clone(), connect_timeout: Duration::from_secs(5), attempt_timeout, idle_max: 4 };
+    let settings = ClientSettings {
+        guard: guard.clone(),
+        connect_timeout: Duration::from_secs(5),
+        attempt_timeout,
+        idle_max: 4,
+        tls: None,
+    };
     let http = http_client(&settings).unwrap();
     Context { http, policy: Policy { allow_http: true, guard, ..Policy::default() }, attempt_timeout, office: None }
 }
@@ -246,8 +251,13 @@ fn a_name_that_changes_its_address_gains_nothing() {
         let address = outside.listen("127.0.0.1:0", &mut tasks).await;
         inside.listen(&format!("127.0.0.2:{}", address.port()), &mut tasks).await;
         let guard = Guard::new(vec!["127.0.0.1/32".parse().unwrap()]);
-        let client =
-            ClientSettings { guard: guard.clone(), connect_timeout: PATIENCE, attempt_timeout: PATIENCE, idle_max: 4 };
+        let client = ClientSettings {
+            guard: guard.clone(),
+            connect_timeout: PATIENCE,
+            attempt_timeout: PATIENCE,
+            idle_max: 4,
+            tls: None,
+        };
         let answers = [vec!["127.0.0.1"], vec!["127.0.0.2"], vec!["127.0.0.1", "127.0.0.2"], vec!["127.0.0.1"]];
         let lookup = Arc::new(Scripted(Mutex::new(answers.into_iter().collect())));
         let http = http_client_with(&client, lookup.clone()).unwrap();

@@ -115,7 +115,7 @@ mod tests {
     use keyherald_core::Micros;
 
     use super::*;
-    use crate::destination::guard::Guard;
+    use crate::outbound::guard::Guard;
 
     fn validate(draft: Value, policy: &Policy) -> Result<Validated, Invalid> {
         let Value::Object(draft) = draft else { panic!("an object") };

@@ -11,8 +11,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use url::Url;
 
-use crate::destination::guard::{Guard, NotPublic};
 use crate::destination::{Context, Delivery, Destination};
+use crate::outbound::guard::{Guard, NotPublic};
 
 /// How much of an answer is read, so that its connection can be used again. Nothing of it is kept.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;

@@ -1,0 +1,86 @@
+//! The configured identity providers as connections.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use keyherald_core::delivery::BreakerSettings;
+
+use crate::complaint::Complaint;
+use crate::config::{self, Config, ProviderKind};
+use crate::connector::{self, AccessSecret, Auth0Settings, Kind, Limits, Net, Registry, Settings};
+use crate::outbound::client::own_tls;
+
+/// Makes the connection to every provider of the configuration. Calls none of them.
+pub fn providers(config: &Config) -> Result<Registry, Complaint> {
+    let mut providers = Vec::new();
+    for (name, provider) in &config.providers {
+        let what = format!("[providers.{name}]");
+        let Some(kind) = provider.kind.as_ref().and_then(kind) else {
+            return Err(Complaint::new(format!("{what} is incomplete")));
+        };
+        let settings = Settings { kind, net: net(provider, &what)?, limits: limits(&provider.limits) };
+        let connector = connector::open(settings)
+            .map_err(|error| Complaint::because(&format!("{what} cannot be connected to"), &error))?;
+        providers.push((name.clone(), connector));
+    }
+    Ok(Registry::of(providers))
+}
+
+/// `None`: a key is missing, which reading the configuration has reported.
+fn kind(kind: &ProviderKind) -> Option<Kind> {
+    match kind {
+        ProviderKind::Auth0(auth0) => Some(Kind::Auth0(Auth0Settings {
+            base_url: auth0.base_url.clone()?,
+            client_id: auth0.client_id.clone(),
+            client_secret: AccessSecret::new(auth0.client_secret.reveal().to_owned()),
+            audience: auth0.audience.clone(),
+            connection: auth0.connection.clone(),
+            trial_sign_in: auth0.trial_sign_in,
+        })),
+    }
+}
+
+fn net(provider: &config::Provider, what: &str) -> Result<Net, Complaint> {
+    let net = &provider.net;
+    let read = |path: &PathBuf| {
+        std::fs::read(path)
+            .map_err(|error| Complaint::because(&format!("{what}: {} cannot be read", path.display()), &error))
+    };
+    let roots = net.ca_file.as_ref().map(read).transpose()?;
+    let identity = match (&net.client_cert, &net.client_key) {
+        (Some(chain), Some(key)) => Some((read(chain)?, read(key)?)),
+        _ => None,
+    };
+    let tls = match (&roots, &identity) {
+        (None, None) => None,
+        (roots, identity) => {
+            let identity = identity.as_ref().map(|(chain, key)| (chain.as_slice(), key.as_slice()));
+            let tls = own_tls(roots.as_deref(), identity);
+            Some(tls.map_err(|error| Complaint::because(&format!("{what}: its certificates cannot be used"), &error))?)
+        }
+    };
+    Ok(Net {
+        connect_timeout: net.connect_timeout,
+        total_timeout: net.total_timeout,
+        response_bytes_max: net.max_response_bytes,
+        allowed_hosts: net.allowed_hosts.clone(),
+        allow_private: net.allow_private,
+        allow_insecure_http: provider.allow_insecure_http,
+        tls,
+        idle_max: provider.limits.max_in_flight,
+    })
+}
+
+fn limits(limits: &config::ProviderLimits) -> Limits {
+    let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+    Limits {
+        per_second: limits.rps,
+        burst: limits.burst,
+        in_flight_max: limits.max_in_flight,
+        breaker: BreakerSettings {
+            failures: limits.breaker_failures,
+            rest: micros(limits.breaker_open),
+            rest_max: micros(limits.breaker_open_max),
+        },
+    }
+}

@@ -1,0 +1,249 @@
+//! The limits of one provider, around whatever its connector does: how many calls at a time and per second, how long
+//! each may take, and a rest for a provider that is in trouble.
+//!
+//! A call that does not get through was surely not sent, and says so.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use keyherald_core::delivery::{Admission, Breaker, BreakerSettings};
+use keyherald_core::provider::{Capabilities, Meaning, ProviderError, ProviderUser, TrialAnswer};
+use keyherald_core::secret::Password;
+use keyherald_core::{Ctx, Micros};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{ADMISSION, By, Connector, HAND_OVER, LookedUp};
+
+/// The limits of one provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls per second in the long run.
+    pub per_second: u32,
+    /// Calls at once after a pause.
+    pub burst: u32,
+    /// Calls at the same time.
+    pub in_flight_max: usize,
+    /// When it is left alone.
+    pub breaker: BreakerSettings,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let breaker = BreakerSettings { failures: 10, rest: 5 * Micros::SECOND, rest_max: Micros::MINUTE };
+        Self { per_second: 10, burst: 20, in_flight_max: 16, breaker }
+    }
+}
+
+/// A connector within its limits.
+pub(super) struct Limited {
+    inner: Arc<dyn Connector>,
+    total_timeout: Duration,
+    places: Semaphore,
+    pace: Mutex<Pace>,
+    gate: Mutex<Gate>,
+}
+
+/// The rate, as the time at which the next call would be due if all came evenly (GCRA).
+struct Pace {
+    interval_us: i64,
+    slack_us: i64,
+    due: Micros,
+}
+
+impl Pace {
+    fn new(limits: &Limits) -> Self {
+        let interval_us = Micros::SECOND / i64::from(limits.per_second.max(1));
+        Self { interval_us, slack_us: interval_us.saturating_mul(i64::from(limits.burst.max(1)) - 1), due: Micros(0) }
+    }
+
+    /// How long a call has to wait, in microseconds; more than `wait_max` is refused with the time at which it may come.
+    fn admit(&mut self, now: Micros, wait_max: i64) -> Result<i64, Micros> {
+        let due = self.due.max(now);
+        let wait = due.plus(-self.slack_us).0.saturating_sub(now.0).max(0);
+        if wait > wait_max {
+            return Err(now.plus(wait));
+        }
+        self.due = due.plus(self.interval_us);
+        Ok(wait)
+    }
+}
+
+/// The breaker, and whether it is the provider that asked for the rest.
+struct Gate {
+    breaker: Breaker,
+    throttled: bool,
+}
+
+/// One admitted call. Dropped without an outcome, it leaves its place as the breaker's probe to another one.
+struct Passage<'a> {
+    gate: &'a Mutex<Gate>,
+    is_probe: bool,
+    began: (Micros, Instant),
+}
+
+impl Passage<'_> {
+    fn now(&self) -> Micros {
+        self.began.0.plus(i64::try_from(self.began.1.elapsed().as_micros()).unwrap_or(i64::MAX))
+    }
+
+    fn ended(mut self, error: Option<&ProviderError>) {
+        self.is_probe = false;
+        let now = self.now();
+        let mut gate = lock(self.gate);
+        match error.map(ProviderError::meaning) {
+            None | Some(Meaning::Refused) => gate.breaker.succeeded(),
+            Some(Meaning::Unknown) => gate.failed(now, None),
+            Some(Meaning::Later(_)) => {
+                let throttled = match error {
+                    Some(ProviderError::RateLimited { not_before }) => {
+                        let wait = not_before.map_or(0, |at| at.0.saturating_sub(now.0).max(0));
+                        Some(u32::try_from(wait.div_euclid(Micros::SECOND) + 1).unwrap_or(u32::MAX))
+                    }
+                    _ => None,
+                };
+                gate.failed(now, throttled);
+            }
+        }
+    }
+}
+
+impl Gate {
+    fn failed(&mut self, now: Micros, throttled_for_s: Option<u32>) {
+        self.throttled = throttled_for_s.is_some();
+        self.breaker.failed(now, throttled_for_s);
+    }
+}
+
+impl Drop for Passage<'_> {
+    fn drop(&mut self) {
+        if self.is_probe {
+            let now = self.now();
+            lock(self.gate).breaker.skipped(now);
+        }
+    }
+}
+
+/// What is locked here is whole after every line: a panic elsewhere leaves nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Limited {
+    pub fn new(inner: Arc<dyn Connector>, limits: &Limits, total_timeout: Duration) -> Self {
+        Self {
+            inner,
+            total_timeout,
+            places: Semaphore::new(limits.in_flight_max.max(1)),
+            pace: Mutex::new(Pace::new(limits)),
+            gate: Mutex::new(Gate { breaker: Breaker::new(limits.breaker), throttled: false }),
+        }
+    }
+
+    /// Does `work` when its turn comes. `requests` is how many it may make one after the other, `cut_off` what it means
+    /// when it does not end: a backstop, for every request has its own time-out.
+    async fn within<T>(
+        &self,
+        now: Micros,
+        (requests, cut_off): (u32, ProviderError),
+        work: BoxFuture<'_, Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
+        let asked = Instant::now();
+        let Ok(Ok(_place)) = timeout(ADMISSION, self.places.acquire()).await else {
+            return Err(ProviderError::Transient);
+        };
+        let left = ADMISSION.saturating_sub(asked.elapsed());
+        let passage = self.pass(now, asked)?;
+        let wait_max = i64::try_from(left.as_micros()).unwrap_or(i64::MAX);
+        let wait = lock(&self.pace).admit(passage.now(), wait_max);
+        let wait = wait.map_err(|at| ProviderError::RateLimited { not_before: Some(at) })?;
+        if let Ok(wait @ 1..) = u64::try_from(wait) {
+            sleep(Duration::from_micros(wait)).await;
+        }
+        let longest = HAND_OVER + self.total_timeout * requests + ADMISSION;
+        let outcome = timeout(longest, work).await.unwrap_or(Err(cut_off));
+        passage.ended(outcome.as_ref().err());
+        outcome
+    }
+
+    fn pass(&self, now: Micros, asked: Instant) -> Result<Passage<'_>, ProviderError> {
+        let mut passage = Passage { gate: &self.gate, is_probe: false, began: (now, asked) };
+        let at = passage.now();
+        let mut gate = lock(&self.gate);
+        match gate.breaker.admit(at) {
+            Admission::Go => {}
+            Admission::Probe => passage.is_probe = true,
+            Admission::Wait(not_before) if gate.throttled => return Err(ProviderError::RateLimited { not_before }),
+            Admission::Wait(_) => return Err(ProviderError::Transient),
+        }
+        Ok(passage)
+    }
+}
+
+impl Connector for Limited {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn look_up<'a>(&'a self, by: By<'a>, ctx: Ctx) -> BoxFuture<'a, Result<LookedUp, ProviderError>> {
+        let now = ctx.now;
+        Box::pin(self.within(now, (1, ProviderError::Transient), self.inner.look_up(by, ctx)))
+    }
+
+    fn set_password<'a>(
+        &'a self,
+        user: &'a ProviderUser,
+        password: &'a Password,
+        ctx: Ctx,
+    ) -> BoxFuture<'a, Result<(), ProviderError>> {
+        let bytes_max = self.capabilities().password_bytes_max.and_then(|max| usize::try_from(max).ok());
+        if bytes_max.is_some_and(|max| password.hash_with(<[u8]>::len) > max) {
+            let too_long = ProviderError::PolicyViolation { rule: Some("bytes_max".to_owned()), message: None };
+            return Box::pin(async { Err(too_long) });
+        }
+        let now = ctx.now;
+        Box::pin(self.within(now, (1, ProviderError::Ambiguous), self.inner.set_password(user, password, ctx)))
+    }
+
+    fn try_sign_in<'a>(
+        &'a self,
+        user: &'a ProviderUser,
+        password: &'a Password,
+        ctx: Ctx,
+    ) -> BoxFuture<'a, TrialAnswer> {
+        Box::pin(async move {
+            let now = ctx.now;
+            let work = Box::pin(async move {
+                match self.inner.try_sign_in(user, password, ctx).await {
+                    // Sign-ins are limited per user: that says nothing about anybody else's calls.
+                    answer @ TrialAnswer::Failed(ProviderError::RateLimited { .. }) => Ok(answer),
+                    TrialAnswer::Failed(error) => Err(error),
+                    answer => Ok(answer),
+                }
+            });
+            self.within(now, (2, ProviderError::Transient), work).await.unwrap_or_else(TrialAnswer::Failed)
+        })
+    }
+
+    fn end_sessions<'a>(&'a self, user: &'a ProviderUser, ctx: Ctx) -> BoxFuture<'a, Result<(), ProviderError>> {
+        let now = ctx.now;
+        Box::pin(self.within(now, (1, ProviderError::Ambiguous), self.inner.end_sessions(user, ctx)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_lets_a_burst_through_and_then_one_at_a_time() {
+        let mut pace = Pace::new(&Limits { per_second: 10, burst: 3, ..Limits::default() });
+        let now = Micros(Micros::HOUR);
+        let second = Micros::SECOND;
+        let waits: Vec<_> = (0..5).map(|_| pace.admit(now, second)).collect();
+        assert_eq!(waits, [Ok(0), Ok(0), Ok(0), Ok(100_000), Ok(200_000)]);
+        assert_eq!(pace.admit(now, 0), Err(now.plus(300_000)));
+        assert_eq!(pace.admit(now.plus(second), 0), Ok(0));
+    }
+}

@@ -1,0 +1,26 @@
+//! Secrets with which we show a provider who we are: client secrets, keys, access tokens.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+/// A secret of ours. No `Debug`, no `Display`; wiped when its last copy is dropped.
+#[derive(Clone)]
+pub struct AccessSecret(Arc<Zeroizing<String>>);
+
+impl AccessSecret {
+    /// Takes the text over.
+    pub fn new(text: String) -> Self {
+        Self(Arc::new(Zeroizing::new(text)))
+    }
+
+    /// The text, for the request that it goes into.
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is the very copy that `other` is.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}

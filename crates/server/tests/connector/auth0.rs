@@ -1,0 +1,235 @@
+//! A double of Auth0 (providers.md 1), and what only its connector has.
+
+use std::sync::Mutex;
+
+use keyherald::connector::{AccessSecret, Auth0Settings, By, Kind, Limits, Net};
+use keyherald_core::Micros;
+use keyherald_core::provider::ProviderError;
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::conformance::{Case, NOW, Stage, ctx, loopback, password};
+use crate::double::{Fault, Got, Said, Vendor, decoded};
+use crate::people::{NotSet, People, Person};
+
+pub(crate) const USER: &str = "auth0|u1";
+const SECRET: &str = "client-secret-of-ours";
+
+/// The double.
+#[derive(Default)]
+pub(crate) struct Auth0 {
+    /// The token that is good, as a number that moves with each one.
+    token: Mutex<u32>,
+    /// Refuses every token.
+    locked_out: bool,
+}
+
+fn error(status: u16, name: &str, message: &str, code: Option<&str>) -> Said {
+    let mut body = json!({"statusCode": status, "error": name, "message": message});
+    if let Some(code) = code {
+        body["errorCode"] = code.into();
+    }
+    Said::json(status, &body)
+}
+
+pub(crate) fn throttled() -> Said {
+    error(429, "Too Many Requests", "Global limit has been reached", Some("too_many_requests"))
+        .header("x-ratelimit-limit", "10")
+        .header("x-ratelimit-remaining", "0")
+}
+
+fn view(id: &str, person: &Person) -> Value {
+    let mut user = json!({
+        "user_id": id, "email": person.email,
+        "identities": [{"connection": "db", "provider": "auth0", "user_id": "u1", "isSocial": false}],
+    });
+    if person.changes > 0 {
+        user["last_password_reset"] = format!("2026-11-22T10:00:{:02}.000Z", person.changes).into();
+    }
+    user
+}
+
+impl Auth0 {
+    fn token(&self, got: &Got, people: &People) -> Said {
+        let body = got.json();
+        let wrong = || Said::json(401, &json!({"error": "access_denied", "error_description": "Unauthorized"}));
+        if body["client_id"] != "client" || body["client_secret"] != SECRET {
+            return wrong();
+        }
+        match body["grant_type"].as_str().unwrap_or_default() {
+            "client_credentials" => {
+                assert!(body["audience"].as_str().unwrap().ends_with("/api/v2/"));
+                let mut token = self.token.lock().unwrap();
+                *token += 1;
+                let token = format!("token-{}", *token);
+                Said::json(200, &json!({"access_token": token, "token_type": "Bearer", "expires_in": 86_400}))
+            }
+            "http://auth0.com/oauth/grant-type/password-realm" => {
+                assert_eq!(body["realm"], "db");
+                let known = people.0.values().any(|p| body["username"] == p.email && body["password"] == p.password);
+                if known {
+                    Said::json(200, &json!({"access_token": "x", "expires_in": 60}))
+                } else {
+                    let text = "Wrong email or password.";
+                    Said::json(403, &json!({"error": "invalid_grant", "error_description": text}))
+                }
+            }
+            _ => wrong(),
+        }
+    }
+
+    fn user(got: &Got, id: &str, people: &mut People) -> Said {
+        let unknown = || error(404, "Not Found", "The user does not exist.", Some("inexistent_user"));
+        match got.method.as_str() {
+            "GET" => people.0.get(id).map_or_else(unknown, |person| Said::json(200, &view(id, person))),
+            "PATCH" => {
+                let body = got.json();
+                assert_eq!((body["connection"].as_str(), body.as_object().unwrap().len()), (Some("db"), 2));
+                let bad = |message| error(400, "Bad Request", message, None);
+                match people.set(id, body["password"].as_str().unwrap()) {
+                    Ok(()) => Said::json(200, &view(id, &people.0[id])),
+                    Err(NotSet::Unknown) => unknown(),
+                    Err(NotSet::Weak) => bad("PasswordStrengthError: Password is too weak"),
+                    Err(NotSet::Used) => bad("PasswordHistoryError: Password has previously been used"),
+                }
+            }
+            _ => error(404, "Not Found", "Not Found", None),
+        }
+    }
+}
+
+impl Vendor for Auth0 {
+    fn is_about_access(&self, got: &Got) -> bool {
+        got.path() == "/oauth/token" && got.json()["grant_type"] == "client_credentials"
+    }
+
+    fn answer(&self, got: &Got, people: &mut People) -> Said {
+        if got.path() == "/oauth/token" {
+            return self.token(got, people);
+        }
+        let good = format!("Bearer token-{}", *self.token.lock().unwrap());
+        if self.locked_out || got.header("authorization") != Some(&good) {
+            return error(401, "Unauthorized", "Expired token received for JSON Web Token validation", None);
+        }
+        if let Some(email) = got.target.strip_prefix("/api/v2/users-by-email?email=") {
+            let email = decoded(email);
+            let found: Vec<Value> =
+                people.0.iter().filter(|(_, p)| p.email == email).map(|(id, person)| view(id, person)).collect();
+            return Said::json(200, &found.into());
+        }
+        let rest = got.path().strip_prefix("/api/v2/users/").unwrap_or_default();
+        match rest.split_once('/') {
+            None => Self::user(got, &decoded(rest), people),
+            Some((id, "revoke-access")) if got.method == "POST" => match people.0.get_mut(&decoded(id)) {
+                Some(person) => {
+                    person.sessions = 0;
+                    Said { status: 204, headers: Vec::new(), body: String::new() }
+                }
+                None => error(404, "Not Found", "The user does not exist.", Some("inexistent_user")),
+            },
+            Some(_) => error(404, "Not Found", "Not Found", None),
+        }
+    }
+}
+
+fn kind(url: &Url) -> Kind {
+    Kind::Auth0(Auth0Settings {
+        base_url: url.clone(),
+        client_id: "client".into(),
+        client_secret: AccessSecret::new(SECRET.into()),
+        audience: None,
+        connection: "db".into(),
+        trial_sign_in: true,
+    })
+}
+
+pub(crate) fn case() -> Case {
+    Case {
+        name: "auth0",
+        user: USER,
+        vendor: |people| Box::pin(crate::double::Double::start(Auth0::default(), people)),
+        kind,
+        weak_text: Some("Password is too weak"),
+        throttled: vec![
+            (throttled().header("retry-after", "7"), Some(7)),
+            (throttled().header("retry-after", "Sun, 22 Nov 2026 10:01:00 GMT"), Some(60)),
+            (throttled().header("x-ratelimit-reset", "1795341605"), Some(5)),
+            (throttled().header("x-ratelimit-reset", "1795341605").header("retry-after", "9"), Some(9)),
+            (throttled(), None),
+        ],
+        broken: error(500, "Internal Server Error", "Internal error", None),
+    }
+}
+
+#[tokio::test]
+async fn one_token_serves_all_calls_and_is_made_anew_once_when_it_is_refused() {
+    let stage = Stage::of(&case()).await;
+    let user = USER.parse().unwrap();
+    let look = || async { stage.connector.look_up(By::Id(&user), ctx()).await.map(drop) };
+    let (one, other) = tokio::join!(look(), look());
+    assert_eq!((one, other), (Ok(()), Ok(())));
+    let tokens = || stage.double.got().iter().filter(|got| got.path() == "/oauth/token").count();
+    assert_eq!(tokens(), 1);
+    stage.double.next(Fault::Instead(error(401, "Unauthorized", "Expired token received", None)));
+    let new = password("New-pass-1!");
+    assert_eq!(stage.connector.set_password(&user, &new, ctx()).await, Ok(()));
+    assert_eq!(tokens(), 2);
+    let later = keyherald_core::Ctx::new(NOW.plus(86_350 * Micros::SECOND), [1; 32]);
+    assert!(stage.connector.look_up(By::Id(&user), later).await.is_ok());
+    assert_eq!(tokens(), 3, "within a minute of its end a token is replaced");
+}
+
+#[tokio::test]
+async fn access_that_stays_refused_is_tried_twice_and_no_more() {
+    let people = People::of_one(USER);
+    let double = crate::double::Double::start(Auth0 { locked_out: true, ..Auth0::default() }, people).await;
+    let stage = Stage::at(double, kind, loopback(), Limits::default());
+    let answer = stage.connector.set_password(&USER.parse().unwrap(), &password("New-pass-1!"), ctx()).await;
+    assert_eq!(answer, Err(ProviderError::AdminAuth));
+    assert_eq!(stage.double.got().iter().filter(|got| got.method == "PATCH").count(), 2);
+}
+
+#[tokio::test]
+async fn each_documented_refusal_has_its_class() {
+    let stage = Stage::of(&case()).await;
+    let user = USER.parse().unwrap();
+    for (status, message, code, class) in [
+        (400, "PasswordDictionaryError: Password is too common", None, "policy_violation"),
+        (400, "PasswordNoUserInfoError: Password contains user information", None, "policy_violation"),
+        (400, "Payload validation error: 'x'", Some("invalid_body"), "invalid_request"),
+        (
+            400,
+            "Cannot update password for non-database user",
+            Some("operation_not_supported"),
+            "credential_unsupported",
+        ),
+        (403, "Insufficient scope, expected any of: update:users", Some("insufficient_scope"), "insufficient_scope"),
+        (404, "The connection does not exist.", Some("inexistent_connection"), "misconfigured"),
+        (409, "The user already exists.", Some("auth0_idp_error"), "conflict"),
+        (302, "", None, "misconfigured"),
+        (500, "", None, "ambiguous"),
+        (503, "", None, "ambiguous"),
+    ] {
+        stage.double.next(Fault::Instead(error(status, "x", message, code)));
+        let error = stage.connector.set_password(&user, &password("New-pass-1!"), ctx()).await.unwrap_err();
+        assert_eq!(error.code(), class, "{status} {message}");
+    }
+}
+
+#[tokio::test]
+async fn two_accounts_with_one_address_are_ambiguous() {
+    let stage = Stage::of(&case()).await;
+    stage.double.people(|people| {
+        let twin = people.0[USER].clone();
+        people.0.insert("auth0|u2".into(), twin);
+    });
+    let found = stage.connector.look_up(By::Email("U1@example.com"), ctx()).await;
+    assert_eq!(found.err(), Some(ProviderError::UserAmbiguous));
+}
+
+#[test]
+fn plain_http_must_be_allowed() {
+    let url = Url::parse("http://127.0.0.1:9").unwrap();
+    let settings = keyherald::connector::Settings { kind: kind(&url), net: Net::default(), limits: Limits::default() };
+    assert!(keyherald::connector::open(settings).is_err());
+}

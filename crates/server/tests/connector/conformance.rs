@@ -1,0 +1,339 @@
+//! What every connector must do, asked of each of them.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use keyherald::connector::{self, By, Connector, Kind, Limits, Net, Settings};
+use keyherald_core::delivery::BreakerSettings;
+use keyherald_core::provider::{Probe, ProbeValue, ProviderError, ProviderUser, SessionEnding, TrialAnswer};
+use keyherald_core::secret::Password;
+use keyherald_core::{Ctx, Micros};
+use std::sync::Arc;
+use url::Url;
+
+use crate::double::{Double, Fault, Said};
+use crate::people::{EMAIL, OLD, People, WEAK};
+
+/// 2026-11-22T10:00:00Z
+pub(crate) const NOW: Micros = Micros(1_795_341_600 * Micros::SECOND);
+const NEW: &str = "New-pass-1!";
+
+/// A connector and its double.
+pub(crate) struct Case {
+    pub name: &'static str,
+    /// The id of the one user there.
+    pub user: &'static str,
+    pub vendor: fn(People) -> BoxFuture<'static, Double>,
+    pub kind: fn(&Url) -> Kind,
+    /// What the policy's refusal tells the user.
+    pub weak_text: Option<&'static str>,
+    /// Every form of "too many requests", and the seconds that it asks for.
+    pub throttled: Vec<(Said, Option<i64>)>,
+    /// An error of the vendor's own.
+    pub broken: Said,
+}
+
+fn cases() -> Vec<Case> {
+    vec![crate::auth0::case()]
+}
+
+/// A connector that speaks to a running double.
+pub(crate) struct Stage {
+    pub double: Double,
+    pub connector: Arc<dyn Connector>,
+}
+
+impl Stage {
+    pub async fn of(case: &Case) -> Self {
+        Self::with(case, loopback(), Limits::default()).await
+    }
+
+    async fn with(case: &Case, net: Net, limits: Limits) -> Self {
+        let double = (case.vendor)(People::of_one(case.user)).await;
+        Self::at(double, case.kind, net, limits)
+    }
+
+    pub fn at(double: Double, kind: fn(&Url) -> Kind, net: Net, limits: Limits) -> Self {
+        let connector = connector::open(Settings { kind: kind(&double.url), net, limits }).unwrap();
+        Self { double, connector }
+    }
+
+    async fn set(&self, user: &str, text: &str) -> Result<(), ProviderError> {
+        self.connector.set_password(&id(user), &password(text), ctx()).await
+    }
+
+    async fn probe(&self, user: &str) -> Option<ProbeValue> {
+        self.connector.look_up(By::Id(&id(user)), ctx()).await.unwrap_or_else(|error| panic!("{error:?}")).probe
+    }
+
+    fn password_there(&self, user: &str) -> String {
+        self.double.people(|people| people.0[user].password.clone())
+    }
+}
+
+pub(crate) fn loopback() -> Net {
+    Net { allow_insecure_http: true, ..Net::default() }
+}
+
+/// Answers only until a moment has passed.
+fn impatient() -> Net {
+    Net { total_timeout: Duration::from_millis(200), connect_timeout: Duration::from_millis(200), ..loopback() }
+}
+
+pub(crate) fn ctx() -> Ctx {
+    Ctx::new(NOW, [1; 32])
+}
+
+pub(crate) fn password(text: &str) -> Password {
+    Password::new(text.to_owned()).unwrap()
+}
+
+fn id(text: &str) -> ProviderUser {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_known_user_is_found_and_an_unknown_one_is_not() {
+    for case in cases() {
+        let stage = Stage::of(&case).await;
+        let ways = stage.connector.capabilities().lookups;
+        let user = id(case.user);
+        for (can, by) in [(ways.id, By::Id(&user)), (ways.email, By::Email("U1@Example.com"))] {
+            let found = stage.connector.look_up(by, ctx()).await;
+            match found {
+                Ok(found) => {
+                    assert_eq!(
+                        (found.user.as_str(), found.email.as_deref()),
+                        (case.user, Some(EMAIL)),
+                        "{}",
+                        case.name
+                    );
+                    assert_eq!(found.probe.is_some(), stage.connector.capabilities().probe != Probe::None);
+                }
+                Err(error) => assert_eq!((can, error), (false, ProviderError::NotSupported), "{}", case.name),
+            }
+        }
+        let unknown = id("auth0|nobody");
+        for (can, by) in [
+            (ways.id, By::Id(&unknown)),
+            (ways.email, By::Email("nobody+x@example.com")),
+            (ways.external_id, By::ExternalId("nobody")),
+        ] {
+            let expected = if can { ProviderError::UserNotFound } else { ProviderError::NotSupported };
+            assert_eq!(stage.connector.look_up(by, ctx()).await.err(), Some(expected), "{}", case.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_set_and_the_evidence_says_so() {
+    for case in cases() {
+        let stage = Stage::of(&case).await;
+        let can = stage.connector.capabilities();
+        let before = stage.probe(case.user).await;
+        assert_eq!(stage.set(case.user, NEW).await, Ok(()), "{}", case.name);
+        assert_eq!(stage.password_there(case.user), NEW);
+        if can.probe != Probe::None {
+            assert_ne!(stage.probe(case.user).await, before, "{}: the probe stands still", case.name);
+        }
+        let user = id(case.user);
+        let expected = if can.trial_sign_in {
+            [TrialAnswer::SignedIn, TrialAnswer::Wrong]
+        } else {
+            [const { TrialAnswer::Failed(ProviderError::NotSupported) }; 2]
+        };
+        for (text, expected) in [NEW, OLD].into_iter().zip(expected) {
+            assert_eq!(stage.connector.try_sign_in(&user, &password(text), ctx()).await, expected, "{}", case.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_user_is_named_as_such_and_an_id_never_leaves_its_place() {
+    for case in cases() {
+        let stage = Stage::of(&case).await;
+        for odd in ["nobody", "..", ".", "../users", "a/b?x=1#y", "%2e%2e", "é \"'"] {
+            assert_eq!(stage.set(odd, NEW).await, Err(ProviderError::UserNotFound), "{} {odd:?}", case.name);
+        }
+        assert_eq!(stage.password_there(case.user), OLD);
+    }
+}
+
+#[tokio::test]
+async fn a_policy_refusal_carries_the_text_and_never_the_password() {
+    for case in cases() {
+        let stage = Stage::of(&case).await;
+        let error = stage.set(case.user, WEAK).await.unwrap_err();
+        assert!(matches!(error, ProviderError::PolicyViolation { .. }), "{}: {error:?}", case.name);
+        assert_eq!(error.message().map(|text| text.as_str().replace("***", WEAK)), case.weak_text.map(str::to_owned));
+        assert_eq!(stage.set(case.user, NEW).await, Ok(()));
+        let error = stage.set(case.user, OLD).await.unwrap_err();
+        assert!(matches!(error, ProviderError::PasswordReused { .. }), "{}: {error:?}", case.name);
+        assert!(!format!("{error:?}").contains(OLD));
+    }
+}
+
+#[tokio::test]
+async fn every_form_of_too_many_requests_names_its_time_and_holds_back_the_next_call() {
+    for case in cases() {
+        for (said, seconds) in &case.throttled {
+            let stage = Stage::of(&case).await;
+            stage.double.next(Fault::Instead(said.clone()));
+            let not_before = seconds.map(|seconds| NOW.plus(seconds * Micros::SECOND));
+            let expected = ProviderError::RateLimited { not_before };
+            assert_eq!(stage.set(case.user, NEW).await, Err(expected), "{} {:?}", case.name, said.headers);
+            assert_eq!(stage.password_there(case.user), OLD);
+            let calls = stage.double.got().len();
+            let next = stage.set(case.user, NEW).await;
+            assert!(matches!(next, Err(ProviderError::RateLimited { not_before: Some(_) })), "{next:?}");
+            assert_eq!(stage.double.got().len(), calls, "{}: a throttled provider is left alone", case.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_may_have_been_applied_is_ambiguous_and_the_repeat_is_a_reused_password() {
+    for case in cases() {
+        for fault in [Fault::AppliedBut(case.broken.clone()), Fault::Cut] {
+            let stage = Stage::of(&case).await;
+            let before = stage.probe(case.user).await;
+            stage.double.next(fault);
+            assert_eq!(stage.set(case.user, NEW).await, Err(ProviderError::Ambiguous), "{}", case.name);
+            assert_eq!(stage.password_there(case.user), NEW);
+            if stage.connector.capabilities().probe != Probe::None {
+                assert_ne!(stage.probe(case.user).await, before);
+            }
+            let repeat = stage.set(case.user, NEW).await;
+            assert!(matches!(repeat, Err(ProviderError::PasswordReused { .. })), "{}: {repeat:?}", case.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_slow_answer_and_an_endless_one_count_as_none() {
+    for case in cases() {
+        let stage = Stage::with(&case, impatient(), Limits::default()).await;
+        stage.probe(case.user).await;
+        stage.double.next(Fault::Silence);
+        assert_eq!(stage.set(case.user, NEW).await, Err(ProviderError::Ambiguous), "{}", case.name);
+        assert_eq!(stage.password_there(case.user), NEW);
+        let long = Said { status: 200, headers: Vec::new(), body: "x".repeat(300 * 1024) };
+        stage.double.next(Fault::AppliedBut(long));
+        assert_eq!(stage.set(case.user, "Newer-pass-1!").await, Err(ProviderError::Ambiguous), "{}", case.name);
+    }
+}
+
+#[tokio::test]
+async fn a_look_up_is_never_ambiguous() {
+    for case in cases() {
+        let stage = Stage::of(&case).await;
+        for fault in [Fault::Cut, Fault::Instead(case.broken.clone())] {
+            stage.double.next(fault);
+            let found = stage.connector.look_up(By::Id(&id(case.user)), ctx()).await;
+            assert_eq!(found.err(), Some(ProviderError::Transient), "{}", case.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_is_not_there_got_nothing() {
+    for case in cases() {
+        let url = {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap()
+        };
+        let settings = Settings { kind: (case.kind)(&url), net: loopback(), limits: Limits::default() };
+        let connector = connector::open(settings).unwrap();
+        let answer = connector.set_password(&id(case.user), &password(NEW), ctx()).await;
+        assert_eq!(answer, Err(ProviderError::Transient), "{}", case.name);
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    for case in cases() {
+        let (stage, other) = (Stage::of(&case).await, Stage::of(&case).await);
+        stage.probe(case.user).await;
+        for status in [301, 302, 307, 308] {
+            let away = Said { status, headers: Vec::new(), body: String::new() };
+            stage.double.next(Fault::Instead(away.header("location", other.double.url.as_str())));
+            assert_eq!(stage.set(case.user, NEW).await, Err(ProviderError::Misconfigured), "{}", case.name);
+        }
+        assert_eq!(other.double.got().len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn sessions_are_ended_and_that_can_be_repeated() {
+    for case in cases() {
+        let stage = Stage::of(&case).await;
+        let ending = stage.connector.capabilities().sessions;
+        let end = || async { stage.connector.end_sessions(&id(case.user), ctx()).await };
+        if ending == SessionEnding::ByStep {
+            assert_eq!((end().await, end().await), (Ok(()), Ok(())), "{}", case.name);
+            assert_eq!(stage.double.people(|people| people.0[case.user].sessions), 0);
+        } else {
+            assert_eq!(end().await, Err(ProviderError::NotSupported), "{}", case.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_password_is_sent_in_a_url_or_header_and_none_that_is_too_long_at_all() {
+    for case in cases() {
+        let stage = Stage::of(&case).await;
+        stage.set(case.user, NEW).await.unwrap();
+        for got in stage.double.got() {
+            assert!(!got.target.contains("pass-1") && !got.headers.iter().any(|(_, value)| value.contains(NEW)));
+        }
+        let Some(max) = stage.connector.capabilities().password_bytes_max else { continue };
+        let calls = stage.double.got().len();
+        let long = "x".repeat(usize::try_from(max).unwrap() + 1);
+        let refused = stage.set(case.user, &long).await;
+        assert!(matches!(refused, Err(ProviderError::PolicyViolation { .. })), "{}: {refused:?}", case.name);
+        assert_eq!(stage.double.got().len(), calls);
+    }
+}
+
+#[tokio::test]
+async fn calls_have_places_and_a_dropped_one_leaves_its_own() {
+    for case in cases() {
+        let limits = Limits { in_flight_max: 1, ..Limits::default() };
+        let stage = Stage::with(&case, loopback(), limits).await;
+        stage.probe(case.user).await;
+        stage.double.next(Fault::Silence);
+        let user = id(case.user);
+        let stuck = stage.connector.look_up(By::Id(&user), ctx());
+        let second = async {
+            let calls = stage.double.got().len();
+            while stage.double.got().len() == calls {
+                tokio::task::yield_now().await;
+            }
+            stage.set(case.user, NEW).await
+        };
+        tokio::select! {
+            _ = stuck => panic!("{}: the double does not answer this", case.name),
+            answer = second => assert_eq!(answer, Err(ProviderError::Transient), "{}", case.name),
+        }
+        assert_eq!(stage.set(case.user, NEW).await, Ok(()), "{}", case.name);
+    }
+}
+
+#[tokio::test]
+async fn a_provider_in_trouble_is_left_alone_and_tried_again_later() {
+    for case in cases() {
+        let breaker = BreakerSettings { failures: 2, rest: Micros::MINUTE, rest_max: Micros::HOUR };
+        let stage = Stage::with(&case, loopback(), Limits { breaker, ..Limits::default() }).await;
+        let user = id(case.user);
+        let look = async |at: Micros| stage.connector.look_up(By::Id(&user), Ctx::new(at, [1; 32])).await.map(drop);
+        for _ in 0..2 {
+            stage.double.next(Fault::Cut);
+            assert_eq!(look(NOW).await, Err(ProviderError::Transient), "{}", case.name);
+        }
+        let calls = stage.double.got().len();
+        assert_eq!(look(NOW).await, Err(ProviderError::Transient), "{}", case.name);
+        assert_eq!(stage.double.got().len(), calls, "{}", case.name);
+        let later = NOW.plus(2 * Micros::MINUTE);
+        assert_eq!((look(later).await, look(later).await), (Ok(()), Ok(())), "{}", case.name);
+    }
+}

@@ -1,0 +1,10 @@
+//! Connectors against doubles of the systems that they speak to, over real connections on loopback.
+//!
+//! `conformance` asks every connector the same; the files beside it ask what only one of them has. The doubles are
+//! written from the vendors' documentation, with the faults that a network and a busy vendor have.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may end here")]
+
+mod auth0;
+mod conformance;
+mod double;
+mod people;

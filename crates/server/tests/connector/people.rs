@@ -1,0 +1,53 @@
+//! The users of a double, and what its password policy says.
+
+use std::collections::BTreeMap;
+
+/// A user.
+#[derive(Clone)]
+pub(crate) struct Person {
+    pub email: String,
+    pub password: String,
+    /// Passwords before this one.
+    pub history: Vec<String>,
+    /// How often the password was set. 0: never since the account was made.
+    pub changes: u32,
+    pub sessions: u32,
+}
+
+/// The users, by id.
+pub(crate) struct People(pub BTreeMap<String, Person>);
+
+/// Why a password is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotSet {
+    Unknown,
+    Weak,
+    Used,
+}
+
+pub(crate) const EMAIL: &str = "u1@example.com";
+pub(crate) const OLD: &str = "Old-pass-1!";
+/// Fewer characters than the policy asks for.
+pub(crate) const WEAK: &str = "weak";
+
+impl People {
+    /// One user with this id.
+    pub fn of_one(id: &str) -> Self {
+        let person =
+            Person { email: EMAIL.to_owned(), password: OLD.to_owned(), history: Vec::new(), changes: 0, sessions: 2 };
+        Self(BTreeMap::from([(id.to_owned(), person)]))
+    }
+
+    pub fn set(&mut self, id: &str, password: &str) -> Result<(), NotSet> {
+        let person = self.0.get_mut(id).ok_or(NotSet::Unknown)?;
+        if password.len() < 8 {
+            return Err(NotSet::Weak);
+        }
+        if person.password == password || person.history.iter().any(|used| used == password) {
+            return Err(NotSet::Used);
+        }
+        person.history.push(std::mem::replace(&mut person.password, password.to_owned()));
+        person.changes += 1;
+        Ok(())
+    }
+}
