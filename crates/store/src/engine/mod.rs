@@ -33,9 +33,7 @@ pub(crate) trait Engine: Send + Sync {
 
     /// The same for a job whose length its caller chooses, such as a page of whatever a predicate selects: it must not hold
     /// up what [`Engine::read`] takes.
-    fn query(&self, job: Box<dyn Job>) -> Result<(), Fault> {
-        self.read(job)
-    }
+    fn query(&self, job: Box<dyn Job>) -> Result<(), Fault>;
 
     /// Takes no more jobs; the threads end when what was taken is done.
     fn close(&self);

@@ -20,7 +20,7 @@ use super::queue::Queue;
 use super::{Engine, Job, Shared, refused, spawn};
 use crate::{Fault, FaultKind, StoreOptions};
 use connect::Connector;
-use worker::{Pool, Task, Worker};
+use worker::{Mode, Pool, Task, Worker};
 
 /// The queue before the worker threads.
 pub(crate) struct Postgres {
@@ -57,6 +57,10 @@ impl Postgres {
         drop(tell_first);
         first.recv().unwrap_or_else(|_| Err(Fault::new(FaultKind::Unavailable, "the first store thread ended")))
     }
+
+    fn take(&self, mode: Mode, job: Box<dyn Job>) -> Result<(), Fault> {
+        self.queue.push(Task { mode, job }).map_err(refused)
+    }
 }
 
 impl Engine for Postgres {
@@ -65,11 +69,15 @@ impl Engine for Postgres {
     }
 
     fn write(&self, job: Box<dyn Job>) -> Result<(), Fault> {
-        self.queue.push(Task::Write(job)).map_err(refused)
+        self.take(Mode::Write, job)
     }
 
     fn read(&self, job: Box<dyn Job>) -> Result<(), Fault> {
-        self.queue.push(Task::Read(job)).map_err(refused)
+        self.take(Mode::Read, job)
+    }
+
+    fn query(&self, job: Box<dyn Job>) -> Result<(), Fault> {
+        self.take(Mode::Query, job)
     }
 
     fn close(&self) {

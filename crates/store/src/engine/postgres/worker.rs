@@ -26,15 +26,33 @@ const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::f
 /// First and longest pause between two attempts to connect.
 const CONNECT_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-pub(super) enum Task {
-    Write(Box<dyn Job>),
-    Read(Box<dyn Job>),
+pub(super) struct Task {
+    pub mode: Mode,
+    pub job: Box<dyn Job>,
 }
 
+/// In which kind of transaction a job runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(super) enum Mode {
     Write,
+    /// One snapshot, nothing changed.
     Read,
+    /// The same for statements that are built of what a caller asked for.
+    Query,
+}
+
+impl Mode {
+    fn begin(self) -> &'static str {
+        match self {
+            Self::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+            Self::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            // Planned for its values each time. A plan for any values is taken or not by what PostgreSQL guesses it to
+            // cost, which changes as the tables grow: the same query would suddenly be answered in another way.
+            Self::Query => {
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan"
+            }
+        }
+    }
 }
 
 /// What the workers share.
@@ -142,7 +160,7 @@ impl Worker {
                 continue;
             }
             match self.queue.take_one(Some(left)) {
-                Taken::Job(Task::Write(job) | Task::Read(job)) => job.answer(Err(fault.duplicate())),
+                Taken::Job(Task { job, .. }) => job.answer(Err(fault.duplicate())),
                 Taken::Nothing => {}
                 Taken::Closed => return false,
             }
@@ -150,10 +168,7 @@ impl Worker {
     }
 
     fn serve(&mut self, task: Task) {
-        let (mut job, mode) = match task {
-            Task::Write(job) => (job, Mode::Write),
-            Task::Read(job) => (job, Mode::Read),
-        };
+        let Task { mode, mut job } = task;
         let outcome = self.settle(job.as_mut(), mode);
         job.answer(outcome);
     }
@@ -189,7 +204,7 @@ impl Worker {
             return Err(Failed { fault, cure: Cure::Nothing });
         };
         let outcome = run_in_transaction(connection, inject.as_ref(), job, mode).and_then(|statements| match mode {
-            Mode::Read => Ok(statements),
+            Mode::Read | Mode::Query => Ok(statements),
             Mode::Write => commit(connection, inject.as_ref()).map(|()| statements),
         });
         match outcome {
@@ -235,19 +250,15 @@ fn run_in_transaction(
     job: &mut dyn Job,
     mode: Mode,
 ) -> Result<u64, Failed> {
-    let begin = match mode {
-        Mode::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-        Mode::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", // one snapshot
-    };
     inject
         .map_or(Ok(()), |inject| provoke(inject, Point::Begin, &mut connection.client))
-        .and_then(|()| connection.client.batch_execute(begin))
+        .and_then(|()| connection.client.batch_execute(mode.begin()))
         .map_err(|cause| Failed { cure: error::cure(&cause), fault: error::fault("BEGIN", cause) })?;
     let mut tx = PostgresTx::new(connection, inject);
     let outcome = job.run(&mut tx).and_then(|()| tx.intact());
     let (statements, cure) = (tx.statements(), tx.cure());
     outcome.map_err(|fault| Failed { fault, cure: cure.unwrap_or(Cure::Nothing) })?;
-    if mode == Mode::Read {
+    if mode != Mode::Write {
         // Lets the snapshot go. Should that fail, the next BEGIN will tell.
         let _ = connection.client.batch_execute("ROLLBACK");
     }
