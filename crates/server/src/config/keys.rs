@@ -309,9 +309,14 @@ impl Keys<'_> {
 
     /// Says that the value of `name` cannot be. Only when reading.
     pub fn refuse(&mut self, name: &'static str, what: impl Into<String>, hint: Option<String>) {
+        self.refuse_inside(name, "", what, hint);
+    }
+
+    /// The same of what lies `inner` in `name`, as `[2].key`, where that can only be judged from here.
+    pub fn refuse_inside(&mut self, name: &'static str, inner: &str, what: impl Into<String>, hint: Option<String>) {
         if let Mode::Read(reader) = &mut self.mode {
             let origin = reader.seen.get(name).unwrap_or(&reader.origin).clone();
-            reader.run.problems.add(origin, &format!("{}{name}", self.path), what, hint);
+            reader.run.problems.add(origin, &format!("{}{name}{inner}", self.path), what, hint);
         }
     }
 

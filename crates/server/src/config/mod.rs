@@ -14,6 +14,7 @@ mod hashing;
 mod keys;
 mod log;
 mod mail;
+mod naviga;
 mod problem;
 mod project;
 mod provider;
@@ -36,6 +37,7 @@ pub use delivery::{Breaker, Delivery, OnExhausted};
 pub use hashing::Hashing;
 pub use log::{Format, Log};
 pub use mail::{Links, Mail, ProjectMail, Smtp, SmtpSecurity};
+pub use naviga::{EventIds, Jwt, JwtAlgorithm, Naviga};
 pub use problem::{Origin, Problem, Problems};
 pub use project::{Messages, Project};
 pub use provider::{Auth0, Provider, ProviderKind, ProviderLimits, ProviderNet};
@@ -152,6 +154,8 @@ impl Section for Config {
         keys.section("log", &mut self.log);
         let mut drafts: Vec<project::Draft> = self.projects.iter().map(project::Draft::of).collect();
         keys.sections("projects", &mut drafts);
+        keys.named("providers", "1 to 64 of a-z, 0-9, _ and -", &mut self.providers);
+        check_tenants(keys, &drafts, &self.providers);
         self.projects = drafts.into_iter().filter_map(project::Draft::done).collect();
         for (number, project) in self.projects.iter().enumerate() {
             if self.projects.iter().take(number).any(|earlier| earlier.key == project.key) {
@@ -162,7 +166,27 @@ impl Section for Config {
                 keys.refuse("projects", what, None);
             }
         }
-        keys.named("providers", "1 to 64 of a-z, 0-9, _ and -", &mut self.providers);
+    }
+}
+
+/// No two projects are one tenant, and the providers that they name are there.
+fn check_tenants(keys: &mut Keys<'_>, projects: &[project::Draft], providers: &BTreeMap<ProviderName, Provider>) {
+    let tenants = || projects.iter().enumerate().filter_map(|(number, project)| Some((number, project.naviga()?)));
+    for (number, tenant) in tenants() {
+        if let Some((earlier, _)) = tenants().take_while(|(n, _)| *n < number).find(|(_, t)| t.is_same_tenant(tenant)) {
+            let what = format!("is the tenant of projects[{earlier}] too: client_group, client and paper are the same");
+            keys.refuse_inside("projects", &format!("[{number}].naviga"), what, None);
+        }
+        let Some(named) = &tenant.user_provider else { continue };
+        if !providers.contains_key(named) {
+            let known: Vec<String> = providers.keys().map(ToString::to_string).collect();
+            let hint = match known.as_slice() {
+                [] => format!("describe it in a table [providers.{named}]"),
+                known => format!("known here: {}", known.join(", ")),
+            };
+            let what = format!("there is no [providers.{named}]");
+            keys.refuse_inside("projects", &format!("[{number}].naviga.user_provider"), what, Some(hint));
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use keyherald_core::id::ProjectKey;
 use keyherald_core::project::{self, LanguageTag};
 
-use super::ProjectMail;
 use super::keys::{Keys, Section};
+use super::{Naviga, ProjectMail};
 
 /// One of `[[projects]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Project {
     /// The project's key in URLs.
     pub key: ProjectKey,
@@ -20,6 +20,8 @@ pub struct Project {
     pub messages: Option<Messages>,
     /// What is mailed to its customers. Absent: nothing.
     pub mail: Option<ProjectMail>,
+    /// Which tenant of Naviga's API it is. Absent: none.
+    pub naviga: Option<Naviga>,
 }
 
 /// `projects[].messages`
@@ -52,18 +54,24 @@ pub(super) struct Draft {
     languages: Vec<LanguageTag>,
     messages: Option<Messages>,
     mail: Option<ProjectMail>,
+    naviga: Option<Naviga>,
 }
 
 impl Draft {
     pub fn of(project: &Project) -> Self {
-        let Project { key, name, languages, messages, mail } = project.clone();
-        Self { key: Some(key), name, languages, messages, mail }
+        let Project { key, name, languages, messages, mail, naviga } = project.clone();
+        Self { key: Some(key), name, languages, messages, mail, naviga }
+    }
+
+    /// The tenant that it is.
+    pub fn naviga(&self) -> Option<&Naviga> {
+        self.naviga.as_ref()
     }
 
     /// The project; `None` when its key has a problem, which is reported.
     pub fn done(self) -> Option<Project> {
-        let Self { key, name, languages, messages, mail } = self;
-        Some(Project { key: key?, name, languages, messages, mail })
+        let Self { key, name, languages, messages, mail, naviga } = self;
+        Some(Project { key: key?, name, languages, messages, mail, naviga })
     }
 }
 
@@ -75,5 +83,6 @@ impl Section for Draft {
         keys.list("languages", &mut self.languages, 0..=project::Project::LANGUAGES_MAX);
         keys.optional_section("messages", &mut self.messages);
         keys.optional_section("mail", &mut self.mail);
+        keys.optional_section("naviga", &mut self.naviga);
     }
 }

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use keyherald_core::id::ProjectKey;
 use keyherald_core::mail::{Link, MailKind};
 use keyherald_core::project::LanguageTag;
+use keyherald_core::provider::ProviderName;
 use lettre::message::Mailbox;
 use url::Url;
 
@@ -191,6 +192,18 @@ impl Setting for ProjectKey {
 
     fn write(&self) -> toml::Value {
         self.as_str().into()
+    }
+}
+
+impl Setting for ProviderName {
+    const WANTED: &'static str = "the name of one of [providers.NAME]";
+
+    fn read(node: &Node) -> Option<Self> {
+        text(node)?.parse().ok()
+    }
+
+    fn write(&self) -> toml::Value {
+        self.to_string().into()
     }
 }
 

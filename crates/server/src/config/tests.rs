@@ -349,3 +349,86 @@ fn what_is_wrong_with_a_provider_is_said_at_its_key() {
         assert!(found.contains(expected), "{expected}: {found}");
     }
 }
+
+const NAVIGA: &str = r#"
+    [[projects]]
+    key = "one"
+    [projects.naviga]
+    client_group = "MG2GroupStripe"
+    client = "DTI"
+    paper = "MAA"
+    jwt = { algorithm = "HS256", secret_env = "JWT" }
+"#;
+
+const JWT: &str = "0123456789abcdef0123456789abcdef-s3cret";
+
+#[test]
+fn a_naviga_tenant_reads_back_and_its_secret_is_not_listed() {
+    let text = format!(
+        "{NAVIGA}user_provider = \"auth0-main\"\nsource_systems = [\"ExternalSystem\"]\nkeep_local_hash = false\n\
+         change_password_url = \"https://paper.example/password\"\nevent_ids = {{ authsystem_user_create = 4602 }}\n{PROVIDER}"
+    );
+    let variables = [("JWT", JWT), ("AUTH0_SECRET", "s")];
+    let config = read(&text, &variables).unwrap();
+    let shown = format!("{config:?}{}", config.listing());
+    assert!(!shown.contains("s3cret") && shown.contains("secret_env = \"JWT\""), "{shown}");
+    assert_eq!(read(&config.listing(), &variables).unwrap().listing(), config.listing());
+    let naviga = config.projects[0].naviga.as_ref().unwrap();
+    assert_eq!(naviga.user_provider.as_ref().unwrap().to_string(), "auth0-main");
+    assert_eq!(
+        (naviga.jwt.algorithm, naviga.event_ids.authsystem_user_create),
+        (Some(JwtAlgorithm::Hs256), Some(4602))
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_naviga_tenant_is_said_at_its_key() {
+    let told = |from: &str, to: &str| {
+        assert!(NAVIGA.contains(from), "{from}");
+        problems(&NAVIGA.replace(from, to), &[("JWT", JWT), ("SHORT", "short")])
+    };
+    let jwt = "jwt = { algorithm = \"HS256\", secret_env = \"JWT\" }";
+    for (from, to, expected) in [
+        ("paper = \"MAA\"", "", "keyherald.toml:4: projects[0].naviga.paper: is missing"),
+        (jwt, "", "projects[0].naviga.jwt.algorithm: is missing"),
+        ("\"HS256\"", "\"none\"", "jwt.algorithm: must be one of [\"HS256\", \"RS256\", \"ES256\"], not \"none\""),
+        ("\"HS256\"", "\"RS256\"", "jwt.secret_env: is for HS256 alone"),
+        (", secret_env = \"JWT\"", "", "jwt.secret_file: is missing"),
+        ("_env = \"JWT\"", "_env = \"SHORT\"", "jwt.secret_env: must have at least 32 bytes"),
+        ("_env = \"JWT\"", " = \"abc\"", "jwt.secret: a secret does not stand in the configuration"),
+        ("HS256\", secret_env = \"JWT\"", "ES256\"", "jwt.algorithm: needs a public key to check tokens with"),
+        (
+            "HS256\", secret_env = \"JWT\"",
+            "ES256\", jwks_file = \"a\", public_key_file = \"b\"",
+            "jwt.public_key_file: give only one of",
+        ),
+        ("secret_env = \"JWT\"", "secret_env = \"JWT\", jwks_file = \"a\"", "jwt.jwks_file: HS256 has a secret"),
+        (
+            "HS256\", secret_env = \"JWT\"",
+            "RS256\", jwks_url = \"http://idp.example/keys\"",
+            "jwt.jwks_url: must begin with https://",
+        ),
+        (
+            "paper = ",
+            "keep_local_hash = false\npaper = ",
+            "keep_local_hash: without a provider the hash is the only one",
+        ),
+        (
+            "paper = ",
+            "user_provider = \"auth0\"\npaper = ",
+            "projects[0].naviga.user_provider: there is no [providers.auth0]\n  hint: describe it in a table [providers.auth0]",
+        ),
+    ] {
+        let told = told(from, to);
+        assert!(told.contains(expected), "{to}: {told}");
+    }
+}
+
+#[test]
+fn a_tenant_is_one_project() {
+    let other = NAVIGA.replace("\"one\"", "\"two\"").replace("DTI", "dti");
+    let told = problems(&format!("{NAVIGA}{other}"), &[("JWT", JWT)]);
+    assert!(told.contains("projects[1].naviga: is the tenant of projects[0] too"), "{told}");
+    let other = NAVIGA.replace("\"one\"", "\"two\"").replace("MAA", "TF");
+    assert!(read(&format!("{NAVIGA}{other}"), &[("JWT", JWT)]).is_ok());
+}

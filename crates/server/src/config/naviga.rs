@@ -1,0 +1,208 @@
+//! `[projects.naviga]`: the tenant of Naviga's Users Orchestrator API that a project is, and how its callers are known.
+
+use std::path::PathBuf;
+
+use keyherald_core::provider::ProviderName;
+use url::Url;
+
+use super::keys::{Keys, Section};
+use super::secret::{KeyNames, Secret};
+
+/// Shortest secret for HS256, in bytes: as long as its hash (RFC 7518, 3.2).
+const SECRET_BYTES_MIN: usize = 32;
+
+/// `[projects.naviga]`
+#[derive(Clone, Debug)]
+pub struct Naviga {
+    /// `X-ClientGroupCode`, or `X-MediaGroupCode`.
+    pub client_group: String,
+    /// `X-ClientCode`
+    pub client: String,
+    /// `X-PaperCode`
+    pub paper: String,
+    /// Which of `[providers.NAME]` has the customers' passwords as well. None: they are here alone.
+    pub user_provider: Option<ProviderName>,
+    /// How the tokens of callers are checked.
+    pub jwt: Jwt,
+    /// What `X-SourceSystem` may be. None: anything.
+    pub source_systems: Vec<String>,
+    /// Whether an unknown user is told as 404, instead of the contract's 500 `UsersOrchestrator_E500_01`.
+    pub unknown_user_is_404: bool,
+    /// Whether a hash is kept here of a password that a provider has too, so that sign-in works without it.
+    pub keep_local_hash: bool,
+    /// The page where a new password is chosen, for calls without a `returnUrl`.
+    pub change_password_url: Option<Url>,
+    /// The page that follows a confirmed address, for calls without a `returnUrl`.
+    pub return_url: Option<Url>,
+    /// Hosts that a call's `returnUrl` may lead to, besides those of the two pages.
+    pub return_hosts: Vec<String>,
+    /// Ids of the events whose ids the contract does not tell.
+    pub event_ids: EventIds,
+}
+
+/// `projects.naviga.jwt`
+#[derive(Clone, Debug, Default)]
+pub struct Jwt {
+    /// The only algorithm that counts. `None`: missing, which is reported.
+    pub algorithm: Option<JwtAlgorithm>,
+    /// For HS256.
+    pub secret: Option<Secret>,
+    /// Where the keys are published, as a JSON Web Key Set.
+    pub jwks_url: Option<Url>,
+    /// The same as a file, read at the start.
+    pub jwks_file: Option<PathBuf>,
+    /// One public key in PEM, read at the start.
+    pub public_key_file: Option<PathBuf>,
+    /// What `iss` must be. None: it is not asked for.
+    pub issuer: Option<String>,
+    /// What `aud` must be, or must have among others. None: it is not asked for.
+    pub audience: Option<String>,
+    /// Whether `jwks_url` may be without TLS.
+    pub allow_insecure_http: bool,
+    /// Whether the name in `jwks_url` may lead to private addresses.
+    pub allow_private: bool,
+}
+
+/// `projects.naviga.jwt.algorithm`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JwtAlgorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// RSA (PKCS #1 v1.5) with SHA-256.
+    Rs256,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+}
+
+/// `projects.naviga.event_ids`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventIds {
+    /// Of `AUTHSYSTEM_USER_CREATE`. None: written without an id.
+    pub authsystem_user_create: Option<u16>,
+    /// Of `AUTHSYSTEM_USER_UPDATE`. None: written without an id.
+    pub authsystem_user_update: Option<u16>,
+}
+
+impl Default for Naviga {
+    fn default() -> Self {
+        Self {
+            client_group: String::new(),
+            client: String::new(),
+            paper: String::new(),
+            user_provider: None,
+            jwt: Jwt::default(),
+            source_systems: Vec::new(),
+            unknown_user_is_404: false,
+            keep_local_hash: true,
+            change_password_url: None,
+            return_url: None,
+            return_hosts: Vec::new(),
+            event_ids: EventIds::default(),
+        }
+    }
+}
+
+impl Naviga {
+    /// Whether both are the same tenant. Its codes are compared without regard to case, as the original's database does.
+    pub(super) fn is_same_tenant(&self, other: &Self) -> bool {
+        let same = |one: &str, other: &str| one.eq_ignore_ascii_case(other) && !one.is_empty();
+        same(&self.client_group, &other.client_group)
+            && same(&self.client, &other.client)
+            && same(&self.paper, &other.paper)
+    }
+}
+
+static SECRET: KeyNames = KeyNames { inline: "secret", file: "secret_file", variable: "secret_env", masked: None };
+
+impl Section for Naviga {
+    fn keys(&mut self, keys: &mut Keys<'_>) {
+        for (name, code, header) in [
+            ("client_group", &mut self.client_group, "X-ClientGroupCode"),
+            ("client", &mut self.client, "X-ClientCode"),
+            ("paper", &mut self.paper, "X-PaperCode"),
+        ] {
+            keys.value(name, code);
+            keys.require(name, Some(format!("what callers send as {header}")));
+        }
+        keys.optional("user_provider", &mut self.user_provider);
+        keys.section("jwt", &mut self.jwt);
+        keys.list("source_systems", &mut self.source_systems, 0..=1000);
+        keys.value("unknown_user_is_404", &mut self.unknown_user_is_404);
+        keys.value("keep_local_hash", &mut self.keep_local_hash);
+        keys.optional("change_password_url", &mut self.change_password_url);
+        keys.optional("return_url", &mut self.return_url);
+        keys.list("return_hosts", &mut self.return_hosts, 0..=100);
+        keys.section("event_ids", &mut self.event_ids);
+        if !self.keep_local_hash && self.user_provider.is_none() {
+            let hint = "name the user_provider, or leave keep_local_hash out";
+            keys.refuse("keep_local_hash", "without a provider the hash is the only one", Some(hint.into()));
+        }
+    }
+}
+
+impl Section for Jwt {
+    fn keys(&mut self, keys: &mut Keys<'_>) {
+        let words = [("HS256", JwtAlgorithm::Hs256), ("RS256", JwtAlgorithm::Rs256), ("ES256", JwtAlgorithm::Es256)]
+            .map(|(word, algorithm)| (word, Some(algorithm)));
+        keys.choice("algorithm", &mut self.algorithm, &words);
+        keys.require("algorithm", Some("\"HS256\", \"RS256\" or \"ES256\"; tokens of any other are refused".into()));
+        keys.optional_secret(&SECRET, &mut self.secret);
+        keys.optional("jwks_url", &mut self.jwks_url);
+        keys.optional("jwks_file", &mut self.jwks_file);
+        keys.optional("public_key_file", &mut self.public_key_file);
+        keys.optional("issuer", &mut self.issuer);
+        keys.optional("audience", &mut self.audience);
+        keys.value("allow_insecure_http", &mut self.allow_insecure_http);
+        keys.value("allow_private", &mut self.allow_private);
+        if self.jwks_url.as_ref().is_some_and(|url| url.scheme() == "http") && !self.allow_insecure_http {
+            keys.refuse("jwks_url", "must begin with https://", Some("or allow_insecure_http = true".into()));
+        }
+        self.check_key(keys);
+    }
+}
+
+impl Jwt {
+    /// One key for the algorithm, and none of another's.
+    fn check_key(&self, keys: &mut Keys<'_>) {
+        let places = [
+            ("jwks_url", self.jwks_url.is_some()),
+            ("jwks_file", self.jwks_file.is_some()),
+            ("public_key_file", self.public_key_file.is_some()),
+        ];
+        let given = places.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name);
+        match (self.algorithm, &self.secret) {
+            (None, _) => {}
+            (Some(JwtAlgorithm::Hs256), secret) => {
+                for name in given {
+                    keys.refuse(name, "HS256 has a secret and no public key", None);
+                }
+                let hint = "make one with `openssl rand -base64 48` and name where it lies: secret_file or secret_env";
+                match secret {
+                    None => keys.require_one(&SECRET, hint),
+                    Some(secret) if secret.is_readable() && secret.reveal().len() < SECRET_BYTES_MIN => {
+                        keys.refuse_secret(&SECRET, &format!("must have at least {SECRET_BYTES_MIN} bytes"), hint);
+                    }
+                    Some(_) => {}
+                }
+            }
+            (Some(_), secret) => {
+                if secret.is_some() {
+                    keys.refuse_secret(&SECRET, "is for HS256 alone", "name the public key instead");
+                }
+                let one_of = "jwks_url, jwks_file or public_key_file";
+                match given.collect::<Vec<_>>().as_slice() {
+                    [] => keys.refuse("algorithm", "needs a public key to check tokens with", Some(one_of.into())),
+                    [_] => {}
+                    [_, second, ..] => keys.refuse(second, format!("give only one of {one_of}"), None),
+                }
+            }
+        }
+    }
+}
+
+impl Section for EventIds {
+    fn keys(&mut self, keys: &mut Keys<'_>) {
+        keys.optional("authsystem_user_create", &mut self.authsystem_user_create);
+        keys.optional("authsystem_user_update", &mut self.authsystem_user_update);
+    }
+}
