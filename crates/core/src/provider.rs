@@ -84,6 +84,9 @@ pub struct Capabilities {
     pub lookups: LookupWays,
     /// Longest password in bytes that is taken as it is. A longer one is refused here: some providers cut it silently.
     pub password_bytes_max: Option<u32>,
+    /// What of the user's record can be written there, besides the password.
+    #[serde(default)]
+    pub records: RecordWrites,
 }
 
 /// A value of the user's record that answers "did it happen?" when it is compared with the one before.
@@ -119,6 +122,15 @@ pub struct LookupWays {
     pub email: bool,
     /// By the id that the user has elsewhere.
     pub external_id: bool,
+}
+
+/// What of a user's record can be written at a provider, besides the password.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordWrites {
+    /// Users can be created.
+    pub create: bool,
+    /// Address and names can be changed.
+    pub update: bool,
 }
 
 /// A probe's value, kept only to be compared: the digest of what the provider said, for at some it is a password hash.

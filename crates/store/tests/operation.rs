@@ -13,7 +13,7 @@ use keyherald_core::id::{CustomerId, OperationId, TokenId};
 use keyherald_core::initiator::Initiator;
 use keyherald_core::operation::{Event, Intent, Kind, Limits, Operation, Outcome, State, Step, Why, next};
 use keyherald_core::provider::{
-    Capabilities, LookupWays, Probe, ProbeAnswer, ProbeValue, ProviderError, ProviderLink, SessionEnding,
+    Capabilities, LookupWays, Probe, ProbeAnswer, ProbeValue, ProviderError, ProviderLink, RecordWrites, SessionEnding,
 };
 use keyherald_core::secret::Password;
 use keyherald_core::token::TokenKind;
@@ -89,6 +89,7 @@ fn intent(wish: &Wish, now: Micros) -> Intent {
         sessions: wish.sessions,
         lookups,
         password_bytes_max: Some(72),
+        records: RecordWrites::default(),
     };
     Intent {
         kind: if wish.token.is_some() { Kind::Reset } else { Kind::Set },

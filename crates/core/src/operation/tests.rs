@@ -5,7 +5,7 @@ mod model;
 use super::*;
 use crate::create::tests::customer;
 use crate::message::Content;
-use crate::provider::{LookupWays, PolicyText, Probe, SessionEnding};
+use crate::provider::{LookupWays, PolicyText, Probe, RecordWrites, SessionEnding};
 use crate::secret::Password;
 
 const START: Micros = Micros(1_700_000_000_000_000);
@@ -21,7 +21,14 @@ fn moved() -> ProbeValue {
 
 fn capabilities(probe: Probe, trial_sign_in: bool) -> Capabilities {
     let lookups = LookupWays { id: true, ..LookupWays::default() };
-    Capabilities { probe, trial_sign_in, sessions: SessionEnding::BySet, lookups, password_bytes_max: None }
+    Capabilities {
+        probe,
+        trial_sign_in,
+        sessions: SessionEnding::BySet,
+        lookups,
+        password_bytes_max: None,
+        records: RecordWrites::default(),
+    }
 }
 
 /// An operation whose first attempt was just noted as sent; its caller waits for ten seconds.

@@ -14,7 +14,7 @@ use keyherald_core::{Ctx, Micros};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{ADMISSION, By, Connector, HAND_OVER, LookedUp};
+use super::{ADMISSION, By, Connector, HAND_OVER, LookedUp, NewUser, UserChanges};
 
 /// The limits of one provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +167,15 @@ impl Limited {
         outcome
     }
 
+    /// Refuses a password that the provider would cut.
+    fn fits(&self, password: &Password) -> Result<(), ProviderError> {
+        let bytes_max = self.capabilities().password_bytes_max.and_then(|max| usize::try_from(max).ok());
+        if bytes_max.is_some_and(|max| password.hash_with(<[u8]>::len) > max) {
+            return Err(ProviderError::PolicyViolation { rule: Some("bytes_max".to_owned()), message: None });
+        }
+        Ok(())
+    }
+
     fn pass(&self, now: Micros, asked: Instant) -> Result<Passage<'_>, ProviderError> {
         let mut passage = Passage { gate: &self.gate, is_probe: false, began: (now, asked) };
         let at = passage.now();
@@ -197,9 +206,7 @@ impl Connector for Limited {
         password: &'a Password,
         ctx: Ctx,
     ) -> BoxFuture<'a, Result<(), ProviderError>> {
-        let bytes_max = self.capabilities().password_bytes_max.and_then(|max| usize::try_from(max).ok());
-        if bytes_max.is_some_and(|max| password.hash_with(<[u8]>::len) > max) {
-            let too_long = ProviderError::PolicyViolation { rule: Some("bytes_max".to_owned()), message: None };
+        if let Err(too_long) = self.fits(password) {
             return Box::pin(async { Err(too_long) });
         }
         let now = ctx.now;
@@ -229,6 +236,24 @@ impl Connector for Limited {
     fn end_sessions<'a>(&'a self, user: &'a ProviderUser, ctx: Ctx) -> BoxFuture<'a, Result<(), ProviderError>> {
         let now = ctx.now;
         Box::pin(self.within(now, (1, ProviderError::Ambiguous), self.inner.end_sessions(user, ctx)))
+    }
+
+    fn create_user<'a>(&'a self, user: NewUser<'a>, ctx: Ctx) -> BoxFuture<'a, Result<LookedUp, ProviderError>> {
+        if let Err(too_long) = self.fits(user.password) {
+            return Box::pin(async { Err(too_long) });
+        }
+        let now = ctx.now;
+        Box::pin(self.within(now, (1, ProviderError::Ambiguous), self.inner.create_user(user, ctx)))
+    }
+
+    fn update_user<'a>(
+        &'a self,
+        user: &'a ProviderUser,
+        changes: UserChanges<'a>,
+        ctx: Ctx,
+    ) -> BoxFuture<'a, Result<(), ProviderError>> {
+        let now = ctx.now;
+        Box::pin(self.within(now, (2, ProviderError::Ambiguous), self.inner.update_user(user, changes, ctx)))
     }
 }
 

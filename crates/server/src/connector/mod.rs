@@ -80,8 +80,51 @@ pub struct LookedUp {
     pub user: ProviderUser,
     /// The e-mail address, where the provider tells.
     pub email: Option<String>,
+    /// The first name, where the provider tells.
+    pub first_name: Option<String>,
+    /// The last name, where the provider tells.
+    pub last_name: Option<String>,
+    /// Whether the address is known to be the user's, where the provider tells.
+    pub email_verified: Option<bool>,
     /// What tells later whether the password was changed. `None`: the provider has no such value.
     pub probe: Option<ProbeValue>,
+}
+
+impl LookedUp {
+    /// A user of whom the provider tells no more than the id.
+    pub fn of(user: ProviderUser) -> Self {
+        Self { user, email: None, first_name: None, last_name: None, email_verified: None, probe: None }
+    }
+}
+
+/// A user to be created. No `Debug`: it holds personal data.
+#[derive(Clone, Copy)]
+pub struct NewUser<'a> {
+    /// The e-mail address.
+    pub email: &'a str,
+    /// The password.
+    pub password: &'a Password,
+    /// The first name.
+    pub first_name: Option<&'a str>,
+    /// The last name.
+    pub last_name: Option<&'a str>,
+    /// The id that the user has elsewhere. Where ids may be chosen it becomes part of the one there.
+    pub external_id: Option<&'a str>,
+    /// Whether the address is known to be the user's. The provider asks the user to prove others, if it is set up so.
+    pub email_verified: bool,
+}
+
+/// What is to be changed in a user's record. `None`: stays as it is. No `Debug`: it holds personal data.
+#[derive(Clone, Copy, Default)]
+pub struct UserChanges<'a> {
+    /// The e-mail address.
+    pub email: Option<&'a str>,
+    /// The first name.
+    pub first_name: Option<&'a str>,
+    /// The last name.
+    pub last_name: Option<&'a str>,
+    /// Whether the address, the new one if there is one, is known to be the user's.
+    pub verified: Option<bool>,
 }
 
 /// A connection to one identity provider.
@@ -113,6 +156,23 @@ pub trait Connector: Send + Sync {
 
     /// Ends all sessions of a user. May be repeated.
     fn end_sessions<'a>(&'a self, user: &'a ProviderUser, ctx: Ctx) -> BoxFuture<'a, Result<(), ProviderError>>;
+
+    /// Creates a user, and says what a look-up would say of it. After [`ProviderError::Ambiguous`] a look-up tells
+    /// whether the user is there.
+    fn create_user<'a>(&'a self, _: NewUser<'a>, _: Ctx) -> BoxFuture<'a, Result<LookedUp, ProviderError>> {
+        Box::pin(async { Err(ProviderError::NotSupported) })
+    }
+
+    /// Changes a user's record. Where this takes several requests, those before a failed one stay applied; the whole
+    /// may be repeated.
+    fn update_user<'a>(
+        &'a self,
+        _: &'a ProviderUser,
+        _: UserChanges<'a>,
+        _: Ctx,
+    ) -> BoxFuture<'a, Result<(), ProviderError>> {
+        Box::pin(async { Err(ProviderError::NotSupported) })
+    }
 }
 
 /// The providers of this installation, by their names in the configuration. Cheap to clone.

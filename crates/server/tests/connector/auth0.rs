@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use keyherald::connector::{AccessSecret, Auth0Settings, By, Kind, Limits, Net};
+use keyherald::connector::{AccessSecret, Auth0Settings, By, Kind, Limits, Net, NewUser};
 use keyherald_core::Micros;
 use keyherald_core::provider::ProviderError;
 use serde_json::{Value, json};
@@ -40,13 +40,24 @@ pub(crate) fn throttled() -> Said {
 
 fn view(id: &str, person: &Person) -> Value {
     let mut user = json!({
-        "user_id": id, "email": person.email,
+        "user_id": id, "email": person.email, "email_verified": person.email_verified,
+        "given_name": person.first_name, "family_name": person.last_name,
         "identities": [{"connection": "db", "provider": "auth0", "user_id": "u1", "isSocial": false}],
     });
     if person.changes > 0 {
         user["last_password_reset"] = format!("2026-11-22T10:00:{:02}.000Z", person.changes).into();
     }
     user
+}
+
+fn refused(why: NotSet) -> Said {
+    let bad = |message| error(400, "Bad Request", message, None);
+    match why {
+        NotSet::Unknown => error(404, "Not Found", "The user does not exist.", Some("inexistent_user")),
+        NotSet::Weak => bad("PasswordStrengthError: Password is too weak"),
+        NotSet::Used => bad("PasswordHistoryError: Password has previously been used"),
+        NotSet::Taken => error(409, "Conflict", "The user already exists.", Some("auth0_idp_error")),
+    }
 }
 
 impl Auth0 {
@@ -79,21 +90,55 @@ impl Auth0 {
     }
 
     fn user(got: &Got, id: &str, people: &mut People) -> Said {
-        let unknown = || error(404, "Not Found", "The user does not exist.", Some("inexistent_user"));
+        let unknown = || refused(NotSet::Unknown);
         match got.method.as_str() {
             "GET" => people.0.get(id).map_or_else(unknown, |person| Said::json(200, &view(id, person))),
             "PATCH" => {
                 let body = got.json();
-                assert_eq!((body["connection"].as_str(), body.as_object().unwrap().len()), (Some("db"), 2));
-                let bad = |message| error(400, "Bad Request", message, None);
-                match people.set(id, body["password"].as_str().unwrap()) {
+                assert_eq!(body["connection"], "db");
+                match Self::change(&body, id, people) {
                     Ok(()) => Said::json(200, &view(id, &people.0[id])),
-                    Err(NotSet::Unknown) => unknown(),
-                    Err(NotSet::Weak) => bad("PasswordStrengthError: Password is too weak"),
-                    Err(NotSet::Used) => bad("PasswordHistoryError: Password has previously been used"),
+                    Err(why) => refused(why),
                 }
             }
             _ => error(404, "Not Found", "Not Found", None),
+        }
+    }
+
+    fn change(body: &Value, id: &str, people: &mut People) -> Result<(), NotSet> {
+        let text = |name: &str| body[name].as_str().map(str::to_owned);
+        let fields = body.as_object().unwrap().len();
+        if let Some(password) = text("password") {
+            assert_eq!(fields, 2);
+            return people.set(id, &password);
+        }
+        let email = text("email");
+        assert!(email.is_none() || fields == 2, "the address goes alone");
+        if email.as_ref().is_some_and(|email| people.has(email, Some(id))) {
+            return Err(NotSet::Taken);
+        }
+        let person = people.0.get_mut(id).ok_or(NotSet::Unknown)?;
+        person.email_verified = body["email_verified"].as_bool().unwrap_or(person.email_verified && email.is_none());
+        person.email = email.unwrap_or_else(|| person.email.clone());
+        person.first_name = text("given_name").unwrap_or_else(|| person.first_name.clone());
+        person.last_name = text("family_name").unwrap_or_else(|| person.last_name.clone());
+        Ok(())
+    }
+
+    fn create(got: &Got, people: &mut People) -> Said {
+        let body = got.json();
+        assert_eq!(body["connection"], "db");
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        let id = format!("auth0|{}", body["user_id"].as_str().unwrap_or("made-by-auth0"));
+        let person = Person {
+            email_verified: body["email_verified"] == true,
+            first_name: text("given_name"),
+            last_name: text("family_name"),
+            ..Person::new(&text("email"), &text("password"))
+        };
+        match people.add(&id, person) {
+            Ok(()) => Said::json(201, &view(&id, &people.0[&id])),
+            Err(why) => refused(why),
         }
     }
 }
@@ -117,6 +162,9 @@ impl Vendor for Auth0 {
                 people.0.iter().filter(|(_, p)| p.email == email).map(|(id, person)| view(id, person)).collect();
             return Said::json(200, &found.into());
         }
+        if got.path() == "/api/v2/users" && got.method == "POST" {
+            return Self::create(got, people);
+        }
         let rest = got.path().strip_prefix("/api/v2/users/").unwrap_or_default();
         match rest.split_once('/') {
             None => Self::user(got, &decoded(rest), people),
@@ -125,7 +173,7 @@ impl Vendor for Auth0 {
                     person.sessions = 0;
                     Said { status: 204, headers: Vec::new(), body: String::new() }
                 }
-                None => error(404, "Not Found", "The user does not exist.", Some("inexistent_user")),
+                None => refused(NotSet::Unknown),
             },
             Some(_) => error(404, "Not Found", "Not Found", None),
         }
@@ -159,6 +207,23 @@ pub(crate) fn case() -> Case {
         ],
         broken: error(500, "Internal Server Error", "Internal error", None),
     }
+}
+
+#[tokio::test]
+async fn an_external_id_becomes_the_id() {
+    let stage = Stage::of(&case()).await;
+    let password = password("New-pass-1!");
+    let (email, names) = ("u2@example.com", None);
+    let new = NewUser {
+        email,
+        password: &password,
+        first_name: names,
+        last_name: names,
+        external_id: Some("crm-7"),
+        email_verified: true,
+    };
+    let created = stage.connector.create_user(new, ctx()).await.unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!(created.user.as_str(), "auth0|crm-7");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use keyherald::connector::{self, By, Connector, Kind, Limits, Net, Settings};
+use keyherald::connector::{self, By, Connector, Kind, Limits, Net, NewUser, Settings, UserChanges};
 use keyherald_core::delivery::BreakerSettings;
 use keyherald_core::provider::{Probe, ProbeValue, ProviderError, ProviderUser, SessionEnding, TrialAnswer};
 use keyherald_core::secret::Password;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::double::{Double, Fault, Said};
-use crate::people::{EMAIL, OLD, People, WEAK};
+use crate::people::{EMAIL, OLD, People, Person, WEAK};
 
 /// 2026-11-22T10:00:00Z
 pub(crate) const NOW: Micros = Micros(1_795_341_600 * Micros::SECOND);
@@ -275,6 +275,67 @@ async fn sessions_are_ended_and_that_can_be_repeated() {
         } else {
             assert_eq!(end().await, Err(ProviderError::NotSupported), "{}", case.name);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_user_is_created_once_and_found_as_created() {
+    for case in cases() {
+        let stage = Stage::of(&case).await;
+        let create = async |email: &'static str, text: &str| {
+            let password = password(text);
+            let (first_name, last_name, email_verified) = (Some("Ada"), Some("Byron"), true);
+            let external_id = None;
+            let new = NewUser { email, password: &password, first_name, last_name, external_id, email_verified };
+            stage.connector.create_user(new, ctx()).await
+        };
+        if !stage.connector.capabilities().records.create {
+            assert_eq!(create("u2@example.com", NEW).await.err(), Some(ProviderError::NotSupported), "{}", case.name);
+            continue;
+        }
+        let created = create("U2@example.com", NEW).await.unwrap_or_else(|error| panic!("{}: {error:?}", case.name));
+        let found = stage.connector.look_up(By::Id(&created.user), ctx()).await.ok().unwrap();
+        for user in [&created, &found] {
+            assert_eq!(user.email.as_deref().map(str::to_lowercase).as_deref(), Some("u2@example.com"));
+            assert_eq!((user.first_name.as_deref(), user.last_name.as_deref()), (Some("Ada"), Some("Byron")));
+            assert_ne!(user.email_verified, Some(false), "{}", case.name);
+        }
+        assert_eq!(stage.password_there(created.user.as_str()), NEW);
+        assert_eq!(create("u2@example.com", NEW).await.err(), Some(ProviderError::Conflict), "{}", case.name);
+        let weak = create("u3@example.com", WEAK).await.err();
+        assert!(matches!(weak, Some(ProviderError::PolicyViolation { .. })), "{}: {weak:?}", case.name);
+        stage.double.next(Fault::Cut);
+        assert_eq!(create("u4@example.com", NEW).await.err(), Some(ProviderError::Ambiguous), "{}", case.name);
+    }
+}
+
+#[tokio::test]
+async fn a_record_is_changed_as_far_as_asked() {
+    for case in cases() {
+        let stage = Stage::of(&case).await;
+        let user = id(case.user);
+        let update = async |user: &ProviderUser, changes| stage.connector.update_user(user, changes, ctx()).await;
+        let names = UserChanges { first_name: Some("Ada"), last_name: Some("Byron"), ..UserChanges::default() };
+        if !stage.connector.capabilities().records.update {
+            assert_eq!(update(&user, names).await, Err(ProviderError::NotSupported), "{}", case.name);
+            continue;
+        }
+        assert_eq!(update(&user, names).await, Ok(()), "{}", case.name);
+        let moved = UserChanges { email: Some("new@example.com"), verified: Some(true), ..UserChanges::default() };
+        assert_eq!(update(&user, moved).await, Ok(()), "{}", case.name);
+        let first = UserChanges { first_name: Some("Augusta"), ..UserChanges::default() };
+        assert_eq!(update(&user, first).await, Ok(()), "{}", case.name);
+        stage.double.people(|people| {
+            let person = &people.0[case.user];
+            assert_eq!((person.first_name.as_str(), person.last_name.as_str()), ("Augusta", "Byron"), "{}", case.name);
+            assert_eq!(person.email, "new@example.com", "{}", case.name);
+            people.0.insert("other".into(), Person::new("taken@example.com", NEW));
+        });
+        let taken = UserChanges { email: Some("taken@example.com"), ..UserChanges::default() };
+        assert_eq!(update(&user, taken).await, Err(ProviderError::Conflict), "{}", case.name);
+        assert_eq!(update(&id("nobody"), names).await, Err(ProviderError::UserNotFound), "{}", case.name);
+        stage.double.next(Fault::Cut);
+        assert_eq!(update(&user, names).await, Err(ProviderError::Ambiguous), "{}", case.name);
     }
 }
 

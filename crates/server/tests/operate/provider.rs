@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use futures_util::future::{BoxFuture, pending};
 use keyherald::connector::{By, Connector, LookedUp};
 use keyherald_core::provider::{
-    Capabilities, LookupWays, Probe, ProbeValue, ProviderError, ProviderUser, SessionEnding, TrialAnswer,
+    Capabilities, LookupWays, Probe, ProbeValue, ProviderError, ProviderUser, RecordWrites, SessionEnding, TrialAnswer,
 };
 use keyherald_core::secret::Password;
 use keyherald_core::{Ctx, Micros};
@@ -78,7 +78,14 @@ pub struct Scripted {
 
 pub fn capabilities(probe: Probe, trial_sign_in: bool, sessions: SessionEnding) -> Capabilities {
     let lookups = LookupWays { id: true, ..LookupWays::default() };
-    Capabilities { probe, trial_sign_in, sessions, lookups, password_bytes_max: Some(72) }
+    Capabilities {
+        probe,
+        trial_sign_in,
+        sessions,
+        lookups,
+        password_bytes_max: Some(72),
+        records: RecordWrites::default(),
+    }
 }
 
 impl Scripted {
@@ -205,7 +212,7 @@ impl Connector for Scripted {
             let found = self.state().users.get(user.as_str()).cloned().ok_or(ProviderError::UserNotFound)?;
             let value = ProbeValue::of(Some(&found.changes.to_string()));
             let probe = (self.capabilities.probe != Probe::None).then_some(value);
-            Ok(LookedUp { user: user.clone(), email: None, probe })
+            Ok(LookedUp { probe, ..LookedUp::of(user.clone()) })
         })
     }
 

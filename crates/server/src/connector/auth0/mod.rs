@@ -7,19 +7,19 @@ mod answer;
 
 use futures_util::future::BoxFuture;
 use keyherald_core::provider::{
-    Capabilities, LookupWays, Probe, ProbeValue, ProviderError, ProviderUser, SessionEnding, TrialAnswer,
+    Capabilities, LookupWays, Probe, ProbeValue, ProviderError, ProviderUser, RecordWrites, SessionEnding, TrialAnswer,
 };
 use keyherald_core::secret::Password;
 use keyherald_core::{Ctx, Micros};
 use reqwest::Method;
 use reqwest::header::AUTHORIZATION;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::call::{Answer, Caller, CannotCall, Deadline, Fault, Net, Request};
 use super::secret::AccessSecret;
 use super::token_cache::TokenCache;
-use super::{By, Connector, LookedUp, percent};
+use super::{By, Connector, LookedUp, NewUser, UserChanges, percent};
 
 /// How long before its end a token is replaced.
 const EARLY: i64 = Micros::MINUTE;
@@ -130,6 +130,56 @@ impl Auth0 {
         }
     }
 
+    async fn patch(&self, user: &ProviderUser, body: &Value, now: Micros) -> Result<(), ProviderError> {
+        let command = Command { method: Method::PATCH, path: Self::user_path(user, "")?, body: Some(body) };
+        match self.manage(command, now, Deadline::of_call()).await? {
+            Managed::Fault(fault) => Err(fault.of_write()),
+            Managed::Answer(answer) if answer.status == 200 => Ok(()),
+            Managed::Answer(answer) => Err(answer::error(&answer, None, now).of_write()),
+        }
+    }
+
+    async fn create(&self, user: NewUser<'_>, now: Micros) -> Result<LookedUp, ProviderError> {
+        let mut body = Map::new();
+        body.insert("connection".into(), self.settings.connection.as_str().into());
+        body.insert("email".into(), user.email.to_lowercase().into());
+        body.insert("email_verified".into(), user.email_verified.into());
+        body.insert("password".into(), user.password.reveal_with(|text| text.into()));
+        // As the id itself: what lies in metadata is found by a search index only, and later.
+        let others = [("given_name", user.first_name), ("family_name", user.last_name), ("user_id", user.external_id)];
+        body.extend(others.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))));
+        let path = "/api/v2/users".to_owned();
+        let command = Command { method: Method::POST, path, body: Some(&Value::Object(body)) };
+        match self.manage(command, now, Deadline::of_call()).await? {
+            Managed::Fault(fault) => Err(fault.of_write()),
+            Managed::Answer(answer) if answer.status == 201 => match Found::of(&answer.json()) {
+                Ok(found) => Ok(found.looked_up),
+                Err(_) => Err(ProviderError::Ambiguous),
+            },
+            Managed::Answer(answer) => Err(answer::error(&answer, Some(user.password), now).of_write()),
+        }
+    }
+
+    async fn update(&self, user: &ProviderUser, changes: UserChanges<'_>, now: Micros) -> Result<(), ProviderError> {
+        let body = |fields: Vec<(&str, Value)>| {
+            let connection = ("connection", self.settings.connection.as_str().into());
+            Value::Object(
+                fields.into_iter().chain([connection]).map(|(name, value)| (name.to_owned(), value)).collect(),
+            )
+        };
+        // The address goes apart from the rest, and first: it may be refused, and a new one counts as not verified.
+        if let Some(email) = changes.email {
+            self.patch(user, &body(vec![("email", email.to_lowercase().into())]), now).await?;
+        }
+        let others = [
+            ("given_name", changes.first_name.map(Value::from)),
+            ("family_name", changes.last_name.map(Value::from)),
+            ("email_verified", changes.verified.map(Value::from)),
+        ];
+        let others: Vec<_> = others.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        if others.is_empty() { Ok(()) } else { self.patch(user, &body(others), now).await }
+    }
+
     async fn set(&self, user: &ProviderUser, password: &Password, now: Micros) -> Result<(), ProviderError> {
         let path = Self::user_path(user, "")?;
         let body = password.reveal_with(|text| json!({"password": text, "connection": self.settings.connection}));
@@ -191,12 +241,19 @@ struct Found {
 impl Found {
     fn of(user: &Value) -> Result<Self, ProviderError> {
         let text = |name: &str| user.get(name).and_then(Value::as_str);
+        let owned = |name: &str| text(name).map(str::to_owned);
         // A 200 that is no user comes from something that stands in between.
         let id = text("user_id").and_then(|id| id.parse().ok()).ok_or(ProviderError::Transient)?;
-        let email = text("email").map(str::to_owned);
-        let login = email.clone().or_else(|| text("username").map(str::to_owned));
-        let probe = Some(ProbeValue::of(text("last_password_reset")));
-        Ok(Self { looked_up: LookedUp { user: id, email, probe }, login })
+        let looked_up = LookedUp {
+            user: id,
+            email: owned("email"),
+            first_name: owned("given_name"),
+            last_name: owned("family_name"),
+            email_verified: user.get("email_verified").and_then(Value::as_bool),
+            probe: Some(ProbeValue::of(text("last_password_reset"))),
+        };
+        let login = looked_up.email.clone().or_else(|| owned("username"));
+        Ok(Self { looked_up, login })
     }
 }
 
@@ -222,6 +279,7 @@ impl Connector for Auth0 {
             sessions: SessionEnding::ByStep,
             lookups: LookupWays { id: true, email: true, external_id: false },
             password_bytes_max: Some(72), // bcrypt there cuts the rest off without a word
+            records: RecordWrites { create: true, update: true },
         }
     }
 
@@ -254,5 +312,18 @@ impl Connector for Auth0 {
 
     fn end_sessions<'a>(&'a self, user: &'a ProviderUser, ctx: Ctx) -> BoxFuture<'a, Result<(), ProviderError>> {
         Box::pin(async move { self.revoke(user, ctx.now).await })
+    }
+
+    fn create_user<'a>(&'a self, user: NewUser<'a>, ctx: Ctx) -> BoxFuture<'a, Result<LookedUp, ProviderError>> {
+        Box::pin(async move { self.create(user, ctx.now).await })
+    }
+
+    fn update_user<'a>(
+        &'a self,
+        user: &'a ProviderUser,
+        changes: UserChanges<'a>,
+        ctx: Ctx,
+    ) -> BoxFuture<'a, Result<(), ProviderError>> {
+        Box::pin(async move { self.update(user, changes, ctx.now).await })
     }
 }
