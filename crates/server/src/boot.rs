@@ -1,11 +1,14 @@
 //! From a configuration to a running server: the only place that wires the rooms together.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use keyherald_core::Micros;
 use keyherald_core::delivery::{BreakerSettings, OnExhausted, RetrySchedule};
+use keyherald_core::id::ProjectKey;
 use keyherald_core::project::{Configured, MessagesSetting};
+use keyherald_core::provider::ProviderName;
 use keyherald_store::{Store, StoreOptions, StoreUrl};
 use tokio::sync::watch;
 
@@ -91,8 +94,9 @@ pub fn assemble(config: &Config, store: Store, moments: Moments) -> Result<App, 
         HashPool::start(&options).map_err(|error| Complaint::because("the hashing pool does not start", &error))?;
     let ring = config.secrets.key_ring().map_err(|error| Complaint::because("[secrets] sealing_keys", &error))?;
     let ring = Arc::new(ring);
+    let providers = Providers { registry: providers(config)?, of_projects: providers_of_projects(config) };
     let operations =
-        Operations::new(store.clone(), ring.clone(), moments.clone(), Providers::default(), operate_settings(config));
+        Operations::new(store.clone(), ring.clone(), moments.clone(), providers, operate_settings(config)?);
     Ok(App {
         store,
         hash: Arc::new(hash),
@@ -122,7 +126,8 @@ pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complai
 pub async fn start_with(config: &Config, moments: Moments, extras: Extras) -> Result<Running, Complaint> {
     let signals = Signals::of_system().map_err(|error| Complaint::because("signals cannot be caught", &error))?;
     let store = open_store(config)?;
-    store.lock_for_serving().map_err(|fault| Complaint::because("the database cannot be served", &fault))?;
+    let is_alone =
+        store.lock_for_serving().map_err(|fault| Complaint::because("the database cannot be served", &fault))?;
     let applied = store
         .migrate(moments.now())
         .await
@@ -131,6 +136,10 @@ pub async fn start_with(config: &Config, moments: Moments, extras: Extras) -> Re
         tracing::info!(migrations = applied.len(), "database: applied {} migrations", applied.len());
     }
     let app = assemble(config, store, moments.clone())?;
+    if is_alone {
+        let taken_over = app.operations.take_over().await;
+        taken_over.map_err(|fault| Complaint::because("open operations cannot be taken over", &fault))?;
+    }
     let office = mail::office(config, extras.mailbox)?.map(Arc::new);
     set_up_projects(&app, config, office.as_deref()).await?;
 
@@ -218,9 +227,22 @@ fn policy(delivery: &config::Delivery) -> Policy {
 }
 
 /// A caller has its answer before its request is given up.
-fn operate_settings(config: &Config) -> operate::Settings {
-    let settings = operate::Settings::default();
-    operate::Settings { answer_within: settings.answer_within.min(config.server.request_timeout / 2), ..settings }
+fn providers_of_projects(config: &Config) -> BTreeMap<ProjectKey, ProviderName> {
+    let provider_of = |project: &config::Project| project.naviga.as_ref()?.user_provider.clone();
+    config.projects.iter().filter_map(|project| Some((project.key.clone(), provider_of(project)?))).collect()
+}
+
+fn operate_settings(config: &Config) -> Result<operate::Settings, Complaint> {
+    let operations = &config.operations;
+    Ok(operate::Settings {
+        answer_within: operations.answer_within.min(config.server.request_timeout / 2),
+        wait: operations.wait,
+        limits: operations.limits().ok_or_else(|| Complaint::new("[operations] seal_life is too short"))?,
+        call_max: operations.call_timeout,
+        lease: operations.lease,
+        in_flight_max: operations.in_flight_max,
+        ..operate::Settings::default()
+    })
 }
 
 fn relay_settings(delivery: &config::Delivery) -> deliver::Settings {

@@ -61,6 +61,7 @@ statements! {
     };
     NEXT_DUE = "SELECT min(due_at) FROM operation WHERE due_at IS NOT NULL";
     CLAIM = "UPDATE operation SET owner = $3, due_at = $4, revision = revision + 1 WHERE project = $1 AND id = $2";
+    FREE = "UPDATE operation SET owner = NULL, due_at = $1, revision = revision + 1 WHERE owner IS NOT NULL AND due_at > $1";
     FORGET = "DELETE FROM operation WHERE project = $1 AND customer_id = $2 AND state <> 'open'";
     SWEEP_SEALS = "UPDATE operation SET sealed = NULL WHERE (project, id) IN
                        (SELECT project, id FROM operation WHERE sealed IS NOT NULL AND expires_at <= $1
@@ -388,6 +389,11 @@ pub fn claim(
         claimed.extend(by_id(tx, &project, id)?);
     }
     Ok(claimed)
+}
+
+/// Frees all that processes hold which cannot be alive any more: for whoever knows to be alone. Returns how many.
+pub fn free(tx: &mut dyn Tx, now: Micros) -> Result<u64, Fault> {
+    tx.execute(&FREE, &[now.into()])
 }
 
 /// When the next operation is due. `None`: none is at work.

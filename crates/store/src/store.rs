@@ -140,15 +140,14 @@ impl Store {
     }
 
     /// Makes sure that this is the only server on a SQLite file, until the store is closed or dropped. PostgreSQL
-    /// takes many servers: nothing to do.
-    pub fn lock_for_serving(&self) -> Result<(), Fault> {
-        if let StoreUrl::Sqlite(path) = &self.inner.url {
-            let mut held = self.inner.serving.lock().unwrap_or_else(PoisonError::into_inner);
-            if held.is_none() {
-                *held = Some(lock::ServingLock::take(path)?);
-            }
+    /// takes many servers: nothing to do. True: it is the only one.
+    pub fn lock_for_serving(&self) -> Result<bool, Fault> {
+        let StoreUrl::Sqlite(path) = &self.inner.url else { return Ok(false) };
+        let mut held = self.inner.serving.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_none() {
+            *held = Some(lock::ServingLock::take(path)?);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Takes no more jobs, waits until those taken are done and the connections closed. Later calls answer

@@ -15,6 +15,7 @@ mod keys;
 mod log;
 mod mail;
 mod naviga;
+mod operations;
 mod problem;
 mod project;
 mod provider;
@@ -38,6 +39,7 @@ pub use hashing::Hashing;
 pub use log::{Format, Log};
 pub use mail::{Links, Mail, ProjectMail, Smtp, SmtpSecurity};
 pub use naviga::{EventIds, Jwt, JwtAlgorithm, Naviga};
+pub use operations::Operations;
 pub use problem::{Origin, Problem, Problems};
 pub use project::{Messages, Project};
 pub use provider::{Auth0, Provider, ProviderKind, ProviderLimits, ProviderNet};
@@ -79,6 +81,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// `[mail]`
     pub mail: Mail,
+    /// `[operations]`
+    pub operations: Operations,
     /// `[log]`
     pub log: Log,
     /// `[[projects]]`
@@ -151,6 +155,7 @@ impl Section for Config {
         keys.section("hashing", &mut self.hashing);
         keys.section("delivery", &mut self.delivery);
         keys.section("mail", &mut self.mail);
+        keys.section("operations", &mut self.operations);
         keys.section("log", &mut self.log);
         let mut drafts: Vec<project::Draft> = self.projects.iter().map(project::Draft::of).collect();
         keys.sections("projects", &mut drafts);

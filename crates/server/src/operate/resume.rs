@@ -4,8 +4,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyherald_core::Micros;
-use keyherald_store::{Fault, operation};
+use keyherald_core::{Ctx, Micros};
+use keyherald_store::{Fault, Tx, operation};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -13,6 +13,19 @@ use super::perform::Held;
 use super::{Inner, Operations, micros};
 
 impl Operations {
+    /// Takes over what any other process holds. Only for whoever knows that there is no other, before [`Operations::run`].
+    pub async fn take_over(&self) -> Result<(), Fault> {
+        let free = |tx: &mut dyn Tx, ctx: &mut Ctx| operation::free(tx, ctx.now);
+        let freed = self.0.store.write(&self.0.moments.ctx(), free).await?;
+        if freed > 0 {
+            tracing::info!(
+                operations = freed,
+                "{freed} operations were underway when the last process ended: going on"
+            );
+        }
+        Ok(())
+    }
+
     /// Works until `stop`, and then until each operation has come to a place from which another process goes on at once.
     /// May be run again; of two at the same time, the second waits for the first.
     pub async fn run(&self, stop: impl Future<Output = ()>) -> Result<(), Fault> {
