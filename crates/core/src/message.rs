@@ -99,6 +99,28 @@ pub enum Flow {
     Delete,
     /// A sign-in was tried.
     SignIn,
+    /// A customer was asked for.
+    Find,
+}
+
+impl Flow {
+    /// As it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Change => "change",
+            Self::CreateToken => "create_token",
+            Self::Reset => "reset",
+            Self::Set => "set",
+            Self::Recover => "recover",
+            Self::CreateEmailToken => "create_email_token",
+            Self::ConfirmEmail => "confirm_email",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::SignIn => "sign_in",
+            Self::Find => "find",
+        }
+    }
 }
 
 /// What happened, without anything personal.

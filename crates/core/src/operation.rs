@@ -27,7 +27,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use self::next::{Step, next};
-use crate::activity::{Activity, ActivityFacts, Call, CallResult, StepFacts};
+use crate::activity::{Activity, Call, CallResult, Made, Run, Source};
 use crate::change::PasswordSet;
 use crate::credential::PasswordHash;
 use crate::ctx::{Ctx, Micros};
@@ -109,6 +109,12 @@ pub struct Intent {
     pub kind: Kind,
     /// Who asked.
     pub by: Initiator,
+    /// From where.
+    #[serde(default, skip_serializing_if = "Source::is_empty")]
+    pub source: Source,
+    /// The activity entry that began it. `None`: none is known yet, or it was begun before they had parents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_entry: Option<MessageId>,
     /// Which user at which provider.
     pub link: ProviderLink,
     /// What that provider is able to do.
@@ -270,6 +276,7 @@ impl Operation {
         hash: Option<PasswordHash>,
         ctx: &mut Ctx,
     ) -> Self {
+        let intent = Intent { first_entry: Some(MessageId::new(ctx)), ..intent };
         Self {
             id: OperationId::new(ctx),
             project: project.clone(),
@@ -358,15 +365,22 @@ impl Operation {
         PasswordSet::new(customer, self.hash.clone(), self.intent.kind.flow(), &self.intent.by, ctx)
     }
 
-    /// The activity that a look-up before the operation leaves, in the transaction of the intent.
-    pub fn looked_up(&self, call: Call, took_us: i64, ctx: &mut Ctx) -> Activity {
-        self.activity(Some(call), CallResult::Succeeded, "done", Some(took_us), ctx)
+    /// The activity that the look-ups before the operation leave, in the transaction of the intent: at the provider, then
+    /// here. The first one is the parent of all that follow.
+    pub fn looked_up(&self, [at_provider_us, at_home_us]: [i64; 2], ctx: &mut Ctx) -> [Activity; 2] {
+        let done = (CallResult::Succeeded, "done");
+        let mut first = self.activity(Some(Call::LookUpAtProvider), done, Some(at_provider_us), ctx);
+        first.facts.parent = None;
+        if let Some(id) = self.intent.first_entry {
+            first.id = id;
+        }
+        [first, self.activity(Some(Call::LookUpAtHome), done, Some(at_home_us), ctx)]
     }
 
     /// The activity that an event leaves: one entry per call, however it ended, and one for a divergence.
     pub fn activity_of(&self, event: &Event, took_us: Option<i64>, ctx: &mut Ctx) -> Option<Activity> {
         let done = (CallResult::Succeeded, "done");
-        let (call, (result, outcome)) = match event {
+        let (call, ended) = match event {
             Event::Sent | Event::Released(_) => return None,
             Event::Accepted => (Some(Call::SetAtProvider), done),
             Event::NotAccepted(error) => (Some(Call::SetAtProvider), ended_by(error)),
@@ -390,29 +404,13 @@ impl Operation {
             Event::SessionsEnded(None) => (Some(Call::EndSessionsAtProvider), done),
             Event::SessionsEnded(Some(error)) => (Some(Call::EndSessionsAtProvider), ended_by(error)),
         };
-        Some(self.activity(call, result, outcome, took_us, ctx))
+        Some(self.activity(call, ended, took_us, ctx))
     }
 
-    fn activity(
-        &self,
-        call: Option<Call>,
-        result: CallResult,
-        outcome: &str,
-        took_us: Option<i64>,
-        ctx: &mut Ctx,
-    ) -> Activity {
-        let provider = self.intent.link.provider.clone();
-        Activity {
-            id: MessageId::new(ctx),
-            at: ctx.now,
-            customer: Some(self.customer),
-            facts: ActivityFacts {
-                flow: self.intent.kind.flow(),
-                outcome: outcome.to_owned(),
-                by: self.intent.by.impersonal(),
-                step: Some(StepFacts { operation: self.id, provider, call, result, took_us }),
-            },
-        }
+    fn activity(&self, call: Option<Call>, ended: (CallResult, &str), took_us: Option<i64>, ctx: &mut Ctx) -> Activity {
+        let Intent { kind, by, source, first_entry, link, .. } = &self.intent;
+        let made = Made { call, ended, took_us, provider: Some(&link.provider), operation: Some(self.id) };
+        Run::new(kind.flow(), by, source).after(*first_entry).called(Some(self.customer), made, ctx)
     }
 }
 
@@ -429,4 +427,12 @@ fn ended_by(error: &ProviderError) -> (CallResult, &'static str) {
 /// The same of a call that changes nothing.
 fn read_failed(error: &ProviderError) -> (CallResult, &'static str) {
     (CallResult::Failed, error.code())
+}
+
+/// How a look-up at the provider ended, for its activity.
+pub fn look_up_ended(error: &ProviderError) -> (CallResult, &'static str) {
+    match error {
+        ProviderError::UserNotFound => ended_by(error),
+        _ => read_failed(error),
+    }
 }

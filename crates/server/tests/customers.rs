@@ -352,7 +352,7 @@ async fn a_customer_that_is_there_is_recognised_or_in_the_way(store: &TestStore)
         addresses: AddressUse::default(),
         by: Initiator { client_id: Some("shop".into()), ..Initiator::default() },
     };
-    let call = Call { project: demo(), store: None, by: command.by.clone() };
+    let call = Call { by: command.by.clone(), ..Call::on(demo()) };
     app.create_customer(call, command, Some(Password::new("U*U".into()).unwrap())).await.unwrap();
     assert!(app.hash.is_current(&hash));
     let (_folder, path) = file("customers.jsonl", record("eve@example.com", json!({})));
@@ -388,7 +388,7 @@ async fn an_imported_customer_signs_in_and_its_hash_is_replaced(store: &TestStor
     let (_folder, path) = file("customers.jsonl", SCHEMES.iter().enumerate().map(line).collect::<String>());
     let options = options(&path);
     assert_eq!(import(&app, options.clone()).await.imported, 9);
-    let call = || Call { project: demo(), store: None, by: Initiator::default() };
+    let call = || Call::on(demo());
     let password = |text: &str| Password::new(text.to_owned()).unwrap();
     for (number, (text, foreign)) in SCHEMES.iter().enumerate() {
         let email = format!("{number}@example.com");
@@ -423,7 +423,7 @@ async fn creations_are_told_only_if_it_is_asked_for(store: &TestStore) {
     let quiet = quiet.unwrap();
     assert_eq!((quiet.last_sequence, loud.unwrap().last_sequence), (0, 1));
     // The first message of the quiet one is number one.
-    let call = Call { project: demo(), store: None, by: Initiator::default() };
+    let call = Call::on(demo());
     let password = |text: &str| Password::new(text.to_owned()).unwrap();
     let changed = app.change_password(call, quiet.id, 1, password("U*U"), password("new")).await.unwrap();
     assert_eq!((changed.version, changed.last_sequence), (2, 1));
@@ -458,7 +458,7 @@ async fn customers_of_stores_come_and_go(store: &TestStore) {
         countries: Vec::new(),
         by: Initiator::default(),
     };
-    app.create_store(Call { project: demo(), store: None, by: Initiator::default() }, command.clone()).await.unwrap();
+    app.create_store(Call::on(demo()), command.clone()).await.unwrap();
     let text = format!(
         "email,stores,passwordHash\nada@example.com,shop-a,{BCRYPT}\nada@example.com,shop-b,{BCRYPT}\nada@example.com,,{BCRYPT}\n"
     );

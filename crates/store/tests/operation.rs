@@ -7,7 +7,7 @@ mod customers;
 use std::sync::Arc;
 
 use customers::*;
-use keyherald_core::activity::{ActivityFacts, Call};
+use keyherald_core::activity::{ActivityFacts, Source};
 use keyherald_core::customer::Customer;
 use keyherald_core::id::{CustomerId, OperationId, TokenId};
 use keyherald_core::initiator::Initiator;
@@ -94,6 +94,8 @@ fn intent(wish: &Wish, now: Micros) -> Intent {
     Intent {
         kind: if wish.token.is_some() { Kind::Reset } else { Kind::Set },
         by: Initiator { external_user_id: Some("agent".into()), ..Initiator::default() },
+        source: Source::default(),
+        first_entry: None,
         link: link("auth0|1"),
         capabilities,
         before: Some(ProbeValue::of(Some("monday"))),
@@ -134,7 +136,7 @@ fn begin_in(tx: &mut dyn Tx, ctx: &mut Ctx, wish: &Wish) -> Result<Begun, Fault>
     }
     let hash = wish.local_hash.then(|| hash("new"));
     let operation = Operation::begin((&demo(), wish.customer), intent(wish, ctx.now), hash, ctx);
-    let looked_up = [Call::LookUpAtProvider, Call::LookUpAtHome].map(|call| operation.looked_up(call, 1000, ctx));
+    let looked_up = operation.looked_up([1000, 1000], ctx);
     let begin = Begin {
         operation: &operation,
         password: &password,
@@ -203,7 +205,7 @@ async fn activity(store: &Store, id: CustomerId) -> Vec<(Option<u32>, String)> {
     entries.reverse();
     let read = |(_, _, facts): (_, _, String)| {
         let facts: ActivityFacts = serde_json::from_str(&facts).unwrap();
-        (facts.step.unwrap().call.and_then(|call| call.event_code().unwrap().id), facts.outcome)
+        (facts.event_code().and_then(|code| code.id), facts.outcome)
     };
     entries.into_iter().map(read).collect()
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use customers::*;
-use keyherald_core::activity::Activity;
+use keyherald_core::activity::{Run, Source};
 use keyherald_core::create;
 use keyherald_core::credential::AuthenticationMode;
 use keyherald_core::customer::{Address, Customer, Profile};
@@ -363,7 +363,8 @@ fn world(tx: &mut dyn Tx, ctx: &mut Ctx, project: &ProjectKey, some_customer: &C
             log::append(tx, &ring(), project, &message, &mut then)?;
             Some(person.id)
         } else {
-            let activity = Activity::new(Flow::SignIn, None, None, &Initiator::default(), &mut then);
+            let activity =
+                Run::new(Flow::SignIn, &Initiator::default(), &Source::default()).ended(None, None, &mut then);
             log::append_activity(tx, project, &activity)?;
             None
         };

@@ -37,6 +37,8 @@ fn begun(capabilities: Capabilities) -> Operation {
     let intent = Intent {
         kind: Kind::Set,
         by: Initiator { external_user_id: Some("agent".into()), ..Initiator::default() },
+        source: Source { system: "ExternalSystem".parse().ok(), ..Source::default() },
+        first_entry: None,
         link: ProviderLink { provider: "auth0-main".parse().unwrap(), user },
         capabilities,
         before: Some(before()),
@@ -313,15 +315,17 @@ fn what_is_noted_twice_is_noted_once() {
 #[test]
 fn a_clean_change_leaves_four_activity_entries_and_every_call_one() {
     let (operation, mut ctx) = (both(), Ctx::new(START, [9; 32]));
-    let mut entries = vec![
-        operation.looked_up(Call::LookUpAtProvider, 900, &mut ctx),
-        operation.looked_up(Call::LookUpAtHome, 90, &mut ctx),
-    ];
+    let mut entries = Vec::from(operation.looked_up([900, 90], &mut ctx));
     entries.extend(operation.activity_of(&Event::Sent, None, &mut ctx));
     entries.extend(operation.activity_of(&Event::Accepted, Some(5), &mut ctx));
     entries.extend(operation.activity_of(&Event::Committed(2), None, &mut ctx));
     let ids: Vec<_> = entries.iter().map(id).collect();
     assert_eq!(ids, [4601, 4001, 4609, 4010]);
+    let first = Some(entries[0].id);
+    assert_eq!(entries.iter().map(|entry| entry.facts.parent).collect::<Vec<_>>(), [None, first, first, first]);
+    assert!(entries.iter().all(|entry| entry.facts.source == operation.intent.source));
+    let again = operation.looked_up([900, 90], &mut Ctx::new(START, [3; 32]));
+    assert_eq!(again[0].id, entries[0].id, "what is written later, by whomever, has the same parent");
     assert!(entries.iter().all(|entry| entry.facts.by.external_user_id.is_none() && entry.customer.is_some()));
     let of = |event: &Event| {
         let facts = operation.activity_of(event, None, &mut Ctx::new(START, [9; 32])).unwrap().facts;
@@ -334,7 +338,7 @@ fn a_clean_change_leaves_four_activity_entries_and_every_call_one() {
 }
 
 fn id(activity: &Activity) -> u32 {
-    activity.facts.step.as_ref().unwrap().call.unwrap().event_code().unwrap().id.unwrap()
+    activity.facts.event_code().unwrap().id.unwrap()
 }
 
 #[test]
@@ -366,4 +370,13 @@ fn logs_of_the_first_version_still_read() {
     assert_eq!(log[5].event, Event::Released(Why::Refused(ProviderError::PasswordReused { message: None })));
     let intent: Intent = serde_json::from_str(&serde_json::to_string(&both().intent).unwrap()).unwrap();
     assert!(intent.before == both().intent.before && intent.link == both().intent.link);
+    assert_eq!((intent.source, intent.first_entry), (both().intent.source, both().intent.first_entry));
+    let first: Intent = serde_json::from_str(
+        r#"{"kind":"set","by":{"client_id":"c"},"link":{"provider":"auth0-main","user":"auth0|1"},"capabilities":
+            {"probe":"password","trial_sign_in":true,"sessions":"by_set","lookups":{"id":true,"email":false,"external_id":false},
+            "password_bytes_max":null},"before":null,"version":1,"token":null,"answer_by":5,
+            "limits":{"attempt_life_us":60000000,"seal_life_us":600000000}}"#,
+    )
+    .unwrap();
+    assert!(first.source.is_empty() && first.first_entry.is_none());
 }

@@ -4,9 +4,11 @@
 //! answer is that there is no such customer (commercetools.md chapter 3).
 
 use keyherald_core::Refusal;
+use keyherald_core::activity::{Run, Source};
 use keyherald_core::customer::{Customer, fold_email};
 use keyherald_core::id::{CustomerId, Key, ProjectKey, Reference};
 use keyherald_core::initiator::Initiator;
+use keyherald_core::message::Flow;
 use keyherald_core::refusal::Lookup;
 use keyherald_core::shop::Known;
 use keyherald_store::{Fault, Tx, customer, shop};
@@ -14,7 +16,7 @@ use keyherald_store::{Fault, Tx, customer, shop};
 /// How often an address is looked for that changes hands meanwhile.
 const LOOKS_MAX: usize = 3;
 
-/// One call: on which project, within which store, by whom.
+/// One call: on which project, within which store, by whom, from where.
 #[derive(Clone)]
 pub struct Call {
     /// The project.
@@ -23,6 +25,8 @@ pub struct Call {
     pub store: Option<InStore>,
     /// Who calls.
     pub by: Initiator,
+    /// From where.
+    pub source: Source,
 }
 
 /// The store within which a call is made.
@@ -35,6 +39,16 @@ pub struct InStore {
 }
 
 impl Call {
+    /// One on a project as a whole, by nobody in particular.
+    pub fn on(project: ProjectKey) -> Self {
+        Self { project, store: None, by: Initiator::default(), source: Source::default() }
+    }
+
+    /// For the activity that it leaves.
+    pub(super) fn run(&self, flow: Flow) -> Run {
+        Run::new(flow, &self.by, &self.source)
+    }
+
     /// Whether this customer can be seen from here.
     pub(super) fn sees(&self, customer: &Customer) -> bool {
         self.store.as_ref().is_none_or(|store| customer.stores.contains(&store.key))

@@ -33,7 +33,6 @@ pub mod verify_email;
 
 use std::sync::Arc;
 
-use keyherald_core::activity::Activity;
 use keyherald_core::id::CustomerId;
 use keyherald_core::message::Flow;
 use keyherald_core::seal::KeyRing;
@@ -102,5 +101,5 @@ fn trace(
     refusal: &Refusal,
     ctx: &mut Ctx,
 ) -> Result<(), Fault> {
-    log::append_activity(tx, &call.project, &Activity::new(flow, customer, Some(refusal), &call.by, ctx))
+    log::append_activity(tx, &call.project, &call.run(flow).ended(customer, Some(refusal), ctx))
 }

@@ -12,7 +12,7 @@ use keyherald_core::secret::Password;
 use keyherald_core::{Ctx, Refusal};
 use keyherald_store::{Fault, Tx};
 
-use super::{Answer, App, Call, CustomerRef, trace};
+use super::{Answer, App, Call, CustomerRef};
 use crate::operate::{Admit, Told, Wish};
 
 /// A password for a customer who has a provider.
@@ -37,17 +37,13 @@ impl App {
         let flow = kind.flow();
         let calling = call.clone();
         let admit: Admit = Arc::new(move |tx: &mut dyn Tx, locked: Option<&Customer>, ctx: &mut Ctx| {
-            let admitted = match locked.filter(|locked| calling.sees(locked)) {
-                Some(locked) => admit(tx, locked, ctx)?,
-                None => Err(Refusal::CustomerNotFound(Lookup::Id)),
-            };
-            if let Err(refusal) = &admitted {
-                trace(tx, &calling, flow, Some(id), refusal, ctx)?;
+            match locked.filter(|locked| calling.sees(locked)) {
+                Some(locked) => admit(tx, locked, ctx),
+                None => Ok(Err(Refusal::CustomerNotFound(Lookup::Id))),
             }
-            Ok(admitted)
         });
-        let (project, by) = (call.project.clone(), call.by.clone());
-        let wish = Wish { project, customer: id, link, kind, by, version, token, password, hash: Some(hash) };
+        let Call { project, by, source, .. } = call.clone();
+        let wish = Wish { project, customer: id, link, kind, by, source, version, token, password, hash: Some(hash) };
         let refusal = match self.operations.set_password(wish, admit).await? {
             Told::Done => {
                 let found = self.store.read(move |tx| CustomerRef::Id(id).find(tx, &call)).await?;
@@ -61,7 +57,7 @@ impl App {
                 let retry_after_s = Refusal::UNDERWAY_RETRY_AFTER_S;
                 return Err(Refusal::PasswordChangeUnderway { retry_after_s }.into());
             }
-            Told::NotLookedUp(error) => self.of_provider(error),
+            Told::NotLookedUp(error) => return Err(self.of_provider(error).into()),
             Told::Underway { retry_after_s } => Refusal::PasswordChangeUnderway { retry_after_s },
         };
         self.refuse(call, flow, Some(id), refusal, self.ctx()).await

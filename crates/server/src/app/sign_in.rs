@@ -1,6 +1,5 @@
 //! Sign in by e-mail and password.
 
-use keyherald_core::activity::Activity;
 use keyherald_core::credential::{AuthenticationMode, PasswordHash};
 use keyherald_core::customer::Customer;
 use keyherald_core::id::CustomerId;
@@ -78,6 +77,6 @@ fn finish(
         (Some(customer), Some((old, new))) => credential::upgrade(tx, &call.project, customer, old, new)?,
         _ => false,
     };
-    log::append_activity(tx, &call.project, &Activity::new(Flow::SignIn, customer, refusal, &call.by, ctx))?;
+    log::append_activity(tx, &call.project, &call.run(Flow::SignIn).ended(customer, refusal, ctx))?;
     Ok(upgraded)
 }

@@ -33,7 +33,7 @@ impl RequestIds {
     }
 
     /// The correlation id for the log. It is meant for logs, but some callers put an address into it.
-    pub(super) fn for_log(&self) -> &str {
+    pub fn for_log(&self) -> &str {
         let text = self.correlation.to_str().unwrap_or_default();
         if text.contains('@') || text.to_ascii_lowercase().contains("%40") { "(withheld)" } else { text }
     }

@@ -6,17 +6,17 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use keyherald_core::activity::Call;
+use keyherald_core::activity::{Call, CallResult, Made, Run, Source};
 use keyherald_core::credential::PasswordHash;
 use keyherald_core::customer::{Customer, Version};
 use keyherald_core::id::{CustomerId, OperationId, ProjectKey, TokenId};
 use keyherald_core::initiator::Initiator;
-use keyherald_core::operation::{Intent, Kind, Operation, Outcome, Why};
+use keyherald_core::operation::{Intent, Kind, Operation, Outcome, Why, look_up_ended};
 use keyherald_core::provider::{Capabilities, ProbeValue, ProviderError, ProviderLink};
 use keyherald_core::secret::Password;
 use keyherald_core::{Ctx, Micros, Refusal};
 use keyherald_store::operation::{Begin, Due, Slot};
-use keyherald_store::{Fault, FaultKind, Tx, customer, operation};
+use keyherald_store::{Fault, FaultKind, Tx, customer, log, operation};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -38,6 +38,8 @@ pub struct Wish {
     pub kind: Kind,
     /// Who asks.
     pub by: Initiator,
+    /// From where.
+    pub source: Source,
     /// The version that the caller named.
     pub version: Option<Version>,
     /// The token that is redeemed.
@@ -48,8 +50,8 @@ pub struct Wish {
     pub hash: Option<PasswordHash>,
 }
 
-/// What must hold when the intent is committed, decided on the locked customer (`None`: not there). A refusal has
-/// written its traces.
+/// What must hold when the intent is committed, decided on the locked customer (`None`: not there). What a refusal leaves
+/// is written here.
 pub type Admit =
     Arc<dyn Fn(&mut dyn Tx, Option<&Customer>, &mut Ctx) -> Result<Result<(), Refusal>, Fault> + Send + Sync>;
 
@@ -63,7 +65,7 @@ pub enum Told {
     Released(Why),
     /// The same by [`Admit`], or before anything was begun.
     Refused(Refusal),
-    /// The provider did not look the user up: nothing was begun.
+    /// The provider did not look the user up: nothing was begun, and that is noted.
     NotLookedUp(ProviderError),
     /// Another password of the customer is underway, and is so for longer than this caller can wait.
     Underway {
@@ -118,11 +120,14 @@ impl Operations {
         };
         let wish = Arc::new(wish);
         for _ in 0..LOOKS_MAX {
-            let before = match timeout_at(answer_by.instant, self.0.before(&wish)).await {
-                Ok(Ok(Ok(before))) => before,
-                Ok(Ok(Err(error))) => return Ok(Told::NotLookedUp(error)),
-                Ok(Err(fault)) => return Err(fault),
-                Err(_elapsed) => return Ok(Told::NotLookedUp(ProviderError::Transient)),
+            let began = Instant::now();
+            let looked = timeout_at(answer_by.instant, self.0.before(&wish)).await;
+            let before = match looked.unwrap_or(Ok(Err(ProviderError::Transient)))? {
+                Ok(before) => before,
+                Err(error) => {
+                    self.0.not_looked_up(wish, &error, micros(began.elapsed())).await?;
+                    return Ok(Told::NotLookedUp(error));
+                }
             };
             let answer = self.begin_job(wish.clone(), before, admit.clone(), answer_by)?;
             let began = match timeout_at(answer_by.instant, answer).await {
@@ -213,6 +218,17 @@ impl Inner {
         Ok(probe.map(|probe| Before { capabilities, probe, took_us, seen }))
     }
 
+    /// Commits the trace of a look-up that did not find the user.
+    async fn not_looked_up(&self, wish: Arc<Wish>, error: &ProviderError, took_us: i64) -> Result<(), Fault> {
+        let ended = look_up_ended(error);
+        let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
+            let made = Made::done(Call::LookUpAtProvider, took_us).ended(ended.0, ended.1).at(&wish.link.provider);
+            let entry = wish.run().called(Some(wish.customer), made, ctx);
+            log::append_activity(tx, &wish.project, &entry)
+        };
+        self.store.write(&self.moments.ctx(), work).await
+    }
+
     /// Commits the intent, with its first attempt noted as sent.
     async fn begin(&self, wish: Arc<Wish>, before: Before, admit: Admit, answer_by: AnswerBy) -> Result<Began, Fault> {
         let (ring, node, settings) = (self.ring.clone(), self.node.clone(), self.settings.clone());
@@ -226,7 +242,10 @@ impl Inner {
                 Slot::Taken { until } => return Ok(Began::Taken(until)),
                 Slot::LookAgain => return Ok(Began::LookAgain),
             }
+            let at_home_us = micros(began.elapsed());
             if let Err(refusal) = admit(tx, locked.as_ref(), ctx)? {
+                let looked = [before.took_us, at_home_us];
+                trace(tx, &wish, looked, (locked.is_some(), &refusal), ctx)?;
                 return Ok(Began::Refused(refusal));
             }
             let provider = &wish.link.provider;
@@ -237,6 +256,8 @@ impl Inner {
             let intent = Intent {
                 kind: wish.kind,
                 by: wish.by.clone(),
+                source: wish.source.clone(),
+                first_entry: None,
                 link: wish.link.clone(),
                 capabilities: before.capabilities,
                 before: before.probe.clone(),
@@ -246,20 +267,48 @@ impl Inner {
                 limits: settings.limits,
             };
             let operation = Operation::begin(of, intent, wish.hash.clone(), ctx);
-            let at_provider = operation.looked_up(Call::LookUpAtProvider, before.took_us, ctx);
-            let at_home = operation.looked_up(Call::LookUpAtHome, micros(began.elapsed()), ctx);
+            let looked_up = operation.looked_up([before.took_us, at_home_us], ctx);
             let begin = Begin {
                 operation: &operation,
                 password: &wish.password,
                 keep_password: true,
                 repeatable: None,
-                looked_up: &[at_provider, at_home],
+                looked_up: &looked_up,
                 due: Due::Held { by: &node, until: ctx.now.plus(micros(settings.lease)) },
             };
             let begun = operation::begin(tx, &ring, &begin, ctx)?;
             Ok(if begun { Began::Operation(Box::new(operation)) } else { Began::Moved })
         };
         self.store.write(&self.moments.ctx(), work).await
+    }
+}
+
+impl Wish {
+    /// For what is written before there is an operation.
+    fn run(&self) -> Run {
+        Run::new(self.kind.flow(), &self.by, &self.source)
+    }
+}
+
+/// Writes what was done for an intent that is refused: both look-ups, and the refusal, unless it is that the customer is
+/// not there.
+fn trace(
+    tx: &mut dyn Tx,
+    wish: &Wish,
+    [at_provider_us, at_home_us]: [i64; 2],
+    (is_there, refusal): (bool, &Refusal),
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    let (mut run, customer) = (wish.run(), Some(wish.customer));
+    let mut write = |entry| log::append_activity(tx, &wish.project, &entry);
+    let at_provider = Made::done(Call::LookUpAtProvider, at_provider_us).at(&wish.link.provider);
+    write(run.called(customer, at_provider, ctx))?;
+    let at_home = Made::done(Call::LookUpAtHome, at_home_us);
+    if is_there {
+        write(run.called(customer, at_home, ctx))?;
+        write(run.ended(customer, Some(refusal), ctx))
+    } else {
+        write(run.called(customer, at_home.ended(CallResult::Failed, refusal.code()), ctx))
     }
 }
 

@@ -253,7 +253,7 @@ fn runner() -> TestRunner {
 
 async fn found(server: &TestServer, store: Option<&str>, filter: &Filter, sort: Vec<SortKey>) -> Vec<String> {
     let store = store.map(|store| InStore { key: store.parse().unwrap(), sees_others: true });
-    let call = Call { project: "demo".parse().unwrap(), store, by: Initiator::default() };
+    let call = Call { store, ..Call::on("demo".parse().unwrap()) };
     let listing = Listing { filter: filter.clone(), sort, limit: 500, offset: 0, with_total: true };
     let page = server.app.customers(call, listing).await.unwrap();
     assert_eq!(page.total, i64::try_from(page.results.len()).ok(), "{filter:?}");

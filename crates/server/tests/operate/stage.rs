@@ -10,7 +10,7 @@ use keyherald::connector::{Connector, Registry};
 use keyherald::hash::{HashOptions, HashPool, Lane};
 use keyherald::operate::{Operations, Providers, Settings};
 use keyherald_core::Micros;
-use keyherald_core::activity::ActivityFacts;
+use keyherald_core::activity::{ActivityFacts, Source};
 use keyherald_core::create::{self, AddressUse};
 use keyherald_core::credential::AuthenticationMode;
 use keyherald_core::customer::{Customer, Profile};
@@ -43,7 +43,8 @@ pub fn provider_name() -> ProviderName {
 }
 
 pub fn call() -> Call {
-    Call { project: demo(), store: None, by: Initiator { client_id: Some("c".into()), ..Initiator::default() } }
+    let source = Source { system: "ExternalSystem".parse().ok(), ..Source::default() };
+    Call { by: Initiator { client_id: Some("c".into()), ..Initiator::default() }, source, ..Call::on(demo()) }
 }
 
 /// What outlives a process.
@@ -187,7 +188,7 @@ impl<'a> Stage<'a> {
         entries.reverse();
         let read = |(_, _, facts): (_, _, String)| {
             let facts: ActivityFacts = serde_json::from_str(&facts).unwrap();
-            let code = facts.step.and_then(|step| step.call?.event_code()?.id);
+            let code = facts.event_code().and_then(|code| code.id);
             (code.unwrap_or_default(), facts.outcome)
         };
         entries.into_iter().map(read).collect()

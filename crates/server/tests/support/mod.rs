@@ -18,7 +18,6 @@ use keyherald::http::{Frame, framed};
 use keyherald::operate::{Operations, Providers, Settings};
 use keyherald_core::client::Scopes;
 use keyherald_core::id::ProjectKey;
-use keyherald_core::initiator::Initiator;
 use keyherald_core::project::{Configured, MessagesSetting};
 use keyherald_core::seal::{KeyRing, SealingKey};
 use keyherald_core::secret::TokenDigest;
@@ -142,7 +141,7 @@ impl TestServer {
 
     /// Makes a store of the project `demo`.
     pub async fn shop(&self, key: &str) {
-        let call = Call { project: "demo".parse().unwrap(), store: None, by: Initiator::default() };
+        let call = Call::on("demo".parse().unwrap());
         let key = key.parse().unwrap();
         let (name, languages, countries) = <_>::default();
         self.app

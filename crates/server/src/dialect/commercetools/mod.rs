@@ -141,11 +141,12 @@ async fn enter(route: &'static Route, request: Request) -> Answer {
     let (headers, place) = (http.headers(), (project.as_ref(), store.as_deref()));
     match route.access {
         Access::Token(permission, handle) => {
-            let (call, _) = request::authorize(app, headers, place, permission).await?;
+            let (call, _) = request::authorize(app, headers, request.source(), place, permission).await?;
             handle(request, call).await
         }
         Access::Me(handle) => {
-            let (call, session) = request::authorize(app, headers, place, Permission::ManageMyProfile).await?;
+            let (call, session) =
+                request::authorize(app, headers, request.source(), place, Permission::ManageMyProfile).await?;
             let me = request::customer(&session)?;
             handle(request, call, me).await
         }

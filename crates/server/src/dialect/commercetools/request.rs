@@ -1,10 +1,11 @@
 //! A request as the endpoints see it, and who is allowed to make it.
 
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use axum::http::{Extensions, HeaderMap};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use keyherald_core::Refusal;
+use keyherald_core::activity::Source;
 use keyherald_core::client::{ApiClient, Permission};
 use keyherald_core::id::{CustomerId, Key, ProjectKey};
 use keyherald_core::refusal::Lookup;
@@ -16,7 +17,7 @@ use super::fields::Fields;
 use super::parameters::Parameters;
 use super::reply::{Named, Problem, failed, refused};
 use crate::app::{App, Call, InStore};
-use crate::http::read_body;
+use crate::http::{RequestIds, read_body};
 
 /// Longest external user id in characters (commercetools.md 7.5).
 const EXTERNAL_USER_ID_CHARS_MAX: usize = 128;
@@ -48,6 +49,11 @@ impl Request {
         Fields::parse(&body)
     }
 
+    /// From where it comes.
+    pub fn source(&self) -> Source {
+        source(self.http.extensions())
+    }
+
     /// The parameters of the query string.
     pub fn query(&self) -> Result<Parameters, Problem> {
         Parameters::of_query(self.http.uri())
@@ -61,11 +67,18 @@ impl Request {
     }
 }
 
+/// From where a request with these extensions comes.
+pub fn source(extensions: &Extensions) -> Source {
+    let ids = extensions.get::<RequestIds>();
+    Source { correlation_id: ids.and_then(|ids| ids.for_log().parse().ok()), ..Source::default() }
+}
+
 /// The call, and whom it is made for, if the access token permits what the endpoint `needs` on the path's project, or
 /// on its store.
 pub async fn authorize(
     app: &App,
     headers: &HeaderMap,
+    source: Source,
     (project, store): (Option<&ProjectKey>, Option<&str>),
     needs: Permission,
 ) -> Result<(Call, Session), Problem> {
@@ -86,7 +99,7 @@ pub async fn authorize(
         None => None,
     };
     let by = session.initiator(external_user_id(headers)?);
-    Ok((Call { project, store, by }, session))
+    Ok((Call { project, store, by, source }, session))
 }
 
 async fn in_store(

@@ -34,7 +34,7 @@ pub const IN_STORE: Route = Route {
 
 async fn handle(request: Request, client: ApiClient, store: Option<String>) -> Answer {
     of_own_project(&request, &client)?;
-    let app = request.app.clone();
+    let (app, source) = (request.app.clone(), request.source());
     let form = request.form().await?;
     match required(&form, "grant_type")? {
         "password" => {}
@@ -52,7 +52,7 @@ async fn handle(request: Request, client: ApiClient, store: Option<String>) -> A
     let by = Initiator { client_id: Some(client.id.clone()), ..Initiator::default() };
     // Whether there is such a store is not looked up: it would tell known from unknown ones by the time it takes.
     let store = store.map(|key| InStore { key, sees_others: false });
-    let call = Call { project: client.project.clone(), store, by };
+    let call = Call { project: client.project.clone(), store, by, source };
     let tokens = app.issue_customer_tokens(call, (client, scopes), (email, password), refresh).await;
     Ok(issued(&tokens.map_err(failed_at_oauth)?))
 }

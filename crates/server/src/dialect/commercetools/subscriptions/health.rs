@@ -3,7 +3,6 @@
 
 use axum::http::{Method, StatusCode};
 use keyherald_core::Refusal;
-use keyherald_core::initiator::Initiator;
 use keyherald_core::subscription::SubscriptionStatus;
 use serde_json::json;
 
@@ -22,7 +21,7 @@ pub const ROUTE: Route = Route {
 async fn handle(request: Request) -> Answer {
     let Target { which, named } = Target::by_id(&request.captured)?;
     let Some(project) = request.project else { return Err(refused(&Refusal::SubscriptionNotFound, &named)) };
-    let call = Call { project, store: None, by: Initiator::default() };
+    let call = Call::on(project);
     let found = request.app.subscription(call, which).await.map_err(|failure| failed(failure, &named))?;
     let status = match found.status {
         SubscriptionStatus::Healthy => StatusCode::OK,
