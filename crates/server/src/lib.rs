@@ -18,6 +18,7 @@ pub mod dialect;
 pub mod format;
 pub mod hash;
 pub mod http;
+pub mod jwt;
 pub mod life;
 pub mod mail;
 pub mod operate;

@@ -11,12 +11,12 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Response};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
-use url::{Host, Url};
+use url::Url;
 use zeroize::Zeroizing;
 
 use super::{ADMISSION, HAND_OVER};
 use crate::outbound::client::{ClientSettings, NoClient, http_client};
-use crate::outbound::guard::{Guard, NotPublic};
+use crate::outbound::guard::{Guard, NotPublic, addresses_in};
 
 /// How a provider is reached.
 #[derive(Clone)]
@@ -229,18 +229,6 @@ impl Caller {
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let body = read(answer, self.net.response_bytes_max).await?;
         Ok(Answer { status, headers, body })
-    }
-}
-
-/// The addresses that an operator wrote down: no name has to be trusted for them.
-fn addresses_in(url: &Url) -> Vec<ipnet::IpNet> {
-    match url.host() {
-        Some(Host::Ipv4(address)) => vec![std::net::IpAddr::V4(address).into()],
-        Some(Host::Ipv6(address)) => vec![std::net::IpAddr::V6(address).into()],
-        Some(Host::Domain("localhost")) => {
-            ["127.0.0.0/8", "::1/128"].iter().filter_map(|net| net.parse().ok()).collect()
-        }
-        Some(Host::Domain(_)) | None => Vec::new(),
     }
 }
 

@@ -130,6 +130,18 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     GLOBAL_V6.contains(&address) && !NOT_PUBLIC_V6.iter().any(|net| net.contains(&address))
 }
 
+/// The addresses that an operator wrote down in a URL: no name has to be trusted for them.
+pub fn addresses_in(url: &url::Url) -> Vec<IpNet> {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => vec![IpAddr::V4(address).into()],
+        Some(url::Host::Ipv6(address)) => vec![IpAddr::V6(address).into()],
+        Some(url::Host::Domain("localhost")) => {
+            ["127.0.0.0/8", "::1/128"].iter().filter_map(|net| net.parse().ok()).collect()
+        }
+        Some(url::Host::Domain(_)) | None => Vec::new(),
+    }
+}
+
 /// Where addresses of names come from: the system, or a script in tests.
 pub trait Lookup: Send + Sync + 'static {
     /// All addresses of `host`.
