@@ -14,13 +14,14 @@ use crate::customer::{Address, Claims, Customer, Profile};
 use crate::id::{Key, Reference};
 use crate::initiator::Initiator;
 use crate::message::NewMessage;
+use crate::provider::ProviderLink;
 use crate::refusal::UniqueField;
 use crate::shop::Known;
 use crate::update::TextField;
 use crate::{Ctx, Micros, Refusal};
 
 /// The names of a record's fields.
-pub const FIELDS: [&str; 23] = [
+pub const FIELDS: [&str; 24] = [
     "email",
     "key",
     "externalId",
@@ -44,6 +45,7 @@ pub const FIELDS: [&str; 23] = [
     "defaultBillingAddress",
     "shippingAddresses",
     "billingAddresses",
+    "providerUsers",
 ];
 
 /// A record as a file has it. Nothing but the types was looked at.
@@ -73,6 +75,8 @@ pub struct Fields {
     pub addresses: Vec<BTreeMap<String, String>>,
     /// `defaultShippingAddress` and the others: places in `addresses`.
     pub address_use: AddressUse,
+    /// `providerUsers`: the user's id at each identity provider, by its name in the configuration.
+    pub provider_users: BTreeMap<String, String>,
 }
 
 /// A record whose form is right.
@@ -100,6 +104,8 @@ pub struct Record {
     pub created_at: Option<Micros>,
     /// The hash, in the form in which it is stored. In Password mode `None` means: to be reset before the first sign-in.
     pub password_hash: Option<PasswordHash>,
+    /// Who the customer is at identity providers.
+    pub links: Vec<ProviderLink>,
 }
 
 impl Record {
@@ -113,9 +119,11 @@ impl Record {
         })
     }
 
-    /// Whether the customer signs in here and has nothing to sign in with.
+    /// Whether the customer signs in here and has nothing to sign in with, nor a password elsewhere.
     pub fn must_reset(&self) -> bool {
-        self.authentication_mode == AuthenticationMode::Password && self.password_hash.is_none()
+        self.authentication_mode == AuthenticationMode::Password
+            && self.password_hash.is_none()
+            && self.links.is_empty()
     }
 }
 
@@ -152,7 +160,7 @@ pub fn check(
             return Err(rejected("passwordHash", "there is none with the authenticationMode ExternalAuth"));
         }
         // To forget the hashes must not import customers without a password: that has to be said.
-        (None, None) => {
+        (None, None) if fields.provider_users.is_empty() => {
             let reason = "it is missing; without a password, authenticationMode must say ExternalAuth, or Password if \
                           the customer is to reset it first";
             return Err(rejected("passwordHash", reason));
@@ -164,6 +172,7 @@ pub fn check(
         None => None,
     };
     Ok(Record {
+        links: links(fields.provider_users)?,
         email,
         key,
         external_id: text("externalId", fields.external_id, TEXT_CHARS_MAX)?,
@@ -176,6 +185,15 @@ pub fn check(
         created_at,
         password_hash,
     })
+}
+
+fn links(users: BTreeMap<String, String>) -> Result<Vec<ProviderLink>, Rejected> {
+    let link = |(provider, user): (String, String)| {
+        let provider = provider.parse().map_err(|_| rejected("providerUsers", "one is not the name of a provider"))?;
+        let user = user.parse().map_err(|_| rejected("providerUsers", "an id has not 1 to 256 characters"))?;
+        Ok(ProviderLink { provider, user })
+    };
+    users.into_iter().map(link).collect()
 }
 
 fn stores(keys: Vec<String>) -> Result<Vec<Reference>, Rejected> {

@@ -232,6 +232,7 @@ Fields (texts, unless it is said otherwise; only email must be there):
   passwordHash        see below
   authenticationMode  Password (the default) or ExternalAuth. Without a passwordHash it must be
                       said: Password then means that the password has to be reset first
+                      (unless the customer has one at an identity provider)
   key, externalId, customerNumber, firstName, lastName, middleName, title, salutation,
   dateOfBirth, companyName, vatId, locale
   isEmailVerified     true or false (the default)
@@ -240,6 +241,9 @@ Fields (texts, unless it is said otherwise; only email must be there):
   addresses           [{\"country\": \"DE\", \"city\": \"Ulm\", ...}] (JSON lines only), used by place:
                       defaultShippingAddress, defaultBillingAddress: 0; shippingAddresses,
                       billingAddresses: [0, 1]
+  providerUsers       who the customer is at identity providers, by their names in the configuration:
+                      {\"auth0-main\": \"auth0|507f1f77\"}; in CSV auth0-main=auth0|507f1f77. Passwords
+                      are set there as well. May be added to customers that are there already
 
 Password hashes, each verified as it is until its owner signs in, and then replaced by Argon2id:
   Argon2              $argon2id$v=19$m=65536,t=3,p=4$SALT$TAG, and argon2i, argon2d

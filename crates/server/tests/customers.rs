@@ -41,6 +41,7 @@ each_engine! {
     an_imported_customer_signs_in_and_its_hash_is_replaced,
     creations_are_told_only_if_it_is_asked_for,
     customers_of_stores_come_and_go,
+    users_of_providers_come_and_go,
 }
 
 const NOW: &str = "2026-03-04T05:06:07.890Z";
@@ -474,6 +475,45 @@ async fn customers_of_stores_come_and_go(store: &TestStore) {
     assert!(out.contains(r#""stores":["shop-a"]"#), "{out}");
     let (_folder, path) = file("customers.jsonl", &out);
     assert_eq!(import(&app, options(&path)).await, Counts { already_there: 1, ..Counts::default() });
+}
+
+async fn users_of_providers_come_and_go(store: &TestStore) {
+    let app = app(store);
+    let users = |users: &str, email: &str| format!(r#"{{"email":"{email}","providerUsers":{users}}}"#) + "\n";
+    let ada = users(r#"{"idp":"auth0|1","ldap":"42"}"#, "ada@example.com");
+    let text = [
+        ada.clone(),
+        users(r#"{"idp":"auth0|1"}"#, "bob@example.com"),
+        users(r#"{"idp":"auth0|2"}"#, "ada@example.com"),
+        users(r#"{"No Name":"1"}"#, "eve@example.com"),
+        users(r#"{"idp":""}"#, "eve@example.com"),
+        users("[]", "eve@example.com"),
+    ];
+    let (_folder, path) = file("customers.jsonl", text.concat());
+    let counts = import(&app, options(&path)).await;
+    assert_eq!((counts.imported, counts.rejected, counts.without_password), (1, 5, 0), "a password is elsewhere");
+    let reasons: Vec<String> = errors(&options(&path)).into_iter().map(|(_, reason)| reason).collect();
+    let expected = [
+        "providerUsers: another customer is that user of idp",
+        "providerUsers: the customer is another user of idp",
+        "providerUsers: one is not the name of a provider",
+        "providerUsers: an id has not 1 to 256 characters",
+        "providerUsers: not an object of texts",
+    ];
+    assert_eq!(reasons, expected);
+    assert_eq!(by_email(&app, "bob@example.com").await, None, "whole or not at all");
+
+    let out = exported(&app, true).await;
+    assert!(out.contains(r#""providerUsers":{"idp":"auth0|1","ldap":"42"}"#), "{out}");
+    let (_folder, path) = file("customers.jsonl", &out);
+    assert_eq!(import(&app, options(&path)).await, Counts { already_there: 1, ..Counts::default() });
+
+    // Customers that were imported before their provider was: the same again, with the users.
+    let (_folder, path) = file("customers.csv", "email,authenticationMode\nbob@example.com,Password\n");
+    assert_eq!(import(&app, options(&path)).await.imported, 1);
+    let (_folder, path) = file("customers.csv", "email,providerUsers\nbob@example.com,idp=auth0|3 ldap=43\n");
+    assert_eq!(import(&app, options(&path)).await, Counts { already_there: 1, ..Counts::default() });
+    assert_eq!(count(&app, "SELECT count(*) FROM provider_link").await, 4);
 }
 
 #[tokio::test]

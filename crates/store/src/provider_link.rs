@@ -7,12 +7,14 @@ use keyherald_core::Micros;
 use keyherald_core::id::{CustomerId, ProjectKey};
 use keyherald_core::provider::{ProviderLink, ProviderName, ProviderUser};
 
-use crate::tx::query_one;
+use crate::tx::{query_all, query_one};
 use crate::{Fault, Tx, Value, statements};
 
 statements! {
     OF_CUSTOMER = "SELECT user_id FROM provider_link WHERE project = $1 AND customer_id = $2 AND provider = $3";
     BY_USER = "SELECT customer_id FROM provider_link WHERE project = $1 AND provider = $2 AND user_id = $3";
+    BETWEEN = "SELECT customer_id, provider, user_id FROM provider_link
+                WHERE project = $1 AND customer_id >= $2 AND customer_id <= $3 ORDER BY customer_id, provider";
     PUT = "INSERT INTO provider_link (project, provider, user_id, customer_id, linked_at) VALUES ($1, $2, $3, $4, $5)
            ON CONFLICT (project, provider, user_id) DO NOTHING";
     REMOVE = "DELETE FROM provider_link WHERE project = $1 AND customer_id = $2 AND provider = $3";
@@ -39,6 +41,17 @@ pub fn by_user(
 ) -> Result<Option<CustomerId>, Fault> {
     let args = [project.into(), provider.to_string().into(), user.as_str().into()];
     query_one(tx, &BY_USER, &args, |row| row.parsed(0))
+}
+
+/// Who the customers from `first` to `last` are, at all providers.
+pub fn between(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    (first, last): (CustomerId, CustomerId),
+) -> Result<Vec<(CustomerId, ProviderLink)>, Fault> {
+    query_all(tx, &BETWEEN, &[project.into(), first.into(), last.into()], |row| {
+        Ok((row.parsed(0)?, ProviderLink { provider: row.parsed(1)?, user: row.parsed(2)? }))
+    })
 }
 
 /// Makes the customer this user, in place of whom it was at that provider. False, and nothing is written: another

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use keyherald_core::credential::PasswordHash;
-use keyherald_core::id::ProjectKey;
+use keyherald_core::id::{CustomerId, ProjectKey};
 use keyherald_core::import::{self, Decision, Fields, Holder, Record, Rejected};
 use keyherald_core::{Ctx, Refusal};
-use keyherald_store::{Fault, Tx, claim, credential, customer, shop};
+use keyherald_store::{Fault, Tx, claim, credential, customer, provider_link, shop};
 
 use super::projects::check_locale;
 use super::{Answer, App};
@@ -74,12 +74,21 @@ impl App {
             }
             None => None,
         };
+        if let Some(reason) = in_the_way(tx, project, record, holder.as_ref())? {
+            return Ok(ImportOutcome::Rejected(Rejected(reason)));
+        }
         Ok(match import::decide(record, &known, taken, holder.as_ref(), announce, ctx) {
             Decision::Create(imported) => {
                 customer::import(tx, &self.ring, project, &imported, ctx)?;
+                link(tx, project, imported.customer.id, record, ctx)?;
                 ImportOutcome::Imported
             }
-            Decision::AlreadyThere => ImportOutcome::AlreadyThere,
+            Decision::AlreadyThere => {
+                if let Some(holder) = &holder {
+                    link(tx, project, holder.customer.id, record, ctx)?;
+                }
+                ImportOutcome::AlreadyThere
+            }
             Decision::Conflict(conflict) => ImportOutcome::Rejected(Rejected(conflict.to_string())),
             Decision::Refused(Refusal::ReferenceNotFound { .. }) => ImportOutcome::Rejected(Rejected(
                 "stores: the project has no such store; it must be made first".to_owned(),
@@ -87,4 +96,30 @@ impl App {
             Decision::Refused(refusal) => ImportOutcome::Rejected(Rejected(refusal.to_string())),
         })
     }
+}
+
+/// Why the record's users of providers cannot be this customer's: names of fields and providers only.
+fn in_the_way(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    record: &Record,
+    holder: Option<&Holder>,
+) -> Result<Option<String>, Fault> {
+    let holder = holder.map(|holder| holder.customer.id);
+    for link in &record.links {
+        let provider = &link.provider;
+        if provider_link::by_user(tx, project, provider, &link.user)?.is_some_and(|owner| Some(owner) != holder) {
+            return Ok(Some(format!("providerUsers: another customer is that user of {provider}")));
+        }
+        let Some(holder) = holder else { continue };
+        if provider_link::of_customer(tx, project, holder, provider)?.is_some_and(|there| there.user != link.user) {
+            return Ok(Some(format!("providerUsers: the customer is another user of {provider}")));
+        }
+    }
+    Ok(None)
+}
+
+/// Links the customer with the record's users. What is linked already stays as it is.
+fn link(tx: &mut dyn Tx, project: &ProjectKey, customer: CustomerId, record: &Record, ctx: &Ctx) -> Result<(), Fault> {
+    record.links.iter().try_for_each(|link| provider_link::put(tx, project, customer, link, ctx.now).map(drop))
 }

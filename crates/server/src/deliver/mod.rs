@@ -87,7 +87,7 @@ impl Default for Settings {
             in_flight_max: 64,
             buffer_max: 1024,
             parked_max: 100_000,
-            window_max: 128,
+            window_max: 64,
             page_size: 512,
             lane_page_size: 64,
             attempt_max: Duration::from_mins(1),

@@ -20,10 +20,10 @@ pub async fn to_writer(
     let (mut after, mut count) = (None, 0);
     loop {
         let page = app.export_customers(project.clone(), after, with_hashes).await.map_err(ExportError::Store)?;
-        let Some((last, _)) = page.last() else { return Ok(count) };
-        after = Some(last.id);
-        for (customer, hash) in &page {
-            writeln!(out, "{}", record::to_json(customer, hash.as_ref())).map_err(ExportError::Output)?;
+        let Some(last) = page.last() else { return Ok(count) };
+        after = Some(last.customer.id);
+        for exported in &page {
+            writeln!(out, "{}", record::to_json(exported)).map_err(ExportError::Output)?;
             count += 1;
         }
     }

@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use keyherald_core::credential::PasswordHash;
-use keyherald_core::customer::{Address, Customer, Profile};
+use keyherald_core::customer::{Address, Profile};
 use keyherald_core::id::Key;
 use keyherald_core::import::{FIELDS, Fields, Rejected};
 use keyherald_core::update::TextField;
 use serde_json::{Map, Value};
+
+use crate::app::export_customers::Exported;
 
 /// Reads a JSON object.
 pub(super) fn of_json(line: &str) -> Result<Fields, Rejected> {
@@ -33,6 +34,7 @@ pub(super) fn of_csv(columns: &[String], row: Vec<String>) -> Result<Fields, Rej
         let value = match (name.as_str(), text.as_str()) {
             (_, "") => Value::Null,
             ("stores", keys) => keys.split_whitespace().collect(),
+            ("providerUsers", users) => users_of_csv(users)?,
             ("isEmailVerified", "true") => Value::Bool(true),
             ("isEmailVerified", "false") => Value::Bool(false),
             _ => Value::String(text),
@@ -40,6 +42,16 @@ pub(super) fn of_csv(columns: &[String], row: Vec<String>) -> Result<Fields, Rej
         set(&mut fields, name, value)?;
     }
     Ok(fields)
+}
+
+/// `auth0-main=auth0|507f1f77 ldap=42`.
+fn users_of_csv(users: &str) -> Result<Value, Rejected> {
+    let user = |user: &str| {
+        let (provider, id) =
+            user.split_once('=').ok_or_else(|| Rejected("providerUsers: not provider=id".to_owned()))?;
+        Ok((provider.to_owned(), Value::from(id)))
+    };
+    Ok(Value::Object(users.split_whitespace().map(user).collect::<Result<_, _>>()?))
 }
 
 /// Whether the names of a CSV file's columns are fields, each at most once, and the address among them.
@@ -82,6 +94,7 @@ fn set(fields: &mut Fields, name: &str, value: Value) -> Result<(), Rejected> {
         "defaultBillingAddress" => fields.address_use.default_billing = Some(place(name, &value)?),
         "shippingAddresses" => fields.address_use.shipping = places(name, value)?,
         "billingAddresses" => fields.address_use.billing = places(name, value)?,
+        "providerUsers" => fields.provider_users = texts(name, value)?,
         _ => return Err(unknown(name)),
     }
     Ok(())
@@ -118,7 +131,7 @@ fn store_key(name: &str, value: Value) -> Result<String, Rejected> {
 }
 
 fn texts(name: &str, value: Value) -> Result<BTreeMap<String, String>, Rejected> {
-    let Value::Object(map) = value else { return Err(Rejected(format!("{name}: not a list of objects"))) };
+    let Value::Object(map) = value else { return Err(Rejected(format!("{name}: not an object of texts"))) };
     let there = map.into_iter().filter(|(_, value)| !value.is_null());
     there.map(|(field, value)| Ok((field, text(name, value)?))).collect()
 }
@@ -140,7 +153,8 @@ fn unknown(name: &str) -> Rejected {
 }
 
 /// Writes a JSON object that [`of_json`] reads.
-pub(super) fn to_json(customer: &Customer, hash: Option<&PasswordHash>) -> String {
+pub(super) fn to_json(exported: &Exported) -> String {
+    let Exported { customer, hash, links } = exported;
     let mut map = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -157,10 +171,12 @@ pub(super) fn to_json(customer: &Customer, hash: Option<&PasswordHash>) -> Strin
     put("isEmailVerified", Some(customer.is_email_verified.into()));
     put("authenticationMode", Some(customer.authentication_mode.as_str().into()));
     put("createdAt", Some(customer.created_at.iso().into()));
-    put("passwordHash", hash.map(|hash| hash.as_phc().into()));
+    put("passwordHash", hash.as_ref().map(|hash| hash.as_phc().into()));
     let stores: Vec<&str> = customer.stores.iter().map(Key::as_str).collect();
     put("stores", (!stores.is_empty()).then(|| stores.into()));
     put_addresses(&mut put, &customer.profile);
+    let users = links.iter().map(|link| (link.provider.to_string(), link.user.as_str().into()));
+    put("providerUsers", (!links.is_empty()).then(|| Value::Object(users.collect())));
     Value::Object(map).to_string()
 }
 
