@@ -5,6 +5,7 @@
 //! already runs on the machine is used or touched.
 
 mod postgres;
+mod slapd;
 mod smtp;
 
 use std::path::Path;
@@ -28,6 +29,13 @@ pub(crate) static SERVICES: &[Service] = &[
             folders: postgres::folders,
         },
         start: postgres::start,
+    },
+    Service {
+        name: "a directory",
+        word: "slapd",
+        variable: "KEYHERALD_TEST_SLAPD",
+        tool: Tool { name: "OpenLDAP", packages: &["slapd"], programs: &["slapd", "slapadd"], folders: slapd::folders },
+        start: slapd::start,
     },
     Service {
         name: "a mail server",

@@ -30,6 +30,7 @@ use crate::mail::Mailbox;
 use crate::operate::{self, Operations, Providers};
 
 mod mail;
+mod provider_kinds;
 mod providers;
 
 pub use self::providers::providers;

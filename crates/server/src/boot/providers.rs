@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use keyherald_core::delivery::BreakerSettings;
 
+use super::provider_kinds;
 use crate::complaint::Complaint;
 use crate::config::{self, Config, ProviderKind};
 use crate::connector::{self, AccessSecret, Auth0Settings, Kind, Limits, Net, Registry, Settings};
@@ -37,6 +38,7 @@ fn kind(kind: &ProviderKind) -> Option<Kind> {
             connection: auth0.connection.clone(),
             trial_sign_in: auth0.trial_sign_in,
         })),
+        ProviderKind::Ldap(ldap) => Some(Kind::Ldap(provider_kinds::ldap(ldap)?)),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::keys::{Keys, Section};
+use super::provider_ldap::Ldap;
 use super::secret::{KeyNames, Secret};
 
 /// One of `[providers.NAME]`.
@@ -28,6 +29,8 @@ pub struct Provider {
 pub enum ProviderKind {
     /// `kind = "auth0"`
     Auth0(Auth0),
+    /// `kind = "ldap"`
+    Ldap(Ldap),
 }
 
 /// The keys of `kind = "auth0"`.
@@ -133,6 +136,7 @@ impl ProviderKind {
     fn word(&self) -> Word {
         match self {
             Self::Auth0(_) => Word::Auth0,
+            Self::Ldap(_) => Word::Ldap,
         }
     }
 }
@@ -141,25 +145,37 @@ impl ProviderKind {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Word {
     Auth0,
+    Ldap,
 }
 
-const WORDS: [(&str, Option<Word>); 1] = [("auth0", Some(Word::Auth0))];
+const WORDS: [(&str, Option<Word>); 2] = [("auth0", Some(Word::Auth0)), ("ldap", Some(Word::Ldap))];
+
+impl Word {
+    /// The kind, with nothing said about it yet.
+    fn empty(self) -> ProviderKind {
+        match self {
+            Self::Auth0 => ProviderKind::Auth0(Auth0::default()),
+            Self::Ldap => ProviderKind::Ldap(Ldap::default()),
+        }
+    }
+}
 
 impl Section for Provider {
     fn keys(&mut self, keys: &mut Keys<'_>) {
         let mut word = self.kind.as_ref().map(ProviderKind::word);
         keys.choice("kind", &mut word, &WORDS);
         keys.require("kind", Some("which system it is, such as kind = \"auth0\"".into()));
-        let base_url = match word {
-            Some(Word::Auth0) => {
-                let mut auth0 = match self.kind.take() {
-                    Some(ProviderKind::Auth0(auth0)) => auth0,
-                    None => Auth0::default(),
-                };
+        if self.kind.as_ref().map(ProviderKind::word) != word {
+            self.kind = word.map(Word::empty);
+        }
+        let base_url = match &mut self.kind {
+            Some(ProviderKind::Auth0(auth0)) => {
                 auth0.keys(keys);
-                let base_url = auth0.base_url.clone();
-                self.kind = Some(ProviderKind::Auth0(auth0));
-                base_url
+                auth0.base_url.as_ref()
+            }
+            Some(ProviderKind::Ldap(ldap)) => {
+                ldap.keys(keys);
+                None
             }
             None => None,
         };
@@ -185,7 +201,8 @@ impl Section for Auth0 {
     }
 }
 
-fn required(keys: &mut Keys<'_>, name: &'static str, value: &mut String, hint: &str) {
+/// A key that must be there.
+pub(super) fn required(keys: &mut Keys<'_>, name: &'static str, value: &mut String, hint: &str) {
     keys.value(name, value);
     keys.require(name, Some(hint.into()));
 }

@@ -37,7 +37,7 @@ fn from_environment(node: &Node) -> Option<&str> {
     }
 }
 
-fn text(node: &Node) -> Option<&str> {
+pub(super) fn text(node: &Node) -> Option<&str> {
     match &node.value {
         Value::Text(text) => Some(text),
         _ => None,

@@ -15,7 +15,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{ADMISSION, HAND_OVER};
-use crate::outbound::client::{ClientSettings, NoClient, http_client};
+use crate::outbound::client::{ClientSettings, NoClient, NoTls, http_client};
 use crate::outbound::guard::{Guard, NotPublic, addresses_in};
 
 /// How a provider is reached.
@@ -63,9 +63,15 @@ pub enum CannotCall {
     /// A URL without a host.
     #[error("its URL names no host")]
     NoHost,
+    /// A search filter that is none.
+    #[error("its filter is no LDAP filter, such as (objectClass=inetOrgPerson)")]
+    Filter,
     /// The HTTP client cannot be built.
     #[error(transparent)]
     Client(#[from] NoClient),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] NoTls),
 }
 
 /// What makes the calls to one provider.

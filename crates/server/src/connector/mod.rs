@@ -9,6 +9,7 @@
 
 mod auth0;
 mod call;
+mod ldap;
 mod limited;
 mod percent;
 mod retry_hint;
@@ -26,6 +27,7 @@ use keyherald_core::secret::Password;
 
 pub use self::auth0::Settings as Auth0Settings;
 pub use self::call::{CannotCall, Net};
+pub use self::ldap::Settings as LdapSettings;
 pub use self::limited::Limits;
 pub use self::secret::AccessSecret;
 
@@ -50,6 +52,8 @@ pub struct Settings {
 pub enum Kind {
     /// Auth0.
     Auth0(Auth0Settings),
+    /// A directory.
+    Ldap(LdapSettings),
 }
 
 /// Makes the connection to a provider, within its limits. Calls nobody.
@@ -57,6 +61,7 @@ pub fn open(settings: Settings) -> Result<Arc<dyn Connector>, CannotCall> {
     let Settings { kind, net, limits } = settings;
     let inner: Arc<dyn Connector> = match kind {
         Kind::Auth0(settings) => Arc::new(auth0::Auth0::new(settings, &net)?),
+        Kind::Ldap(settings) => Arc::new(ldap::Ldap::new(settings, &net)?),
     };
     Ok(Arc::new(limited::Limited::new(inner, &limits, net.total_timeout)))
 }

@@ -7,4 +7,6 @@
 mod auth0;
 mod conformance;
 mod double;
+mod ldap;
 mod people;
+mod slapd;

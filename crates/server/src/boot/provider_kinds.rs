@@ -1,0 +1,25 @@
+//! What the connector of each kind is told, of a configuration. `None`: a key is missing, which reading has reported.
+
+use crate::config::{self, Secret};
+use crate::connector::{AccessSecret, LdapSettings};
+
+/// `kind = "ldap"`
+pub(super) fn ldap(ldap: &config::Ldap) -> Option<LdapSettings> {
+    Some(LdapSettings {
+        url: ldap.url.clone()?.0,
+        starttls: ldap.starttls,
+        bind_dn: ldap.bind_dn.clone(),
+        bind_password: access(&ldap.bind_password),
+        base_dn: ldap.base_dn.clone(),
+        filter: ldap.filter.clone(),
+        id_attribute: ldap.id_attribute.clone(),
+        email_attribute: ldap.email_attribute.clone(),
+        external_id_attribute: ldap.external_id_attribute.clone(),
+        probe_attribute: Some(ldap.probe_attribute.clone()).filter(|name| !name.is_empty()),
+        locked_attribute: ldap.locked_attribute.clone(),
+    })
+}
+
+fn access(secret: &Secret) -> AccessSecret {
+    AccessSecret::new(secret.reveal().to_owned())
+}
