@@ -17,6 +17,8 @@ pub enum MailKind {
     PasswordChanged,
     /// The account has another e-mail address; to the old one.
     EmailChanged,
+    /// The same, to the new one.
+    NewEmail,
     /// A link with which a new password can be chosen.
     ResetPassword,
     /// A link that proves that the address is the customer's.
@@ -29,9 +31,10 @@ pub enum MailKind {
 
 impl MailKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::PasswordChanged,
         Self::EmailChanged,
+        Self::NewEmail,
         Self::ResetPassword,
         Self::VerifyEmail,
         Self::VerificationCode,
@@ -43,6 +46,7 @@ impl MailKind {
         match self {
             Self::PasswordChanged => "password_changed",
             Self::EmailChanged => "email_changed",
+            Self::NewEmail => "new_email",
             Self::ResetPassword => "reset_password",
             Self::VerifyEmail => "verify_email",
             Self::VerificationCode => "verification_code",
@@ -53,13 +57,13 @@ impl MailKind {
     /// What the mail cannot do without.
     pub fn carries(self) -> Carries {
         match self {
-            Self::PasswordChanged | Self::EmailChanged => Carries::Nothing,
+            Self::PasswordChanged | Self::EmailChanged | Self::NewEmail => Carries::Nothing,
             Self::ResetPassword | Self::VerifyEmail | Self::Welcome => Carries::Link,
             Self::VerificationCode => Carries::Code,
         }
     }
 
-    /// The mail about a message. `None`: there is none.
+    /// The mail about a message; of one to each of two addresses, the first. `None`: there is none.
     pub fn about(content: &Content) -> Option<Self> {
         match content {
             Content::CustomerPasswordUpdated { .. } => Some(Self::PasswordChanged),
@@ -74,7 +78,7 @@ impl MailKind {
     pub fn message(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::PasswordChanged => Some(("customer", "CustomerPasswordUpdated")),
-            Self::EmailChanged => Some(("customer", "CustomerEmailChanged")),
+            Self::EmailChanged | Self::NewEmail => Some(("customer", "CustomerEmailChanged")),
             Self::ResetPassword => Some(("customer-password-token", "CustomerPasswordTokenCreated")),
             Self::VerifyEmail => Some(("customer-email-token", "CustomerEmailTokenCreated")),
             Self::VerificationCode | Self::Welcome => None,
@@ -181,6 +185,9 @@ pub struct Letter {
     pub kind: MailKind,
     /// Whom it goes to.
     pub to: Recipient,
+    /// The customer's new address, to which another one goes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub new_email: Option<String>,
     /// When that happened which it tells.
     pub at: Micros,
     /// When its secret ends.
@@ -192,6 +199,17 @@ pub struct Letter {
 }
 
 impl Letter {
+    /// The letters that it is: one for each address.
+    pub fn of_each_address(self) -> impl Iterator<Item = Self> {
+        let second = self.new_email.clone().map(|email| Self {
+            kind: MailKind::NewEmail,
+            to: Recipient { email, ..self.to.clone() },
+            new_email: None,
+            ..self.clone()
+        });
+        std::iter::once(self).chain(second)
+    }
+
     /// Whether what it carries has ended: such a mail is not sent.
     pub fn is_moot(&self, now: Micros) -> bool {
         let ended = self.secret.is_none() || self.until.is_some_and(|until| until <= now);
@@ -209,6 +227,7 @@ mod tests {
         let letter = |kind, secret: Option<&str>, until| Letter {
             kind,
             to: Recipient::of(&customer()),
+            new_email: None,
             at: Micros(0),
             until,
             secret: secret.map(str::to_owned),

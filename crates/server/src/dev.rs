@@ -28,7 +28,7 @@ pub struct Development {
 /// The mail that the project `demo` sends, to the mailbox.
 const MAIL: &str = r#"
             [projects.mail]
-            send = ["password_changed", "email_changed", "reset_password", "verify_email"]
+            send = ["password_changed", "email_changed", "new_email", "reset_password", "verify_email"]
             contact = "help@shop.example"
             links = { reset_password = "https://shop.example/reset-password#token={token}", verify_email = "https://shop.example/verify-email#token={token}" }
 "#;

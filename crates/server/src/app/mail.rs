@@ -61,12 +61,15 @@ impl App {
 
 /// The messages that bring these mails about.
 fn selections(kinds: &[MailKind]) -> Vec<MessageSelection> {
-    let messages = MailKind::ALL.into_iter().filter(|kind| kinds.contains(kind)).filter_map(MailKind::message);
+    // Of one message there may be two mails.
+    let mut messages: Vec<_> = kinds.iter().copied().filter_map(MailKind::message).collect();
+    messages.sort_unstable();
+    messages.dedup();
     let selection = |(resource_type, message_type): (&str, &str)| MessageSelection {
         resource_type: resource_type.to_owned(),
         types: vec![message_type.to_owned()],
     };
-    messages.map(selection).collect()
+    messages.into_iter().map(selection).collect()
 }
 
 /// What differs.

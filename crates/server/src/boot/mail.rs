@@ -54,6 +54,7 @@ fn account(config: &Config, project: &config::Project) -> Result<Account, Compla
         sender: mail::Sender { name, contact: mail.contact, locale, links: mail.links.by_kind() },
         from,
         reply_to: mail.reply_to.or_else(|| config.mail.reply_to.clone()),
+        kinds: mail.send,
     })
 }
 

@@ -15,14 +15,16 @@ pub fn render(notice: &Notice) -> Result<Rendered, Erased> {
     let Notice::Message(message) = notice else { return Err(Erased) };
     let content = &message.facts.content;
     let kind = MailKind::about(content).ok_or(Erased)?;
-    let to = message.personal.as_ref().and_then(|personal| personal.recipient.clone()).ok_or(Erased)?;
+    let personal = message.personal.as_ref().ok_or(Erased)?;
+    let to = personal.recipient.clone().ok_or(Erased)?;
+    let new_email = if kind == MailKind::EmailChanged { personal.email.clone() } else { None };
     let until = match content {
         Content::CustomerPasswordTokenCreated { expires_at, .. }
         | Content::CustomerEmailTokenCreated { expires_at, .. } => Some(*expires_at),
         _ => None,
     };
     let secret = message.secret.as_ref().map(|value| value.reveal_with(str::to_owned));
-    let letter = Letter { kind, to, at: message.created_at, until, secret };
+    let letter = Letter { kind, to, new_email, at: message.created_at, until, secret };
     let body = serde_json::to_vec(&letter).map_err(|_| Erased)?;
     Ok(Rendered { content_type: "application/json", body })
 }

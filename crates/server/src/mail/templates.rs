@@ -300,7 +300,7 @@ fn sample(kind: MailKind, language: &str, name: Option<&str>, contact: Option<&s
         Carries::Link | Carries::Code => Some("sample-SECRET-0".to_owned()),
     };
     let at = Micros(1_763_784_000_000_000);
-    let letter = Letter { kind, to, at, until: secret.as_ref().map(|_| at.plus(Micros::DAY)), secret };
+    let letter = Letter { kind, to, new_email: None, at, until: secret.as_ref().map(|_| at.plus(Micros::DAY)), secret };
     let link = "https://sample.example/page#token={token}".parse::<Link>();
     let sender = Sender {
         name: "Sample Sender".to_owned(),

@@ -29,6 +29,7 @@ fn letter(kind: MailKind, locale: Option<&str>, name: Option<&str>) -> Letter {
             name: name.map(str::to_owned),
             locale: locale.map(str::to_owned),
         },
+        new_email: None,
         at,
         until: secret.as_ref().map(|_| at.plus(Micros::DAY)),
         secret,

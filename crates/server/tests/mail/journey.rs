@@ -21,8 +21,13 @@ use crate::smtp::{context, office, server};
 use crate::support::TestServer;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const ALL: &[MailKind] =
-    &[MailKind::PasswordChanged, MailKind::EmailChanged, MailKind::ResetPassword, MailKind::VerifyEmail];
+const ALL: &[MailKind] = &[
+    MailKind::PasswordChanged,
+    MailKind::EmailChanged,
+    MailKind::NewEmail,
+    MailKind::ResetPassword,
+    MailKind::VerifyEmail,
+];
 
 struct World {
     server: TestServer,
@@ -137,7 +142,7 @@ async fn every_mail(server: TestServer) {
     let actions = json!([{"action": "changeEmail", "email": "new@example.com"}]);
     let uri = format!("/demo/customers/{}", jo["id"].as_str().unwrap());
     world.call(&uri, json!({"version": jo["version"], "actions": actions})).await;
-    world.until("four mails are there", async || mailbox.all().len() == 4).await;
+    world.until("five mails are there", async || mailbox.all().len() == 5).await;
 
     let mails = mailbox.all();
     let subjects: Vec<&str> = mails.iter().map(|mail| mail.mail.subject.as_str()).collect();
@@ -147,11 +152,15 @@ async fn every_mail(server: TestServer) {
             "Ihr Passwort wurde geändert",
             "Wählen Sie ein neues Passwort",
             "Bitte bestätigen Sie Ihre E-Mail-Adresse",
-            "Ihre E-Mail-Adresse wurde geändert"
+            "Ihre E-Mail-Adresse wurde geändert",
+            "Das ist jetzt Ihre E-Mail-Adresse"
         ]
     );
-    // All of them to the address of that time: that it has changed is told to the old one.
-    assert!(mails.iter().all(|mail| mail.to == "Jo@Example.com" && mail.mail.text.contains("Guten Tag Jo,")));
+    // All of them to the address of that time: that it has changed is told to the old one, and to the new one.
+    let (new, others) = mails.split_last().unwrap();
+    assert!(others.iter().all(|mail| mail.to == "Jo@Example.com"));
+    assert_eq!(new.to, "new@example.com");
+    assert!(mails.iter().all(|mail| mail.mail.text.contains("Guten Tag Jo,")));
     let has = |mail: &Received, link: &str| mail.mail.text.contains(link) && mail.mail.html.contains("#token=");
     assert!(has(&mails[1], &format!("https://shop.example/reset#token={reset}")));
     assert!(has(&mails[2], &format!("https://shop.example/verify#token={}", verify["value"].as_str().unwrap())));

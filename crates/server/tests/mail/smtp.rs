@@ -27,7 +27,8 @@ pub fn office(carrier: Carrier) -> Arc<Office> {
         ..Sender::default()
     };
     let from = "Böll & Söhne <no-reply@shop.example>".parse().unwrap();
-    let account = Account { sender, from, reply_to: Some("help@shop.example".parse().unwrap()) };
+    let account =
+        Account { sender, from, reply_to: Some("help@shop.example".parse().unwrap()), kinds: MailKind::ALL.to_vec() };
     let accounts = BTreeMap::from([("demo".parse().unwrap(), account)]);
     Arc::new(Office { templates: Templates::built_in().unwrap(), accounts, carrier })
 }
@@ -54,6 +55,7 @@ fn letter(email: &str) -> Letter {
     Letter {
         kind: MailKind::ResetPassword,
         to: Recipient { email: email.to_owned(), name: Some("Анна".to_owned()), locale: Some("bg".to_owned()) },
+        new_email: None,
         at: Micros(1_763_784_000_000_000),
         until: Some(Micros(1_763_787_600_000_000)),
         secret: Some("t0ken".to_owned()),

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use keyherald_core::mail::MailKind;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 use lettre::{Address, error::Error};
@@ -14,8 +15,15 @@ use crate::destination::Delivery;
 use crate::mail::Written;
 
 /// The whole mail, with the line ends of SMTP.
-pub(super) fn compose(mail: &Written, account: &Account, to: &Address, delivery: &Delivery) -> Result<Vec<u8>, Error> {
-    let id = delivery.message_id.uuid().simple();
+pub(super) fn compose(
+    mail: &Written,
+    account: &Account,
+    (kind, to): (MailKind, &Address),
+    delivery: &Delivery,
+) -> Result<Vec<u8>, Error> {
+    // The second mail about one message is no copy of the first.
+    let suffix = if kind == MailKind::NewEmail { "-new" } else { "" };
+    let id = format!("{}{suffix}", delivery.message_id.uuid().simple());
     let micros = u64::try_from(delivery.now.0).unwrap_or(0);
     let alternatives = MultiPart::alternative()
         .boundary(format!("=_{id}"))

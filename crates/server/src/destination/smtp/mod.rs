@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 use keyherald_core::Ctx;
 use keyherald_core::delivery::{Cause, Outcome};
 use keyherald_core::id::ProjectKey;
-use keyherald_core::mail::Letter;
+use keyherald_core::mail::{Letter, MailKind};
 use lettre::Address;
 use lettre::message::Mailbox as Sender;
 use serde_json::{Map, Value};
@@ -55,6 +55,8 @@ pub struct Account {
     pub from: Sender,
     /// `Reply-To`.
     pub reply_to: Option<Sender>,
+    /// What it mails.
+    pub kinds: Vec<MailKind>,
 }
 
 /// What takes the mail.
@@ -125,15 +127,28 @@ impl Desk {
         let Ok(letter) = serde_json::from_slice::<Letter>(&delivery.body) else {
             return rejected("the letter cannot be read");
         };
+        let Some(account) = self.office.accounts.get(&delivery.project) else {
+            return refused("the project does not mail");
+        };
+        let mut outcome = Outcome::Moot;
+        for letter in letter.of_each_address().filter(|letter| account.kinds.contains(&letter.kind)) {
+            outcome = match self.send_one(&letter, account, &delivery).await {
+                // Of two mails, one that can never be sent is no reason to go without the other.
+                Outcome::Moot | Outcome::Rejected { .. } if matches!(outcome, Outcome::Delivered) => outcome,
+                failed @ Outcome::Failed { .. } => return failed, // what has been sent is sent again, as a copy
+                other => other,
+            };
+        }
+        outcome
+    }
+
+    async fn send_one(&self, letter: &Letter, account: &Account, delivery: &Delivery) -> Outcome {
         let kind = letter.kind.as_str();
         if letter.is_moot(delivery.now) {
             tracing::debug!(mail = kind, "not sent: its token has ended");
             return Outcome::Moot;
         }
-        let Some(account) = self.office.accounts.get(&delivery.project) else {
-            return refused("the project does not mail");
-        };
-        let mail = match self.office.templates.write(&letter, &account.sender) {
+        let mail = match self.office.templates.write(letter, &account.sender) {
             Ok(mail) => mail,
             Err(error) => {
                 tracing::error!(mail = kind, %error, "a mail cannot be written");
@@ -142,7 +157,7 @@ impl Desk {
         };
         match (&self.office.carrier, &self.transport) {
             (Carrier::Mailbox(mailbox), _) => {
-                mailbox.put(Received { to: letter.to.email, mail, at: delivery.now });
+                mailbox.put(Received { to: letter.to.email.clone(), mail, at: delivery.now });
                 Outcome::Delivered
             }
             (Carrier::Server(_), Some(transport)) => {
@@ -150,7 +165,7 @@ impl Desk {
                 let Ok(to) = letter.to.email.parse::<Address>() else {
                     return rejected("the address is none that mail can be sent to");
                 };
-                match compose::compose(&mail, account, &to, &delivery) {
+                match compose::compose(&mail, account, (letter.kind, &to), delivery) {
                     Ok(bytes) => transport.send(&account.from.email, &to, &bytes).await,
                     Err(_) => rejected("the mail cannot be put together"),
                 }
