@@ -6,11 +6,14 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use url::Url;
 
 use crate::people::People;
@@ -69,7 +72,34 @@ pub(crate) enum Fault {
     Cut,
     /// Applied, and never answered.
     Silence,
+    /// Not applied, and the connection cut.
+    CutBefore,
+    /// Not applied, and the connection reset.
+    Reset,
+    /// Not applied, and never answered.
+    Deaf,
+    /// Applied only after so long, and never answered.
+    Late(Duration),
 }
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Point {
+    /// It was read, and nothing of it is applied.
+    Came,
+    /// It is applied, and nothing is answered.
+    Applied,
+    /// The whole answer is with the system.
+    Answered,
+}
+
+/// Is told how far a request has come. What it awaits holds the request there.
+pub(crate) trait Watcher: Send + Sync {
+    fn reached(&self, point: Point) -> BoxFuture<'_, ()>;
+}
+
+/// Says of each request what goes wrong with it, in place of the list of faults, and who watches it.
+pub(crate) type Director = Box<dyn Fn(&Got) -> (Option<Fault>, Option<Arc<dyn Watcher>>) + Send + Sync>;
 
 /// What a vendor answers.
 pub(crate) trait Vendor: Send + Sync + 'static {
@@ -84,6 +114,7 @@ struct State {
     people: People,
     got: Vec<Got>,
     faults: VecDeque<Fault>,
+    director: Option<Director>,
 }
 
 /// A running double. Ends when it is dropped.
@@ -97,7 +128,7 @@ impl Double {
     pub async fn start(vendor: impl Vendor, people: People) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let state = Arc::new(Mutex::new(State { people, got: Vec::new(), faults: VecDeque::new() }));
+        let state = Arc::new(Mutex::new(State { people, got: Vec::new(), faults: VecDeque::new(), director: None }));
         let (vendor, shared) = (Arc::new(vendor), state.clone());
         let mut task = JoinSet::new();
         task.spawn(async move {
@@ -114,6 +145,11 @@ impl Double {
         self.state.lock().unwrap().faults.push_back(fault);
     }
 
+    /// From now on `director` decides about all requests.
+    pub fn direct(&self, director: Director) {
+        self.state.lock().unwrap().director = Some(director);
+    }
+
     pub fn got(&self) -> Vec<Got> {
         self.state.lock().unwrap().got.clone()
     }
@@ -126,23 +162,47 @@ impl Double {
 async fn serve(mut stream: TcpStream, vendor: &dyn Vendor, state: &Mutex<State>) -> io::Result<()> {
     let mut buffer = Vec::new();
     while let Some(got) = read(&mut stream, &mut buffer).await? {
-        let (said, fault) = {
+        let (fault, watcher) = {
             let mut state = state.lock().unwrap();
-            let fault = if vendor.is_about_access(&got) { None } else { state.faults.pop_front() };
             state.got.push(got.clone());
-            match fault {
-                Some(Fault::Instead(said)) => (said, None),
-                fault => (vendor.answer(&got, &mut state.people), fault),
+            match &state.director {
+                Some(director) => director(&got),
+                None if vendor.is_about_access(&got) => (None, None),
+                None => (state.faults.pop_front(), None),
             }
         };
-        match fault {
-            None | Some(Fault::Instead(_)) => write(&mut stream, &said).await?,
-            Some(Fault::AppliedBut(said)) => write(&mut stream, &said).await?,
-            Some(Fault::Cut) => return Ok(()),
-            // Until the other side gives up.
-            Some(Fault::Silence) => while stream.read(&mut [0; 64]).await? > 0 {},
+        let reached = async |point| {
+            if let Some(watcher) = &watcher {
+                watcher.reached(point).await;
+            }
+        };
+        reached(Point::Came).await;
+        match &fault {
+            Some(Fault::CutBefore) => return Ok(()),
+            Some(Fault::Reset) => return stream.set_zero_linger(),
+            Some(Fault::Deaf) => return until_given_up(stream).await,
+            Some(Fault::Late(after)) => sleep(*after).await,
+            _ => {}
         }
+        let said = match &fault {
+            Some(Fault::Instead(said)) => said.clone(),
+            _ => vendor.answer(&got, &mut state.lock().unwrap().people),
+        };
+        reached(Point::Applied).await;
+        match fault {
+            Some(Fault::AppliedBut(said)) => write(&mut stream, &said).await?,
+            Some(Fault::Cut | Fault::Late(_)) => return Ok(()),
+            Some(Fault::Silence) => return until_given_up(stream).await,
+            _ => write(&mut stream, &said).await?,
+        }
+        reached(Point::Answered).await;
     }
+    Ok(())
+}
+
+/// Until the other side gives up.
+async fn until_given_up(mut stream: TcpStream) -> io::Result<()> {
+    while stream.read(&mut [0; 64]).await? > 0 {}
     Ok(())
 }
 
