@@ -1,7 +1,24 @@
 //! What the connector of each kind is told, of a configuration. `None`: a key is missing, which reading has reported.
 
 use crate::config::{self, Secret};
-use crate::connector::{AccessSecret, LdapSettings};
+use crate::connector::{AccessSecret, GigyaAccess, GigyaSettings, LdapSettings};
+
+/// `kind = "gigya"`
+pub(super) fn gigya(gigya: &config::Gigya) -> Option<GigyaSettings> {
+    let access = match (&gigya.private_key, &gigya.secret) {
+        (Some(key), _) => GigyaAccess::PrivateKey(access(key)),
+        (None, Some(secret)) if gigya.send_secret => GigyaAccess::Secret(access(secret)),
+        (None, Some(secret)) => GigyaAccess::Signature(access(secret)),
+        (None, None) => return None,
+    };
+    Some(GigyaSettings {
+        base_url: gigya.url()?,
+        api_key: gigya.api_key.clone(),
+        user_key: gigya.user_key.clone(),
+        access,
+        trial_sign_in: gigya.trial_sign_in,
+    })
+}
 
 /// `kind = "ldap"`
 pub(super) fn ldap(ldap: &config::Ldap) -> Option<LdapSettings> {

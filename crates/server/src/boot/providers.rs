@@ -38,6 +38,7 @@ fn kind(kind: &ProviderKind) -> Option<Kind> {
             connection: auth0.connection.clone(),
             trial_sign_in: auth0.trial_sign_in,
         })),
+        ProviderKind::Gigya(gigya) => Some(Kind::Gigya(provider_kinds::gigya(gigya)?)),
         ProviderKind::Ldap(ldap) => Some(Kind::Ldap(provider_kinds::ldap(ldap)?)),
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::keys::{Keys, Section};
+use super::provider_gigya::Gigya;
 use super::provider_ldap::Ldap;
 use super::secret::{KeyNames, Secret};
 
@@ -29,6 +30,8 @@ pub struct Provider {
 pub enum ProviderKind {
     /// `kind = "auth0"`
     Auth0(Auth0),
+    /// `kind = "gigya"`
+    Gigya(Gigya),
     /// `kind = "ldap"`
     Ldap(Ldap),
 }
@@ -136,6 +139,7 @@ impl ProviderKind {
     fn word(&self) -> Word {
         match self {
             Self::Auth0(_) => Word::Auth0,
+            Self::Gigya(_) => Word::Gigya,
             Self::Ldap(_) => Word::Ldap,
         }
     }
@@ -145,16 +149,19 @@ impl ProviderKind {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Word {
     Auth0,
+    Gigya,
     Ldap,
 }
 
-const WORDS: [(&str, Option<Word>); 2] = [("auth0", Some(Word::Auth0)), ("ldap", Some(Word::Ldap))];
+const WORDS: [(&str, Option<Word>); 3] =
+    [("auth0", Some(Word::Auth0)), ("gigya", Some(Word::Gigya)), ("ldap", Some(Word::Ldap))];
 
 impl Word {
     /// The kind, with nothing said about it yet.
     fn empty(self) -> ProviderKind {
         match self {
             Self::Auth0 => ProviderKind::Auth0(Auth0::default()),
+            Self::Gigya => ProviderKind::Gigya(Gigya::default()),
             Self::Ldap => ProviderKind::Ldap(Ldap::default()),
         }
     }
@@ -172,6 +179,10 @@ impl Section for Provider {
             Some(ProviderKind::Auth0(auth0)) => {
                 auth0.keys(keys);
                 auth0.base_url.as_ref()
+            }
+            Some(ProviderKind::Gigya(gigya)) => {
+                gigya.keys(keys);
+                gigya.base_url.as_ref()
             }
             Some(ProviderKind::Ldap(ldap)) => {
                 ldap.keys(keys);

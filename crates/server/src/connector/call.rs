@@ -66,6 +66,9 @@ pub enum CannotCall {
     /// A search filter that is none.
     #[error("its filter is no LDAP filter, such as (objectClass=inetOrgPerson)")]
     Filter,
+    /// What should be a key is none, for this reason.
+    #[error("{0}")]
+    Key(&'static str),
     /// The HTTP client cannot be built.
     #[error(transparent)]
     Client(#[from] NoClient),

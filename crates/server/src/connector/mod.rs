@@ -9,6 +9,7 @@
 
 mod auth0;
 mod call;
+mod gigya;
 mod ldap;
 mod limited;
 mod percent;
@@ -27,6 +28,7 @@ use keyherald_core::secret::Password;
 
 pub use self::auth0::Settings as Auth0Settings;
 pub use self::call::{CannotCall, Net};
+pub use self::gigya::{Access as GigyaAccess, Settings as GigyaSettings};
 pub use self::ldap::Settings as LdapSettings;
 pub use self::limited::Limits;
 pub use self::secret::AccessSecret;
@@ -52,6 +54,8 @@ pub struct Settings {
 pub enum Kind {
     /// Auth0.
     Auth0(Auth0Settings),
+    /// Gigya, SAP Customer Data Cloud.
+    Gigya(GigyaSettings),
     /// A directory.
     Ldap(LdapSettings),
 }
@@ -61,6 +65,7 @@ pub fn open(settings: Settings) -> Result<Arc<dyn Connector>, CannotCall> {
     let Settings { kind, net, limits } = settings;
     let inner: Arc<dyn Connector> = match kind {
         Kind::Auth0(settings) => Arc::new(auth0::Auth0::new(settings, &net)?),
+        Kind::Gigya(settings) => Arc::new(gigya::Gigya::new(settings, &net)?),
         Kind::Ldap(settings) => Arc::new(ldap::Ldap::new(settings, &net)?),
     };
     Ok(Arc::new(limited::Limited::new(inner, &limits, net.total_timeout)))

@@ -29,6 +29,7 @@ pub(crate) fn case() -> Case {
         user: USER,
         vendor: |people| Box::pin(crate::double::Double::start(Auth0::default(), people)),
         kind,
+        judges_passwords: true,
         weak_text: Some("Password is too weak"),
         throttled: vec![
             (throttled().header("retry-after", "7"), Some(7)),

@@ -8,6 +8,7 @@ mod auth0;
 mod conformance;
 #[expect(dead_code, reason = "other tests need more of it")]
 mod double;
+mod gigya;
 mod ldap;
 mod people;
 mod slapd;
