@@ -1,7 +1,7 @@
 //! What the connector of each kind is told, of a configuration. `None`: a key is missing, which reading has reported.
 
 use crate::config::{self, Secret};
-use crate::connector::{AccessSecret, GigyaAccess, GigyaSettings, LdapSettings};
+use crate::connector::{AccessSecret, GigyaAccess, GigyaSettings, KeycloakSettings, KratosSettings, LdapSettings};
 
 /// `kind = "gigya"`
 pub(super) fn gigya(gigya: &config::Gigya) -> Option<GigyaSettings> {
@@ -17,6 +17,27 @@ pub(super) fn gigya(gigya: &config::Gigya) -> Option<GigyaSettings> {
         user_key: gigya.user_key.clone(),
         access,
         trial_sign_in: gigya.trial_sign_in,
+    })
+}
+
+/// `kind = "keycloak"`
+pub(super) fn keycloak(keycloak: &config::Keycloak) -> Option<KeycloakSettings> {
+    Some(KeycloakSettings {
+        base_url: keycloak.base_url.clone()?,
+        realm: keycloak.realm.clone(),
+        client_id: keycloak.client_id.clone(),
+        client_secret: access(&keycloak.client_secret),
+        external_id_attribute: keycloak.external_id_attribute.clone(),
+        trial_sign_in: keycloak.trial_sign_in,
+    })
+}
+
+/// `kind = "kratos"`
+pub(super) fn kratos(kratos: &config::Kratos) -> Option<KratosSettings> {
+    Some(KratosSettings {
+        base_url: kratos.base_url.clone()?,
+        access_token: kratos.access_token.as_ref().map(access),
+        email_trait: kratos.email_trait.clone(),
     })
 }
 

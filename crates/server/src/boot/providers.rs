@@ -39,6 +39,8 @@ fn kind(kind: &ProviderKind) -> Option<Kind> {
             trial_sign_in: auth0.trial_sign_in,
         })),
         ProviderKind::Gigya(gigya) => Some(Kind::Gigya(provider_kinds::gigya(gigya)?)),
+        ProviderKind::Keycloak(keycloak) => Some(Kind::Keycloak(provider_kinds::keycloak(keycloak)?)),
+        ProviderKind::Kratos(kratos) => Some(Kind::Kratos(provider_kinds::kratos(kratos)?)),
         ProviderKind::Ldap(ldap) => Some(Kind::Ldap(provider_kinds::ldap(ldap)?)),
     }
 }

@@ -9,6 +9,8 @@ use url::Url;
 
 use super::keys::{Keys, Section};
 use super::provider_gigya::Gigya;
+use super::provider_keycloak::Keycloak;
+use super::provider_kratos::Kratos;
 use super::provider_ldap::Ldap;
 use super::secret::{KeyNames, Secret};
 
@@ -32,6 +34,10 @@ pub enum ProviderKind {
     Auth0(Auth0),
     /// `kind = "gigya"`
     Gigya(Gigya),
+    /// `kind = "keycloak"`
+    Keycloak(Keycloak),
+    /// `kind = "kratos"`
+    Kratos(Kratos),
     /// `kind = "ldap"`
     Ldap(Ldap),
 }
@@ -91,7 +97,7 @@ pub struct ProviderLimits {
     pub breaker_open_max: Duration,
 }
 
-static CLIENT_SECRET: KeyNames =
+pub(super) static CLIENT_SECRET: KeyNames =
     KeyNames { inline: "client_secret", file: "client_secret_file", variable: "client_secret_env", masked: None };
 
 impl Default for Auth0 {
@@ -140,6 +146,8 @@ impl ProviderKind {
         match self {
             Self::Auth0(_) => Word::Auth0,
             Self::Gigya(_) => Word::Gigya,
+            Self::Keycloak(_) => Word::Keycloak,
+            Self::Kratos(_) => Word::Kratos,
             Self::Ldap(_) => Word::Ldap,
         }
     }
@@ -150,11 +158,18 @@ impl ProviderKind {
 enum Word {
     Auth0,
     Gigya,
+    Keycloak,
+    Kratos,
     Ldap,
 }
 
-const WORDS: [(&str, Option<Word>); 3] =
-    [("auth0", Some(Word::Auth0)), ("gigya", Some(Word::Gigya)), ("ldap", Some(Word::Ldap))];
+const WORDS: [(&str, Option<Word>); 5] = [
+    ("auth0", Some(Word::Auth0)),
+    ("gigya", Some(Word::Gigya)),
+    ("keycloak", Some(Word::Keycloak)),
+    ("kratos", Some(Word::Kratos)),
+    ("ldap", Some(Word::Ldap)),
+];
 
 impl Word {
     /// The kind, with nothing said about it yet.
@@ -162,6 +177,8 @@ impl Word {
         match self {
             Self::Auth0 => ProviderKind::Auth0(Auth0::default()),
             Self::Gigya => ProviderKind::Gigya(Gigya::default()),
+            Self::Keycloak => ProviderKind::Keycloak(Keycloak::default()),
+            Self::Kratos => ProviderKind::Kratos(Kratos::default()),
             Self::Ldap => ProviderKind::Ldap(Ldap::default()),
         }
     }
@@ -183,6 +200,14 @@ impl Section for Provider {
             Some(ProviderKind::Gigya(gigya)) => {
                 gigya.keys(keys);
                 gigya.base_url.as_ref()
+            }
+            Some(ProviderKind::Keycloak(keycloak)) => {
+                keycloak.keys(keys);
+                keycloak.base_url.as_ref()
+            }
+            Some(ProviderKind::Kratos(kratos)) => {
+                kratos.keys(keys);
+                kratos.base_url.as_ref()
             }
             Some(ProviderKind::Ldap(ldap)) => {
                 ldap.keys(keys);

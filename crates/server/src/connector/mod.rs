@@ -10,6 +10,8 @@
 mod auth0;
 mod call;
 mod gigya;
+mod keycloak;
+mod kratos;
 mod ldap;
 mod limited;
 mod percent;
@@ -29,6 +31,8 @@ use keyherald_core::secret::Password;
 pub use self::auth0::Settings as Auth0Settings;
 pub use self::call::{CannotCall, Net};
 pub use self::gigya::{Access as GigyaAccess, Settings as GigyaSettings};
+pub use self::keycloak::Settings as KeycloakSettings;
+pub use self::kratos::Settings as KratosSettings;
 pub use self::ldap::Settings as LdapSettings;
 pub use self::limited::Limits;
 pub use self::secret::AccessSecret;
@@ -56,6 +60,10 @@ pub enum Kind {
     Auth0(Auth0Settings),
     /// Gigya, SAP Customer Data Cloud.
     Gigya(GigyaSettings),
+    /// Keycloak.
+    Keycloak(KeycloakSettings),
+    /// Ory Kratos.
+    Kratos(KratosSettings),
     /// A directory.
     Ldap(LdapSettings),
 }
@@ -66,6 +74,8 @@ pub fn open(settings: Settings) -> Result<Arc<dyn Connector>, CannotCall> {
     let inner: Arc<dyn Connector> = match kind {
         Kind::Auth0(settings) => Arc::new(auth0::Auth0::new(settings, &net)?),
         Kind::Gigya(settings) => Arc::new(gigya::Gigya::new(settings, &net)?),
+        Kind::Keycloak(settings) => Arc::new(keycloak::Keycloak::new(settings, &net)?),
+        Kind::Kratos(settings) => Arc::new(kratos::Kratos::new(settings, &net)?),
         Kind::Ldap(settings) => Arc::new(ldap::Ldap::new(settings, &net)?),
     };
     Ok(Arc::new(limited::Limited::new(inner, &limits, net.total_timeout)))

@@ -37,7 +37,7 @@ pub(crate) struct Case {
 }
 
 fn cases() -> Vec<Case> {
-    vec![crate::auth0::case(), crate::gigya::case()]
+    vec![crate::auth0::case(), crate::gigya::case(), crate::keycloak::case(), crate::kratos::case()]
 }
 
 /// A connector that speaks to a running double.
@@ -88,7 +88,7 @@ pub(crate) fn ctx() -> Ctx {
     ctx_at(NOW)
 }
 
-fn ctx_at(now: Micros) -> Ctx {
+pub(crate) fn ctx_at(now: Micros) -> Ctx {
     static CALLS: AtomicU64 = AtomicU64::new(0);
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&CALLS.fetch_add(1, Ordering::Relaxed).to_le_bytes());
@@ -189,7 +189,7 @@ async fn every_form_of_too_many_requests_names_its_time_and_holds_back_the_next_
     for case in cases() {
         for (said, seconds) in &case.throttled {
             let stage = Stage::of(&case).await;
-            stage.double.next(Fault::Instead(said.clone()));
+            stage.double.next_change(Fault::Instead(said.clone()));
             let not_before = seconds.map(|seconds| NOW.plus(seconds * Micros::SECOND));
             let expected = ProviderError::RateLimited { not_before };
             assert_eq!(stage.set(case.user, NEW).await, Err(expected), "{} {:?}", case.name, said.headers);
@@ -208,7 +208,7 @@ async fn what_may_have_been_applied_is_ambiguous_and_the_repeat_is_a_reused_pass
         for fault in [Fault::AppliedBut(case.broken.clone()), Fault::Cut] {
             let stage = Stage::of(&case).await;
             let before = stage.probe(case.user).await;
-            stage.double.next(fault);
+            stage.double.next_change(fault);
             assert_eq!(stage.set(case.user, NEW).await, Err(ProviderError::Ambiguous), "{}", case.name);
             assert_eq!(stage.password_there(case.user), NEW);
             if stage.connector.capabilities().probe != Probe::None {
@@ -229,11 +229,11 @@ async fn a_slow_answer_and_an_endless_one_count_as_none() {
     for case in cases() {
         let stage = Stage::with(&case, impatient(), Limits::default()).await;
         stage.probe(case.user).await;
-        stage.double.next(Fault::Silence);
+        stage.double.next_change(Fault::Silence);
         assert_eq!(stage.set(case.user, NEW).await, Err(ProviderError::Ambiguous), "{}", case.name);
         assert_eq!(stage.password_there(case.user), NEW);
         let long = Said { status: 200, headers: Vec::new(), body: "x".repeat(300 * 1024) };
-        stage.double.next(Fault::AppliedBut(long));
+        stage.double.next_change(Fault::AppliedBut(long));
         assert_eq!(stage.set(case.user, "Newer-pass-1!").await, Err(ProviderError::Ambiguous), "{}", case.name);
     }
 }
@@ -271,7 +271,7 @@ async fn a_redirect_is_not_followed() {
         stage.probe(case.user).await;
         for status in [301, 302, 307, 308] {
             let away = Said { status, headers: Vec::new(), body: String::new() };
-            stage.double.next(Fault::Instead(away.header("location", other.double.url.as_str())));
+            stage.double.next_change(Fault::Instead(away.header("location", other.double.url.as_str())));
             assert_eq!(stage.set(case.user, NEW).await, Err(ProviderError::Misconfigured), "{}", case.name);
         }
         assert_eq!(other.double.got().len(), 0);

@@ -101,6 +101,13 @@ pub(crate) trait Watcher: Send + Sync {
 /// Says of each request what goes wrong with it, in place of the list of faults, and who watches it.
 pub(crate) type Director = Box<dyn Fn(&Got) -> (Option<Fault>, Option<Arc<dyn Watcher>>) + Send + Sync>;
 
+/// Which request a fault waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meant {
+    Any,
+    Change,
+}
+
 /// What a vendor answers.
 pub(crate) trait Vendor: Send + Sync + 'static {
     /// Whether the request is about our own access: those have no faults.
@@ -113,7 +120,7 @@ pub(crate) trait Vendor: Send + Sync + 'static {
 struct State {
     people: People,
     got: Vec<Got>,
-    faults: VecDeque<Fault>,
+    faults: VecDeque<(Meant, Fault)>,
     director: Option<Director>,
 }
 
@@ -141,8 +148,14 @@ impl Double {
         Self { url, state, _task: task }
     }
 
+    /// Goes wrong with the next request.
     pub fn next(&self, fault: Fault) {
-        self.state.lock().unwrap().faults.push_back(fault);
+        self.state.lock().unwrap().faults.push_back((Meant::Any, fault));
+    }
+
+    /// Goes wrong with the next request that is no `GET`.
+    pub fn next_change(&self, fault: Fault) {
+        self.state.lock().unwrap().faults.push_back((Meant::Change, fault));
     }
 
     /// From now on `director` decides about all requests.
@@ -168,7 +181,10 @@ async fn serve(mut stream: TcpStream, vendor: &dyn Vendor, state: &Mutex<State>)
             match &state.director {
                 Some(director) => director(&got),
                 None if vendor.is_about_access(&got) => (None, None),
-                None => (state.faults.pop_front(), None),
+                None => {
+                    let is_meant = |(meant, _): &mut (Meant, Fault)| *meant == Meant::Any || got.method != "GET";
+                    (state.faults.pop_front_if(is_meant).map(|(_, fault)| fault), None)
+                }
             }
         };
         let reached = async |point| {

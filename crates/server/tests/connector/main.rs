@@ -9,6 +9,8 @@ mod conformance;
 #[expect(dead_code, reason = "other tests need more of it")]
 mod double;
 mod gigya;
+mod keycloak;
+mod kratos;
 mod ldap;
 mod people;
 mod slapd;

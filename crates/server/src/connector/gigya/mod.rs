@@ -155,7 +155,7 @@ impl Gigya {
         let email = account.pointer("/profile/email").or_else(|| account.pointer("/loginIDs/emails/0"));
         let email = email.and_then(Value::as_str).map(str::to_owned);
         let probe = Some(ProbeValue::of(created.as_deref()));
-        Ok(LookedUp { user, email, first_name: None, last_name: None, email_verified: None, probe })
+        Ok(LookedUp { email, probe, ..LookedUp::of(user) })
     }
 
     async fn set(&self, user: &ProviderUser, password: &Password, ctx: &mut Ctx) -> Result<(), ProviderError> {

@@ -163,7 +163,7 @@ impl Ldap {
         let probe = self.settings.probe_attribute.as_deref().map(|name| ProbeValue::of(first(name)));
         let email = first(&self.settings.email_attribute).map(str::to_owned);
         let locked = first(&self.settings.locked_attribute).is_some();
-        let looked_up = LookedUp { user, email, first_name: None, last_name: None, email_verified: None, probe };
+        let looked_up = LookedUp { email, probe, ..LookedUp::of(user) };
         Ok(Found { looked_up, locked, dn: entry.dn })
     }
 
