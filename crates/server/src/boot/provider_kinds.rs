@@ -53,7 +53,7 @@ pub(super) fn ldap(ldap: &config::Ldap) -> Option<LdapSettings> {
         id_attribute: ldap.id_attribute.clone(),
         email_attribute: ldap.email_attribute.clone(),
         external_id_attribute: ldap.external_id_attribute.clone(),
-        probe_attribute: Some(ldap.probe_attribute.clone()).filter(|name| !name.is_empty()),
+        probe_attribute: Some(ldap.probe_attribute.clone()).filter(|name| name != "none"),
         locked_attribute: ldap.locked_attribute.clone(),
     })
 }

@@ -29,7 +29,7 @@ pub struct Ldap {
     pub email_attribute: String,
     /// The attribute with the id that a user has elsewhere.
     pub external_id_attribute: Option<String>,
-    /// The attribute that moves when the password is changed. Empty: there is none.
+    /// The attribute that moves when the password is changed; `none` where there is none.
     pub probe_attribute: String,
     /// The attribute that only locked accounts have.
     pub locked_attribute: String,
@@ -97,10 +97,7 @@ impl Section for Ldap {
         if self.external_id_attribute.as_deref().is_some_and(|name| !is_attribute(name)) {
             keys.refuse("external_id_attribute", "is not the name of an attribute", None);
         }
-        keys.value("probe_attribute", &mut self.probe_attribute);
-        if !self.probe_attribute.is_empty() && !is_attribute(&self.probe_attribute) {
-            keys.refuse("probe_attribute", "is not the name of an attribute", None);
-        }
+        attribute(keys, "probe_attribute", &mut self.probe_attribute);
         attribute(keys, "locked_attribute", &mut self.locked_attribute);
     }
 }

@@ -78,7 +78,7 @@ impl Keycloak {
         Said::json(200, &found.map(|(id, person)| view(id, person)).collect())
     }
 
-    fn user(&self, got: &Got, id: &str, rest: &str, people: &mut People) -> Said {
+    fn user(got: &Got, id: &str, rest: &str, people: &mut People) -> Said {
         let Some(person) = people.0.get_mut(id) else { return Said::json(404, &json!({"error": "User not found"})) };
         match (got.method.as_str(), rest) {
             ("GET", "") => Said::json(200, &view(id, person)),
@@ -133,7 +133,7 @@ impl Vendor for Keycloak {
         }
         let rest = path.strip_prefix("/users/").unwrap();
         let (id, rest) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        self.user(got, &decoded(id), rest, people)
+        Self::user(got, &decoded(id), rest, people)
     }
 }
 

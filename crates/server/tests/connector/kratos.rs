@@ -65,8 +65,7 @@ impl Kratos {
             return error(400, "failed to apply JSON patch");
         }
         replace["value"].as_str().unwrap().clone_into(&mut hash);
-        let text =
-            PASSWORDS.into_iter().find(|text| is_hash_of(&hash, text)).expect("a hash of a password of the tests");
+        let text = PASSWORDS.into_iter().find(|text| is_hash_of(&hash, text)).unwrap();
         let person = people.0.get_mut(id).unwrap();
         text.clone_into(&mut person.password);
         drop(hash);

@@ -6,6 +6,7 @@
 
 mod auth0;
 mod conformance;
+mod document;
 #[expect(dead_code, reason = "other tests need more of it")]
 mod double;
 mod gigya;

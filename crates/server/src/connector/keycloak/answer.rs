@@ -84,7 +84,6 @@ pub(super) fn trial(answer: &Answer, now: Micros) -> Result<TrialAnswer, Provide
         (400 | 401, "invalid_grant") if text("error_description") == "Invalid user credentials" => {
             Ok(TrialAnswer::Wrong)
         }
-        (400 | 401, "invalid_grant") => Ok(TrialAnswer::CannotTell),
         (400..=403, "unauthorized_client" | "unsupported_grant_type") => Err(ProviderError::NotSupported),
         (400..=403, "invalid_client") => Err(ProviderError::AdminAuth),
         (429, _) => Err(ProviderError::RateLimited { not_before: not_before(answer, now) }),
