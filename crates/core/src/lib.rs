@@ -35,6 +35,7 @@ pub mod reset;
 pub mod seal;
 pub mod secret;
 pub mod session;
+pub mod set;
 pub mod shop;
 pub mod sign_in;
 pub mod signature;

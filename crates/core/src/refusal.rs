@@ -171,6 +171,12 @@ pub enum Refusal {
     /// The customer's identity provider does not take the password, or not from us. Nothing was changed.
     #[error("refused by the identity provider")]
     ProviderRefused(ProviderError),
+    /// The same as the inner one, met while the user was looked up at the identity provider: nothing was begun.
+    #[error("the user was not looked up")]
+    NotLookedUp(Box<Refusal>),
+    /// The caller has used this idempotency key for another request.
+    #[error("an idempotency key of another request")]
+    IdempotencyKeyReused,
     /// The customer's identity provider was not reached, or has too much to do. Nothing was changed.
     #[error("the identity provider was not reached")]
     ProviderUnreachable {
@@ -216,6 +222,8 @@ impl Refusal {
             Self::TooManySubscriptions { .. } => "too_many_subscriptions",
             Self::PasswordChangeUnderway { .. } => "password_change_underway",
             Self::ProviderRefused(error) => error.code(),
+            Self::NotLookedUp(why) => why.code(),
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::ProviderUnreachable { .. } => "provider_unreachable",
             Self::Overloaded { .. } => "overloaded",
         }

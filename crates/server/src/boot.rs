@@ -30,9 +30,11 @@ use crate::mail::Mailbox;
 use crate::operate::{self, Operations, Providers};
 
 mod mail;
+mod naviga;
 mod provider_kinds;
 mod providers;
 
+pub use self::naviga::{algorithm, tenants};
 pub use self::providers::providers;
 
 /// How long closing the database may take at the end.
@@ -145,8 +147,9 @@ pub async fn start_with(config: &Config, moments: Moments, extras: Extras) -> Re
     set_up_projects(&app, config, office.as_deref()).await?;
 
     let life = Life::new(Readiness::starting());
-    let contract = dialect::router(app.clone(), config.server.body_bytes_max);
-    let frame = Frame::new(&config.server, moments, dialect::frame_reply());
+    let tenants = tenants(config)?;
+    let frame = Frame::new(&config.server, moments, dialect::frame_reply(&tenants));
+    let contract = dialect::router(app.clone(), config.server.body_bytes_max, tenants);
     let router = http::framed(http::health(life.readiness().clone()).merge(extras.routes).merge(contract), frame);
     let server = Server::bind(config.server.listen, router, Limits::from(&config.server)).await;
     let server =

@@ -5,7 +5,7 @@ use keyherald_core::change::PasswordSet;
 use keyherald_core::confirm_email::EmailConfirmed;
 use keyherald_core::create::Created;
 use keyherald_core::credential::PasswordHash;
-use keyherald_core::customer::{Customer, Profile, fold_email};
+use keyherald_core::customer::{Customer, CustomerNumber, Profile, fold_email};
 use keyherald_core::delete::Deleted;
 use keyherald_core::id::{CustomerId, Key, ProjectKey, Reference};
 use keyherald_core::import::{Imported, Record};
@@ -46,6 +46,7 @@ pub use query::{QUERY_COLUMNS, page};
 statements! {
     BY_ID = (concat!(selected!(), "WHERE c.project = $1 AND c.id = $2"));
     BY_KEY = (concat!(selected!(), "WHERE c.project = $1 AND c.key = $2"));
+    BY_NUMBER = (concat!(selected!(), "WHERE c.project = $1 AND c.number = $2"));
     BY_EMAIL = (concat!(selected!(), "WHERE c.project = $1 AND c.id =
                    (SELECT customer_id FROM customer_email WHERE project = $1 AND email_folded = $2 AND store = $3)"));
     // SQLite has one writer: to be in a write transaction is to hold every lock.
@@ -79,6 +80,11 @@ pub fn by_id(tx: &mut dyn Tx, project: &ProjectKey, id: CustomerId) -> Result<Op
 /// The customer with this key.
 pub fn by_key(tx: &mut dyn Tx, project: &ProjectKey, key: &Key) -> Result<Option<Customer>, Fault> {
     query_one(tx, &BY_KEY, &[project.into(), key.into()], read)
+}
+
+/// The customer with this number of ours.
+pub fn by_number(tx: &mut dyn Tx, project: &ProjectKey, number: &CustomerNumber) -> Result<Option<Customer>, Fault> {
+    query_one(tx, &BY_NUMBER, &[project.into(), number.to_string().into()], read)
 }
 
 /// The global customer with this e-mail address, in whatever letter case.

@@ -21,7 +21,7 @@ use keyherald_core::seal::KeyRing;
 use keyherald_core::secret::Password;
 use keyherald_core::{Ctx, Micros};
 
-pub use self::idempotency::{IDEMPOTENCY_LIFE_US, Repeatable, Replay, replay};
+pub use self::idempotency::{IDEMPOTENCY_LIFE_US, Repeatable, Replay, remember, replay};
 use self::rows::{Erased, binding, read};
 use crate::fault::FaultKind;
 use crate::tx::{query_all, query_one};

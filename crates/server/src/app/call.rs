@@ -5,13 +5,14 @@
 
 use keyherald_core::Refusal;
 use keyherald_core::activity::{Run, Source};
-use keyherald_core::customer::{Customer, fold_email};
+use keyherald_core::customer::{Customer, CustomerNumber, fold_email};
 use keyherald_core::id::{CustomerId, Key, ProjectKey, Reference};
 use keyherald_core::initiator::Initiator;
 use keyherald_core::message::Flow;
+use keyherald_core::provider::ProviderLink;
 use keyherald_core::refusal::Lookup;
 use keyherald_core::shop::Known;
-use keyherald_store::{Fault, Tx, customer, shop};
+use keyherald_store::{Fault, Tx, customer, provider_link, shop};
 
 /// How often an address is looked for that changes hands meanwhile.
 const LOOKS_MAX: usize = 3;
@@ -97,13 +98,17 @@ pub enum CustomerRef {
     Id(CustomerId),
     /// By key.
     Key(Key),
+    /// By the number of ours.
+    Number(CustomerNumber),
+    /// As a user of an identity provider.
+    User(ProviderLink),
 }
 
 impl CustomerRef {
     /// The refusal when there is none.
     pub(super) fn not_found(&self) -> Refusal {
         Refusal::CustomerNotFound(match self {
-            Self::Id(_) => Lookup::Id,
+            Self::Id(_) | Self::Number(_) | Self::User(_) => Lookup::Id,
             Self::Key(_) => Lookup::Key,
         })
     }
@@ -113,19 +118,32 @@ impl CustomerRef {
         let found = match self {
             Self::Id(id) => customer::by_id(tx, &call.project, *id)?,
             Self::Key(key) => customer::by_key(tx, &call.project, key)?,
+            Self::Number(number) => customer::by_number(tx, &call.project, number)?,
+            Self::User(ProviderLink { provider, user }) => {
+                match provider_link::by_user(tx, &call.project, provider, user)? {
+                    Some(id) => customer::by_id(tx, &call.project, id)?,
+                    None => None,
+                }
+            }
         };
         Ok(found.filter(|customer| call.sees(customer)))
     }
 
     /// Takes the row lock of the customer that is meant, if the call sees it.
     pub(super) fn lock(&self, tx: &mut dyn Tx, call: &Call) -> Result<Option<Customer>, Fault> {
-        match self {
-            Self::Id(id) => call.lock(tx, *id),
-            Self::Key(key) => match customer::by_key(tx, &call.project, key)? {
-                // The key may have moved to another customer before the lock was there.
-                Some(found) => Ok(call.lock(tx, found.id)?.filter(|locked| locked.key.as_ref() == Some(key))),
-                None => Ok(None),
-            },
+        if let Self::Id(id) = self {
+            return call.lock(tx, *id);
         }
+        let Some(found) = self.find(tx, call)? else { return Ok(None) };
+        let Some(locked) = call.lock(tx, found.id)? else { return Ok(None) };
+        // The name may have moved to another customer before the lock was there.
+        let is_still_named = match self {
+            Self::Key(key) => locked.key.as_ref() == Some(key),
+            Self::User(ProviderLink { provider, user }) => {
+                provider_link::by_user(tx, &call.project, provider, user)? == Some(locked.id)
+            }
+            Self::Id(_) | Self::Number(_) => true, // these never change
+        };
+        Ok(Some(locked).filter(|_| is_still_named))
     }
 }

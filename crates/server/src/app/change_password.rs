@@ -102,7 +102,17 @@ impl App {
         };
         let version = Some(command.version);
         let kind = Kind::Change;
-        let setting = Setting { call, customer: id, link, kind, version, token: None, password, hash };
+        let setting = Setting {
+            call,
+            customer: id,
+            link,
+            kind,
+            version,
+            token: None,
+            password,
+            hash: Some(hash),
+            repeatable: None,
+        };
         self.set_password(setting, move |_, locked, _| {
             Ok(change::admit(locked, &command).and_then(|()| check_mode(locked)))
         })

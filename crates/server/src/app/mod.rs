@@ -20,6 +20,7 @@ pub mod mail;
 pub mod messages;
 pub mod operations;
 pub mod projects;
+pub mod replace_password;
 pub mod reset_password;
 mod set_password;
 pub mod sign_in;
@@ -42,10 +43,12 @@ use keyherald_store::{Store, Tx, log};
 use tokio::sync::watch;
 
 pub use self::call::{Call, CustomerRef, InStore};
+pub use self::replace_password::Replacing;
 use crate::clock::Moments;
 use crate::destination;
 use crate::hash::{HashPool, Overloaded};
 use crate::operate::Operations;
+pub use crate::operate::Repeat;
 
 /// Everything that a use case needs. Cheap to clone; two of them can live in one process.
 #[derive(Clone)]

@@ -89,7 +89,8 @@ impl App {
         let hash = self.hash.hash(Lane::Change, new, ctx.bytes()).await?;
         let (project, version) = (call.project.clone(), command.version);
         let (kind, token) = (Kind::Reset, Some(token.id));
-        let setting = Setting { call, customer: id, link, kind, version, token, password, hash };
+        let setting =
+            Setting { call, customer: id, link, kind, version, token, password, hash: Some(hash), repeatable: None };
         self.set_password(setting, move |tx, locked, ctx| {
             let found = token::by_digest(tx, &project, TokenKind::Password, digest)?;
             let token = found.ok_or(Refusal::TokenUnknown);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use keyherald_core::credential::{AuthenticationMode, PasswordHash};
 use keyherald_core::customer::Customer;
 use keyherald_core::id::{CustomerId, TokenId};
+use keyherald_core::message::Flow;
 use keyherald_core::operation::{Kind, Why};
 use keyherald_core::provider::{Meaning, ProviderError, ProviderLink, TrialAnswer};
 use keyherald_core::refusal::Lookup;
@@ -13,7 +14,7 @@ use keyherald_core::{Ctx, Refusal};
 use keyherald_store::{Fault, Tx};
 
 use super::{Answer, App, Call, CustomerRef};
-use crate::operate::{Admit, Told, Wish};
+use crate::operate::{Admit, Repeat, Told, Wish};
 
 /// A password for a customer who has a provider.
 pub(super) struct Setting {
@@ -24,7 +25,9 @@ pub(super) struct Setting {
     pub version: Option<i64>,
     pub token: Option<TokenId>,
     pub password: Password,
-    pub hash: PasswordHash,
+    /// `None`: none is kept here.
+    pub hash: Option<PasswordHash>,
+    pub repeatable: Option<Repeat>,
 }
 
 impl App {
@@ -33,7 +36,7 @@ impl App {
     where
         A: Fn(&mut dyn Tx, &Customer, &mut Ctx) -> Result<Result<(), Refusal>, Fault> + Send + Sync + 'static,
     {
-        let Setting { call, customer: id, link, kind, version, token, password, hash } = setting;
+        let Setting { call, customer: id, link, kind, version, token, password, hash, repeatable } = setting;
         let flow = kind.flow();
         let calling = call.clone();
         let admit: Admit = Arc::new(move |tx: &mut dyn Tx, locked: Option<&Customer>, ctx: &mut Ctx| {
@@ -43,8 +46,14 @@ impl App {
             }
         });
         let Call { project, by, source, .. } = call.clone();
-        let wish = Wish { project, customer: id, link, kind, by, source, version, token, password, hash: Some(hash) };
-        let refusal = match self.operations.set_password(wish, admit).await? {
+        let wish = Wish { project, customer: id, link, kind, by, source, version, token, password, hash, repeatable };
+        let told = self.operations.set_password(wish, admit).await?;
+        self.answer(call, flow, id, told).await
+    }
+
+    /// What the caller is told of an operation.
+    pub(super) async fn answer(&self, call: Call, flow: Flow, id: CustomerId, told: Told) -> Answer<Customer> {
+        let refusal = match told {
             Told::Done => {
                 let found = self.store.read(move |tx| CustomerRef::Id(id).find(tx, &call)).await?;
                 return Ok(found.ok_or(Refusal::CustomerNotFound(Lookup::Id))?);
@@ -57,7 +66,7 @@ impl App {
                 let retry_after_s = Refusal::UNDERWAY_RETRY_AFTER_S;
                 return Err(Refusal::PasswordChangeUnderway { retry_after_s }.into());
             }
-            Told::NotLookedUp(error) => return Err(self.of_provider(error).into()),
+            Told::NotLookedUp(error) => return Err(Refusal::NotLookedUp(Box::new(self.of_provider(error))).into()),
             Told::Underway { retry_after_s } => Refusal::PasswordChangeUnderway { retry_after_s },
         };
         self.refuse(call, flow, Some(id), refusal, self.ctx()).await

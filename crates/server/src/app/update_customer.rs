@@ -52,7 +52,9 @@ impl App {
                     let (call, hash) = (call.clone(), hash.clone());
                     let version = Some(command.version);
                     let kind = Kind::Set;
-                    let setting = Setting { call, customer: id, link, kind, version, token: None, password, hash };
+                    let (token, hash, repeatable) = (None, Some(hash), None);
+                    let setting =
+                        Setting { call, customer: id, link, kind, version, token, password, hash, repeatable };
                     command.version = self.set_before_update(setting, command.clone()).await?;
                 }
                 Some(hash)

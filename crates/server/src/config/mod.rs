@@ -35,6 +35,7 @@ mod tree;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use keyherald_core::id::ProjectKey;
 use keyherald_core::provider::ProviderName;
 
 pub use cors::{Cors, PageOrigin};
@@ -42,7 +43,7 @@ pub use delivery::{Breaker, Delivery, OnExhausted};
 pub use hashing::Hashing;
 pub use log::{Format, Log};
 pub use mail::{Links, Mail, ProjectMail, Smtp, SmtpSecurity};
-pub use naviga::{EventIds, Jwt, JwtAlgorithm, Naviga};
+pub use naviga::{EventIds, Jwt, JwtAlgorithm, Naviga, PATHS as NAVIGA_PATHS};
 pub use operations::Operations;
 pub use problem::{Origin, Problem, Problems};
 pub use project::{Messages, Project};
@@ -184,6 +185,15 @@ impl Section for Config {
 
 /// No two projects are one tenant, and the providers that they name are there.
 fn check_tenants(keys: &mut Keys<'_>, projects: &[project::Draft], providers: &BTreeMap<ProviderName, Provider>) {
+    let has_tenants = projects.iter().any(|project| project.naviga().is_some());
+    for (number, project) in projects.iter().enumerate() {
+        let Some(key) = project.key().map(ProjectKey::as_str) else { continue };
+        if has_tenants && NAVIGA_PATHS.v4.iter().chain(NAVIGA_PATHS.old).chain(&["api"]).any(|word| *word == key) {
+            let what = format!("{key:?} is the beginning of paths of the Naviga API");
+            let hint = "choose another key, for the paths of both would be the same";
+            keys.refuse_inside("projects", &format!("[{number}].key"), what, Some(hint.into()));
+        }
+    }
     let tenants = || projects.iter().enumerate().filter_map(|(number, project)| Some((number, project.naviga()?)));
     for (number, tenant) in tenants() {
         if let Some((earlier, _)) = tenants().take_while(|(n, _)| *n < number).find(|(_, t)| t.is_same_tenant(tenant)) {

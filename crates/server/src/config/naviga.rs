@@ -11,6 +11,21 @@ use super::secret::{KeyNames, Secret};
 /// Shortest secret for HS256, in bytes: as long as its hash (RFC 7518, 3.2).
 const SECRET_BYTES_MIN: usize = 32;
 
+/// First segments of paths that are this contract's where it is served, in lower case: no project may have them as its
+/// key.
+pub struct Paths {
+    /// Of the Users Orchestrator.
+    pub v4: &'static [&'static str],
+    /// Of the older User API. It may also stand behind `/api`.
+    pub old: &'static [&'static str],
+}
+
+/// See [`Paths`].
+pub const PATHS: Paths = Paths {
+    v4: &["users", "usersorchestrator", "v4"],
+    old: &["authenticate", "authenticatebytoken", "forgotpassword", "user", "verifyemail"],
+};
+
 /// `[projects.naviga]`
 #[derive(Clone, Debug)]
 pub struct Naviga {

@@ -63,6 +63,11 @@ impl Draft {
         Self { key: Some(key), name, languages, messages, mail, naviga }
     }
 
+    /// Its key.
+    pub fn key(&self) -> Option<&ProjectKey> {
+        self.key.as_ref()
+    }
+
     /// The tenant that it is.
     pub fn naviga(&self) -> Option<&Naviga> {
         self.naviga.as_ref()

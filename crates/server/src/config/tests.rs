@@ -431,4 +431,8 @@ fn a_tenant_is_one_project() {
     assert!(told.contains("projects[1].naviga: is the tenant of projects[0] too"), "{told}");
     let other = NAVIGA.replace("\"one\"", "\"two\"").replace("MAA", "TF");
     assert!(read(&format!("{NAVIGA}{other}"), &[("JWT", JWT)]).is_ok());
+    let shop = "[[projects]]\nkey = \"users\"\n";
+    let told = problems(&format!("{NAVIGA}{shop}"), &[("JWT", JWT)]);
+    assert!(told.contains("projects[1].key: \"users\" is the beginning of paths of the Naviga API"), "{told}");
+    assert!(read(shop, &[]).is_ok());
 }

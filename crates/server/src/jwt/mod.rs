@@ -139,7 +139,7 @@ impl Verifier {
             }
         }
         let claims = object(parts.claims)?;
-        self.check_time(&claims, now)?;
+        check_time(&claims, now)?;
         self.check_parties(&claims)?;
         Ok(())
     }
@@ -163,19 +163,6 @@ impl Verifier {
         Ok(Parts { signed, claims, signature, key_id })
     }
 
-    fn check_time(&self, claims: &Map<String, Value>, now: Micros) -> Result<(), Refused> {
-        // A time that is no number is no time at all: a token that means to end must not live on for it.
-        let seconds = |name: &str| claims.get(name).map(|value| value.as_f64().ok_or(Refused::Malformed)).transpose();
-        let now_s = seconds_of(now);
-        if seconds("exp")?.is_some_and(|exp| now_s >= exp) {
-            return Err(Refused::Expired);
-        }
-        if seconds("nbf")?.is_some_and(|nbf| seconds_of(now.plus(AHEAD)) < nbf) {
-            return Err(Refused::NotYet);
-        }
-        Ok(())
-    }
-
     fn check_parties(&self, claims: &Map<String, Value>) -> Result<(), Refused> {
         let is = |claim: Option<&Value>, wanted: &str| match claim {
             Some(Value::String(one)) => one == wanted,
@@ -186,6 +173,19 @@ impl Verifier {
         let audience = self.audience.as_ref().is_none_or(|wanted| is(claims.get("aud"), wanted));
         if issuer && audience { Ok(()) } else { Err(Refused::Stranger) }
     }
+}
+
+fn check_time(claims: &Map<String, Value>, now: Micros) -> Result<(), Refused> {
+    // A time that is no number is no time at all: a token that means to end must not live on for it.
+    let seconds = |name: &str| claims.get(name).map(|value| value.as_f64().ok_or(Refused::Malformed)).transpose();
+    let now_s = seconds_of(now);
+    if seconds("exp")?.is_some_and(|exp| now_s >= exp) {
+        return Err(Refused::Expired);
+    }
+    if seconds("nbf")?.is_some_and(|nbf| seconds_of(now.plus(AHEAD)) < nbf) {
+        return Err(Refused::NotYet);
+    }
+    Ok(())
 }
 
 fn check(keys: &KeySet, parts: &Parts<'_>) -> Result<(), Refused> {

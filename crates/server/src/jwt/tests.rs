@@ -31,11 +31,11 @@ fn hs256() -> Verifier {
     verifier(Algorithm::Hs256, Keys::secret(SECRET))
 }
 
-fn claims(claims: Value) -> Map<String, Value> {
+fn claims(claims: &Value) -> Map<String, Value> {
     claims.as_object().unwrap().clone()
 }
 
-fn signed(of: Value) -> String {
+fn signed(of: &Value) -> String {
     SigningKey::secret(SECRET).sign(&claims(of), None).unwrap()
 }
 
@@ -106,7 +106,7 @@ async fn the_tokens_of_the_standard_are_good_until_they_expire() {
 
 #[tokio::test]
 async fn what_we_sign_is_good_in_each_way_and_not_with_another_key() {
-    let of = claims(json!({"sub": "ExternalSystem"}));
+    let of = claims(&json!({"sub": "ExternalSystem"}));
     let rsa = SigningKey::of_pem(RSA_PEM.as_bytes(), Algorithm::Rs256).unwrap();
     let (ec, jwk) = p256("e");
     let keys = set(&[rsa_jwk(), jwk]);
@@ -143,14 +143,14 @@ async fn a_token_counts_for_its_one_algorithm() {
         assert_eq!(said(&hs256(), &format!("{signed}.")).await, refused(Refused::Algorithm), "{alg}");
     }
     // A public key taken for a secret.
-    let confused = SigningKey::secret(RSA_PEM).sign(&claims(json!({})), None).unwrap();
+    let confused = SigningKey::secret(RSA_PEM).sign(&claims(&json!({})), None).unwrap();
     let keys = Keys::Known(KeySet::of_pem(RSA_PEM.as_bytes(), Algorithm::Rs256).unwrap());
     assert_eq!(said(&verifier(Algorithm::Rs256, keys), &confused).await, refused(Refused::Algorithm));
 }
 
 #[tokio::test]
 async fn what_is_altered_or_no_token_is_refused() {
-    let token = signed(json!({"sub": "x"}));
+    let token = signed(&json!({"sub": "x"}));
     assert_eq!(said(&hs256(), &token).await, Ok(()));
     let other = verifier(Algorithm::Hs256, Keys::secret("another secret, of thirty-two bytes"));
     assert_eq!(said(&other, &token).await, refused(Refused::Signature));
@@ -179,7 +179,7 @@ async fn times_and_parties_count_where_they_are_given_or_asked_for() {
         (json!({"nbf": NOW_S + 29}), Ok(())),
         (json!({"nbf": NOW_S + 31}), refused(Refused::NotYet)),
     ] {
-        assert_eq!(said(&hs256(), &signed(of.clone())).await, expected, "{of}");
+        assert_eq!(said(&hs256(), &signed(&of)).await, expected, "{of}");
     }
     let strict = Verifier { issuer: Some("i".into()), audience: Some("a".into()), ..hs256() };
     for (of, is_good) in [
@@ -191,7 +191,7 @@ async fn times_and_parties_count_where_they_are_given_or_asked_for() {
         (json!({"iss": ["i"], "aud": "a"}), false),
     ] {
         let expected = if is_good { Ok(()) } else { refused(Refused::Stranger) };
-        assert_eq!(said(&strict, &signed(of.clone())).await, expected, "{of}");
+        assert_eq!(said(&strict, &signed(&of)).await, expected, "{of}");
     }
 }
 
@@ -261,7 +261,7 @@ const LONG: Duration = Duration::from_hours(1);
 #[tokio::test]
 async fn a_new_key_is_found_by_its_name_and_the_old_ones_stay_while_the_issuer_is_down() {
     let ((one, first), (two, second)) = (p256("1"), p256("2"));
-    let by = |key: &SigningKey, kid| key.sign(&claims(json!({})), Some(kid)).unwrap();
+    let by = |key: &SigningKey, kid| key.sign(&claims(&json!({})), Some(kid)).unwrap();
     let issuer = Issuer::start(Some(set(std::slice::from_ref(&first)))).await;
     let verifier = issuer.verifier(LONG, Duration::ZERO);
     for _ in 0..3 {
@@ -285,7 +285,7 @@ async fn old_keys_are_looked_after_and_used_while_there_are_no_newer_ones() {
     let (one, first) = p256("1");
     let issuer = Issuer::start(Some(set(&[first]))).await;
     let verifier = issuer.verifier(Duration::ZERO, Duration::ZERO);
-    let token = one.sign(&claims(json!({})), None).unwrap();
+    let token = one.sign(&claims(&json!({})), None).unwrap();
     assert_eq!(said(&verifier, &token).await, Ok(()));
     issuer.publish(None);
     assert_eq!(said(&verifier, &token).await, Ok(()));
@@ -297,7 +297,7 @@ async fn an_issuer_is_asked_once_in_a_while_however_many_names_are_made_up() {
     let (one, first) = p256("1");
     let issuer = Issuer::start(None).await;
     let verifier = issuer.verifier(LONG, LONG);
-    let by = |kid: &str| one.sign(&claims(json!({})), Some(kid)).unwrap();
+    let by = |kid: &str| one.sign(&claims(&json!({})), Some(kid)).unwrap();
     let (a, b) = (by("1"), by("2"));
     let both = tokio::join!(said(&verifier, &a), said(&verifier, &b));
     assert_eq!(both, (Err(Unverified::NoKeys), Err(Unverified::NoKeys)));
@@ -315,6 +315,6 @@ async fn an_issuer_on_a_private_address_must_be_allowed() {
     url.set_host(Some("localhost.localdomain")).unwrap();
     let settings = PublishedSettings::new(url, Algorithm::Es256);
     let verifier = verifier(Algorithm::Es256, Keys::Published(Published::new(settings).unwrap()));
-    assert_eq!(said(&verifier, &one.sign(&claims(json!({})), None).unwrap()).await, Err(Unverified::NoKeys));
+    assert_eq!(said(&verifier, &one.sign(&claims(&json!({})), None).unwrap()).await, Err(Unverified::NoKeys));
     assert_eq!(issuer.asked(), 0);
 }

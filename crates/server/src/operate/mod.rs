@@ -30,7 +30,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 
 use self::counters::Counters;
 pub use self::counters::Figures;
-pub use self::set::{Admit, Told, Wish};
+pub use self::set::{Admit, Repeat, Told, Wish};
 use crate::clock::Moments;
 use crate::connector::{Connector, Registry};
 

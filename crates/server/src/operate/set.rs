@@ -15,10 +15,11 @@ use keyherald_core::operation::{Intent, Kind, Operation, Outcome, Why, look_up_e
 use keyherald_core::provider::{Capabilities, ProbeValue, ProviderError, ProviderLink};
 use keyherald_core::secret::Password;
 use keyherald_core::{Ctx, Micros, Refusal};
-use keyherald_store::operation::{Begin, Due, Slot};
+use keyherald_store::operation::{Begin, Due, Repeatable, Replay, Slot};
 use keyherald_store::{Fault, FaultKind, Tx, customer, log, operation};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
+use zeroize::Zeroizing;
 
 use super::perform::{Held, Left};
 use super::{Inner, Operations, micros};
@@ -48,6 +49,26 @@ pub struct Wish {
     pub password: Password,
     /// Its hash. `None`: none is kept here.
     pub hash: Option<PasswordHash>,
+    /// The request, if its caller may repeat it.
+    pub repeatable: Option<Repeat>,
+}
+
+/// A request that its caller may repeat with the same key. No `Debug`: it holds the password.
+#[derive(Clone)]
+pub struct Repeat {
+    /// Whose key it is.
+    pub caller: String,
+    /// The key, 1 to 255 characters.
+    pub key: String,
+    /// The request in a form that is the same for the same request. Of this a MAC is kept.
+    pub request: Arc<Zeroizing<Vec<u8>>>,
+}
+
+impl Repeat {
+    /// As the store knows it.
+    pub fn as_repeatable(&self) -> Repeatable<'_> {
+        Repeatable { caller: &self.caller, key: &self.key, request: self.request.as_slice() }
+    }
 }
 
 /// What must hold when the intent is committed, decided on the locked customer (`None`: not there). What a refusal leaves
@@ -91,6 +112,8 @@ enum Began {
     Joined(OperationId),
     Taken(Option<Micros>),
     LookAgain,
+    /// The same request was done, before it became an operation's.
+    Done,
     /// The link or the token is another's by now.
     Moved,
     Refused(Refusal),
@@ -144,6 +167,7 @@ impl Operations {
                 Began::Operation(_) | Began::LookAgain => {}
                 Began::Joined(id) => return self.told_by(&wish.project, id, answer_by).await,
                 Began::Refused(refusal) => return Ok(Told::Refused(refusal)),
+                Began::Done => return Ok(Told::Done),
                 Began::Moved => return Ok(underway(Refusal::UNDERWAY_RETRY_AFTER_S)),
                 Began::Taken(Some(until)) => return Ok(underway(self.seconds_until(until))),
                 Began::Taken(None) => {
@@ -155,6 +179,13 @@ impl Operations {
             }
         }
         Ok(underway(Refusal::UNDERWAY_RETRY_AFTER_S))
+    }
+
+    /// The outcome of an operation that an earlier request began, within the time that a caller is kept waiting.
+    pub async fn outcome(&self, project: &ProjectKey, id: OperationId) -> Result<Told, Fault> {
+        let within = self.0.settings.answer_within;
+        let answer_by = AnswerBy { at: self.0.moments.now().plus(micros(within)), instant: Instant::now() + within };
+        self.told_by(project, id, answer_by).await
     }
 
     /// Whole seconds until then, at least one: what a caller is told.
@@ -236,6 +267,14 @@ impl Inner {
             let began = Instant::now();
             let of = (&wish.project, wish.customer);
             let locked = customer::lock(tx, &wish.project, wish.customer)?;
+            if let Some(repeat) = &wish.repeatable {
+                match operation::replay(tx, &ring, &wish.project, &repeat.as_repeatable(), ctx.now)? {
+                    Replay::New => {}
+                    Replay::Same(same) => return Ok(Began::Joined(same.id)),
+                    Replay::Done => return Ok(Began::Done),
+                    Replay::OtherRequest => return Ok(Began::Refused(Refusal::IdempotencyKeyReused)),
+                }
+            }
             match operation::slot(tx, &ring, of, &wish.password, before.seen, ctx.now)? {
                 Slot::Free => {}
                 Slot::Same(open) => return Ok(Began::Joined(open.id)),
@@ -272,7 +311,7 @@ impl Inner {
                 operation: &operation,
                 password: &wish.password,
                 keep_password: true,
-                repeatable: None,
+                repeatable: wish.repeatable.as_ref().map(Repeat::as_repeatable),
                 looked_up: &looked_up,
                 due: Due::Held { by: &node, until: ctx.now.plus(micros(settings.lease)) },
             };

@@ -12,6 +12,7 @@ mod health;
 mod queries;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/transcript.rs"]
 mod transcript;
 mod transcripts;
 mod trouble;

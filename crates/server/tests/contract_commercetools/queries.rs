@@ -347,7 +347,7 @@ fn a_query_that_takes_too_long_is_told_so() {
         let token = server.token("demo-client").await;
         let store =
             server.store().again(&StoreOptions { statement_timeout: Duration::ZERO, ..StoreOptions::default() });
-        let router = keyherald::dialect::router(App { store, ..server.app.clone() }, BODY_BYTES_MAX);
+        let router = keyherald::dialect::router(App { store, ..server.app.clone() }, BODY_BYTES_MAX, <_>::default());
         let get = async |method: Method, predicate: &str| {
             let uri = format!(
                 "/demo/customers?where={}",

@@ -2,8 +2,18 @@
 
 use keyherald_store::testing::block_on;
 
-use crate::support::TestServer;
-use crate::transcript::run;
+use crate::support::{TestServer, basic};
+use crate::transcript::{Defaults, Names};
+
+/// With the tokens `{{demo}}` and `{{other}}`; who names none shows the first.
+async fn run(server: &TestServer, name: &str, text: &str) {
+    let mut names = Names::new();
+    names.insert("demo".into(), server.token("demo-client").await);
+    names.insert("other".into(), server.token("other-client").await);
+    names.insert("demo-basic".into(), basic("demo-client"));
+    let headers = vec![("authorization", format!("Bearer {}", names["demo"]))];
+    crate::transcript::run(server, name, text, Defaults { names, headers }).await;
+}
 
 macro_rules! transcripts {
     ($($name:ident),* $(,)?) => {

@@ -209,7 +209,10 @@ async fn a_provider_that_does_not_know_the_user_is_sent_nothing(store: &TestStor
     let process = stage.process(1).await;
     let ada = process.linked(&stage, "ada").await;
     stage.provider.remove("ada");
-    assert_eq!(refusal(process.change(&ada, NEW).await), Refusal::ProviderRefused(ProviderError::UserNotFound));
+    assert_eq!(
+        refusal(process.change(&ada, NEW).await),
+        Refusal::NotLookedUp(Box::new(Refusal::ProviderRefused(ProviderError::UserNotFound)))
+    );
     assert_eq!(stage.provider.times_asked(Asked::Set), 0);
     assert_eq!(stage.activity(ada.id).await, [(4601, "user_not_found".into())]);
     let eve = process.linked(&stage, "eve").await;

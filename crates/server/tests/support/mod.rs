@@ -13,14 +13,19 @@ use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt;
 use keyherald::app::{App, Call};
 use keyherald::clock::{ManualClock, Moments, Seeded};
+use keyherald::dialect::naviga::Tenants;
 use keyherald::hash::{HashOptions, HashPool};
 use keyherald::http::{Frame, framed};
 use keyherald::operate::{Operations, Providers, Settings};
 use keyherald_core::client::Scopes;
+use keyherald_core::create::{self, AddressUse};
+use keyherald_core::credential::AuthenticationMode;
+use keyherald_core::customer::{Customer, Profile};
 use keyherald_core::id::ProjectKey;
+use keyherald_core::initiator::Initiator;
 use keyherald_core::project::{Configured, MessagesSetting};
 use keyherald_core::seal::{KeyRing, SealingKey};
-use keyherald_core::secret::TokenDigest;
+use keyherald_core::secret::{Password, TokenDigest};
 use keyherald_core::{Micros, shop};
 use keyherald_store::StoreOptions;
 use keyherald_store::engine::Inject;
@@ -89,6 +94,11 @@ impl TestServer {
 
     /// The same with identity providers. Operations are performed by whoever runs them.
     pub async fn with(store: TestStore, providers: Providers, settings: Settings) -> Self {
+        Self::with_tenants(store, providers, settings, Tenants::default()).await
+    }
+
+    /// The same with Naviga tenants.
+    pub async fn with_tenants(store: TestStore, providers: Providers, settings: Settings, tenants: Tenants) -> Self {
         let clock = Arc::new(ManualClock::at(START));
         let moments = Moments::new(clock.clone(), Arc::new(Seeded::new(7)));
         let options = HashOptions {
@@ -109,14 +119,15 @@ impl TestServer {
             operations: Operations::new((*store).clone(), ring, moments.clone(), providers, settings),
             subscriptions_changed: Arc::new(watch::Sender::new(0)),
         };
-        let router = keyherald::dialect::router(app.clone(), BODY_BYTES_MAX);
+        let reply = keyherald::dialect::frame_reply(&tenants);
+        let router = keyherald::dialect::router(app.clone(), BODY_BYTES_MAX, tenants);
         let frame = Frame {
             moments,
             header_bytes_max: 16 * 1024,
             request_timeout: Duration::from_mins(1),
             body_timeout: Duration::from_secs(15),
             origins: Vec::new(),
-            reply: keyherald::dialect::frame_reply(),
+            reply,
         };
         let server = Self { app, clock, router: framed(router, frame), store };
         for (project, enabled) in [("demo", true), ("other", false)] {
@@ -148,6 +159,25 @@ impl TestServer {
             .create_store(call, shop::Command { key, name, languages, countries, by: <_>::default() })
             .await
             .unwrap();
+    }
+
+    /// Makes a customer of the project `demo`.
+    pub async fn customer(&self, email: &str, password: &str) -> Customer {
+        let call = Call::on("demo".parse().unwrap());
+        let command = create::Command {
+            email: email.to_owned(),
+            key: None,
+            external_id: None,
+            customer_number: None,
+            stores: Vec::new(),
+            authentication_mode: AuthenticationMode::Password,
+            is_email_verified: false,
+            profile: Profile::default(),
+            addresses: AddressUse::default(),
+            by: Initiator::default(),
+        };
+        let password = Password::new(password.to_owned()).ok();
+        self.app.create_customer(call, command, password).await.unwrap()
     }
 
     /// Makes a client `NAME-client` with the secret `NAME-secret`.

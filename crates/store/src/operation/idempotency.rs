@@ -1,4 +1,5 @@
-//! Idempotency keys: the same key of the same caller with the same request is the same operation, for a day.
+//! Idempotency keys: the same key of the same caller with the same request is the same operation, for a day. What was
+//! done in one transaction, without an operation, is remembered as done.
 //!
 //! Of the request only a MAC is kept, for it holds a password.
 
@@ -7,11 +8,15 @@ use keyherald_core::id::{CustomerId, OperationId, ProjectKey};
 use keyherald_core::operation::{Event, Operation, Why};
 use keyherald_core::seal::KeyRing;
 
+use crate::fault::FaultKind;
 use crate::tx::query_one;
 use crate::{Fault, Tx, Value, statements};
 
 /// How long a key is kept, in microseconds.
 pub const IDEMPOTENCY_LIFE_US: i64 = Micros::DAY;
+
+/// Stands where the operation's id stands.
+const NO_OPERATION: &str = "";
 
 statements! {
     FIND = "SELECT fingerprint, operation_id FROM idempotency
@@ -49,6 +54,8 @@ pub enum Replay {
     New,
     /// It was made before: this is what came of it.
     Same(Box<Operation>),
+    /// It was made before and done, without an operation.
+    Done,
     /// Its key was used for another request.
     OtherRequest,
 }
@@ -63,13 +70,28 @@ pub fn replay(
     now: Micros,
 ) -> Result<Replay, Fault> {
     let args: [Value; 4] = [project.into(), repeatable.caller.into(), repeatable.key.into(), now.into()];
-    let Some((mac, id)) = query_one(tx, &FIND, &args, |row| Ok((row.bytes(0)?, row.parsed::<OperationId>(1)?)))? else {
+    let Some((mac, id)) = query_one(tx, &FIND, &args, |row| Ok((row.bytes(0)?, row.text(1)?)))? else {
         return Ok(Replay::New);
     };
     if !ring.is_mac_of(&mac, &repeatable.binding(project), repeatable.request)? {
         return Ok(Replay::OtherRequest);
     }
+    if id == NO_OPERATION {
+        return Ok(Replay::Done);
+    }
+    let id = id.parse().map_err(|_| Fault::new(FaultKind::Corrupt, "an idempotency key of no operation"))?;
     Ok(super::by_id(tx, project, id)?.map_or(Replay::New, |operation| Replay::Same(Box::new(operation))))
+}
+
+/// Remembers a request that this transaction does, without an operation. The caller has found it new, in this transaction.
+pub fn remember(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    repeatable: &Repeatable<'_>,
+    now: Micros,
+) -> Result<(), Fault> {
+    write(tx, ring, project, repeatable, NO_OPERATION.into(), now)
 }
 
 pub(super) fn put(
@@ -80,10 +102,21 @@ pub(super) fn put(
     id: OperationId,
     now: Micros,
 ) -> Result<(), Fault> {
+    write(tx, ring, project, repeatable, id.into(), now)
+}
+
+fn write(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    repeatable: &Repeatable<'_>,
+    operation: Value,
+    now: Micros,
+) -> Result<(), Fault> {
     let [caller, key]: [Value; 2] = [repeatable.caller.into(), repeatable.key.into()];
     tx.execute(&DELETE_EXPIRED, &[project.into(), caller.clone(), key.clone(), now.into()])?;
     let mac = ring.mac(&repeatable.binding(project), repeatable.request)?;
-    let args = [project.into(), caller, key, mac.into(), id.into(), now.plus(IDEMPOTENCY_LIFE_US).into()];
+    let args = [project.into(), caller, key, mac.into(), operation, now.plus(IDEMPOTENCY_LIFE_US).into()];
     tx.execute(&PUT, &args).map(drop)
 }
 

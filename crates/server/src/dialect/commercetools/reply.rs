@@ -228,6 +228,10 @@ pub fn refused(refusal: &Refusal, named: &Named) -> Problem {
             Problem::over_capacity("The server has too much to do at the moment. Please try again.", *retry_after_s)
         }
         Refusal::ProviderRefused(error) => refused_by_provider(error),
+        Refusal::NotLookedUp(why) => refused(why, named),
+        Refusal::IdempotencyKeyReused => {
+            Problem::invalid_input("The Idempotency-Key was used for another request already.")
+        }
         Refusal::ProviderUnreachable { retry_after_s } => {
             let text = "The identity provider cannot be reached at the moment. Nothing was changed. Please try again.";
             Problem::over_capacity(text, *retry_after_s)

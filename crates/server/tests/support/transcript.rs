@@ -8,6 +8,7 @@
 //! @project quiet off                       makes a project with messages on or off
 //! @start demo de en                        starts again with these languages of a project, and messages on
 //! @store shop-a                            makes a store of the project `demo`
+//! @customer jo jo@example.com secret       makes a customer there; {{jo}} is its number, {{jo-id}} its id
 //! > POST /demo/customers
 //! > authorization: Bearer {{demo}}
 //! {"email": "jo@example.com", "password": "secret"}
@@ -18,9 +19,8 @@
 //!
 //! `{{name}}` is filled in everywhere. In an expected text, `<uuid>`, `<time>`, `<any>`, `<value40>` (a token's value)
 //! and `<mask>` (a password's mask) stand for what differs from run to run; `<uuid name>` also keeps it as `{{name}}`.
-//! Objects must have exactly the fields that are named, unless one of them is `"..."`. A request without a header line
-//! `authorization` gets the token `{{demo}}`; `authorization: none` sends none. Bodies are sent as JSON if no content type
-//! is named.
+//! Objects must have exactly the fields that are named, unless one of them is `"..."`. A request gets the headers that it
+//! does not name from [`Defaults`]; `authorization: none` sends none. Bodies are sent as JSON if no content type is named.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -33,14 +33,20 @@ use serde_json::Value;
 
 use crate::support::{Answered, TestServer, basic};
 
-type Names = BTreeMap<String, String>;
+/// What can be filled in, by its name.
+pub type Names = BTreeMap<String, String>;
+
+/// What a transcript begins with.
+pub struct Defaults {
+    /// What can be filled in.
+    pub names: Names,
+    /// The headers of requests that do not name them.
+    pub headers: Vec<(&'static str, String)>,
+}
 
 /// Runs a whole transcript; panics at the first answer that is not as expected.
-pub async fn run(server: &TestServer, name: &str, text: &str) {
-    let mut names = Names::new();
-    names.insert("demo".into(), server.token("demo-client").await);
-    names.insert("other".into(), server.token("other-client").await);
-    names.insert("demo-basic".into(), basic("demo-client"));
+pub async fn run(server: &TestServer, name: &str, text: &str, defaults: Defaults) {
+    let Defaults { mut names, headers } = defaults;
     let mut steps = 0;
     let lines: Vec<&str> = text.lines().collect();
     let mut at = 0;
@@ -56,7 +62,7 @@ pub async fn run(server: &TestServer, name: &str, text: &str) {
             let end =
                 (at + 1..lines.len()).find(|&next| is_next_step(lines[next - 1], lines[next])).unwrap_or(lines.len());
             let place = format!("{name}:{}", at + 1);
-            step(server, &place, &lines[at..end], &mut names).await;
+            step(server, &place, &lines[at..end], &headers, &mut names).await;
             steps += 1;
             at = end;
         }
@@ -89,6 +95,11 @@ async fn carry_out(server: &TestServer, command: &str, names: &mut Names) {
             };
             server.clock.advance(number.parse::<i64>().unwrap() * unit);
         }
+        ["customer", name, email, password] => {
+            let customer = server.customer(email, password).await;
+            names.insert((*name).to_owned(), customer.number.to_string());
+            names.insert(format!("{name}-id"), customer.id.to_string());
+        }
         ["store", key] => server.shop(key).await,
         ["start", key, languages @ ..] => server.configured(key, true, languages).await,
         ["project", key, messages] => server.project(key, *messages == "on").await,
@@ -104,7 +115,13 @@ async fn carry_out(server: &TestServer, command: &str, names: &mut Names) {
     }
 }
 
-async fn step(server: &TestServer, place: &str, lines: &[&str], names: &mut Names) {
+async fn step(
+    server: &TestServer,
+    place: &str,
+    lines: &[&str],
+    defaults: &[(&'static str, String)],
+    names: &mut Names,
+) {
     let (mut sent, mut body, mut expected, mut expected_body) = (Vec::new(), String::new(), Vec::new(), String::new());
     for line in lines {
         match (line.strip_prefix("> "), line.strip_prefix("< "), expected.is_empty()) {
@@ -120,9 +137,10 @@ async fn step(server: &TestServer, place: &str, lines: &[&str], names: &mut Name
         .map(|line| line.split_once(": ").unwrap())
         .map(|(name, value)| (name, value.to_owned()))
         .collect();
-    if !headers.iter().any(|(name, _)| *name == "authorization") {
-        headers.push(("authorization", format!("Bearer {}", names["demo"])));
-    }
+    let unnamed =
+        defaults.iter().filter(|(name, _)| !headers.iter().any(|(named, _)| named.eq_ignore_ascii_case(name)));
+    let unnamed: Vec<_> = unnamed.cloned().collect();
+    headers.extend(unnamed);
     if !headers.iter().any(|(name, _)| *name == "content-type") {
         headers.push(("content-type", "application/json".to_owned()));
     }

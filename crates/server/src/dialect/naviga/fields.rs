@@ -1,0 +1,73 @@
+//! JSON bodies: property names in whatever letter case, unknown ones ignored, and all that is wrong told at once in the
+//! contract's words (naviga.md 2.3, 2.5).
+
+use std::collections::BTreeMap;
+
+use keyherald_core::secret::Password;
+use serde_json::{Map, Value};
+
+use super::reply::Problem;
+
+/// The properties of a body. Reading one takes it out.
+pub struct Fields {
+    /// By their names in lower case. Of two that differ in letter case only, the later one.
+    values: BTreeMap<String, Value>,
+    wrong: Vec<String>,
+}
+
+impl Fields {
+    /// Reads a body.
+    pub fn parse(body: &[u8]) -> Result<Self, Problem> {
+        // serde_json's texts are not repeated: the contract has a sentence of its own.
+        let read: Option<Map<String, Value>> = serde_json::from_slice(body).map_err(|_| Problem::NoBody)?;
+        let named = |(name, value): (String, Value)| (name.to_ascii_lowercase(), value);
+        let values = read.ok_or(Problem::NoBody)?.into_iter().map(named).collect();
+        Ok(Self { values, wrong: Vec::new() })
+    }
+
+    /// Whether the property is there and neither null nor a blank text.
+    pub fn has(&self, name: &str) -> bool {
+        self.values.get(&name.to_ascii_lowercase()).is_some_and(|value| !is_blank(value))
+    }
+
+    /// Whether one of these properties is there.
+    pub fn has_any(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.values.contains_key(&name.to_ascii_lowercase()))
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.values.remove(&name.to_ascii_lowercase()).filter(|value| !is_blank(value))
+    }
+
+    /// A new password. `None`: there is none that could be; [`Fields::problem`] says so.
+    pub fn new_password(&mut self, name: &str) -> Option<Password> {
+        match self.take(name) {
+            None => {
+                self.wrong.push(format!("The {name} field is required."));
+                None
+            }
+            // Not every store and provider can keep U+0000.
+            Some(Value::String(text)) if !text.contains('\0') => Password::new(text).ok().or_else(|| {
+                self.not_valid(name);
+                None
+            }),
+            Some(_) => {
+                self.not_valid(name);
+                None
+            }
+        }
+    }
+
+    fn not_valid(&mut self, name: &str) {
+        self.wrong.push(format!("The {name} field is not valid."));
+    }
+
+    /// All that was found wrong.
+    pub fn problem(self) -> Problem {
+        Problem::invalid_input(self.wrong.join(" "))
+    }
+}
+
+fn is_blank(value: &Value) -> bool {
+    value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty())
+}

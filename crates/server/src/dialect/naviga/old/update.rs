@@ -1,0 +1,77 @@
+//! `PUT /User/{customerRegistrationId}`: one route for what are three today. The body says which (naviga.md 4.1).
+
+use axum::http::Method;
+use serde_json::json;
+
+use super::super::reply::{Answer, E400_22, Problem, Reply};
+use super::super::request::Request;
+use super::super::route::{Era, Route};
+use super::super::users::set_password;
+
+pub const ROUTE: Route =
+    Route { method: Method::PUT, path: "/api/User/{crid}", era: Era::Old, handle: |request| Box::pin(handle(request)) };
+
+/// What is a change of the user's record: the fields of naviga.md 3.2 and 4.4 that a caller can set.
+const PROFILE: [&str; 43] = [
+    "AcceptsEENotification",
+    "AcceptsEmailAds",
+    "AcceptsEmailOffers",
+    "AcceptsEmailPromotions",
+    "AccountUpdates",
+    "AgreeToTerms",
+    "BirthYear",
+    "BounceType",
+    "ContentEngagement",
+    "DateOfBirth",
+    "DisplayName",
+    "DOB",
+    "FirstName",
+    "Gender",
+    "IsActive",
+    "IsOkToEmail",
+    "IsOkToMail",
+    "IsOkToPhone",
+    "LastLogoutDate",
+    "LastName",
+    "LoginName",
+    "MemberEvent",
+    "Metadata",
+    "MobilePhone",
+    "OptInAdvertiserEmails",
+    "OptInContestAndPromotions",
+    "OptInEEdition",
+    "OptInEEditionEmailNotification",
+    "OptInEVantageSubscriberRewards",
+    "OptInPaperlessBilling",
+    "OptInSpecialOffers",
+    "OptInSubscriberDiscounts",
+    "OptOutMarketing",
+    "Phone",
+    "PhoneAc",
+    "PhoneEx",
+    "PhoneExt",
+    "Photo",
+    "Photos",
+    "RemoveLastLogoutDate",
+    "SUBCOM",
+    "Survey",
+    "Verified",
+];
+
+async fn handle(request: Request) -> Answer {
+    let (received, mut fields) = request.received().await?;
+    let changes_record = fields.has_any(&PROFILE);
+    let (has_email, has_password) = (fields.has("Email"), fields.has("Password"));
+    let names_password = fields.has_any(&["Password"]);
+    // User, then address, then password; it ends with the first that fails.
+    if changes_record || has_email {
+        return Err(Problem::of(E400_22)); // not served yet
+    }
+    if has_password || names_password {
+        let Some(password) = fields.new_password("Password") else { return Err(fields.problem()) };
+        set_password(&received, password).await?;
+    } else {
+        return Err(Problem::bad_request()); // nothing is asked for
+    }
+    Ok(Reply::old(json!({"CustomerRegistrationId": received.crid, "Updated": true})))
+}

@@ -1,0 +1,109 @@
+//! Tenants: which project the three codes of a request mean, and what goes for it.
+
+use std::sync::Arc;
+
+use keyherald_core::id::ProjectKey;
+use keyherald_core::provider::{ProviderLink, ProviderName};
+use url::Url;
+
+use crate::app::CustomerRef;
+use crate::jwt;
+
+/// A tenant, as it is configured.
+pub struct Tenant {
+    /// Its project.
+    pub project: ProjectKey,
+    /// `X-ClientGroupCode`
+    pub client_group: String,
+    /// `X-ClientCode`
+    pub client: String,
+    /// `X-PaperCode`
+    pub paper: String,
+    /// The provider that has its users' passwords too. `None`: they are here alone.
+    pub provider: Option<UserProvider>,
+    /// What checks its callers' tokens.
+    pub callers: jwt::Verifier,
+    /// What its callers may call themselves. Empty: anything.
+    pub source_systems: Vec<String>,
+    /// Whether an unknown user is told as 404.
+    pub unknown_user_is_404: bool,
+    /// Whether a hash is kept here of a password that the provider has too.
+    pub keep_local_hash: bool,
+    /// The page where a new password is chosen, where a call names none.
+    pub change_password_url: Option<Url>,
+    /// The page that follows a confirmed address, where a call names none.
+    pub return_url: Option<Url>,
+    /// Hosts that a call's own page may be on, besides those of the two.
+    pub return_hosts: Vec<String>,
+}
+
+/// The provider of a tenant's users.
+pub struct UserProvider {
+    /// Its name in the configuration.
+    pub name: ProviderName,
+    /// What is put in front of a CRID without a `|`: Auth0's ids begin with their connection (naviga.md 7.1).
+    pub prefix: Option<&'static str>,
+}
+
+impl Tenant {
+    /// The customer that a CRID means: a user of the provider, or, without one, by the number of ours. `None`: there can
+    /// be none.
+    pub fn customer(&self, crid: &str) -> Option<CustomerRef> {
+        let Some(provider) = &self.provider else { return Some(CustomerRef::Number(crid.parse().ok()?)) };
+        let user = match provider.prefix.filter(|_| !crid.contains('|')) {
+            Some(prefix) => format!("{prefix}{crid}").parse(),
+            None => crid.parse(),
+        };
+        Some(CustomerRef::User(ProviderLink { provider: provider.name.clone(), user: user.ok()? }))
+    }
+
+    /// Whether a caller may call itself so.
+    pub fn knows_source(&self, source_system: &str) -> bool {
+        self.source_systems.is_empty() || is_among(&self.source_systems, source_system)
+    }
+}
+
+fn is_among(known: &[String], code: &str) -> bool {
+    known.iter().any(|one| one.eq_ignore_ascii_case(code))
+}
+
+/// Which of the three codes means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// The client group.
+    ClientGroup,
+    /// The client, within its group.
+    Client,
+    /// The paper, of its client.
+    Paper,
+}
+
+/// All tenants. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Tenants(Arc<[Arc<Tenant>]>);
+
+impl Tenants {
+    /// These. The configuration has made sure that no two have the same codes.
+    pub fn of(tenants: impl IntoIterator<Item = Tenant>) -> Self {
+        Self(tenants.into_iter().map(Arc::new).collect())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The tenant with these codes, without regard to their letter case.
+    pub fn find(&self, client_group: &str, client: &str, paper: &str) -> Result<Arc<Tenant>, Unknown> {
+        let mut unknown = Unknown::ClientGroup;
+        for tenant in self.0.iter().filter(|tenant| tenant.client_group.eq_ignore_ascii_case(client_group)) {
+            match (tenant.client.eq_ignore_ascii_case(client), tenant.paper.eq_ignore_ascii_case(paper)) {
+                (true, true) => return Ok(tenant.clone()),
+                (true, false) => unknown = Unknown::Paper,
+                (false, _) if unknown == Unknown::ClientGroup => unknown = Unknown::Client,
+                (false, _) => {}
+            }
+        }
+        Err(unknown)
+    }
+}

@@ -1,0 +1,20 @@
+//! The contract of Naviga's Users Orchestrator, held against the server: golden transcripts, the ways in which paths and
+//! headers may be written, tokens, and passwords that are set at a provider too.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+#[expect(dead_code, reason = "other targets use more of it")]
+#[path = "../connector/double.rs"]
+mod double;
+mod forms;
+#[expect(dead_code, reason = "other targets use more of it")]
+#[path = "../connector/people.rs"]
+mod people;
+mod provider;
+mod stage;
+#[expect(dead_code, reason = "other targets use more of it")]
+#[path = "../support/mod.rs"]
+mod support;
+mod tokens;
+#[path = "../support/transcript.rs"]
+mod transcript;
+mod transcripts;

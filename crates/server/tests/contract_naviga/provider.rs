@@ -1,0 +1,324 @@
+//! A tenant whose users are at Auth0 (a double of it): the password is set there and here, as one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyherald::app::{Call, CustomerRef};
+use keyherald::connector::{self, AccessSecret, Auth0Settings, Connector, Kind, Limits, Net, Registry};
+use keyherald::dialect::naviga::UserProvider;
+use keyherald::operate::{Providers, Settings};
+use keyherald_core::Micros;
+use keyherald_core::activity::ActivityFacts;
+use keyherald_core::customer::Customer;
+use keyherald_core::id::ProjectKey;
+use keyherald_core::operation::State;
+use keyherald_core::provider::{ProviderLink, ProviderName};
+use keyherald_store::testing::{TestStore, block_on};
+use keyherald_store::{Tx, credential, log};
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::double::{Double, Fault, Got, Said, Vendor, decoded};
+use crate::people::{NotSet, OLD, People};
+use crate::stage::{self, code, patch, patch_with};
+use crate::support::{Answered, TestServer};
+
+const USER: &str = "auth0|u1";
+const NEW: &str = "New-pass-1!";
+
+/// As much of Auth0's Management API as a password needs.
+struct Auth0;
+
+fn error(status: u16, message: &str) -> Said {
+    Said::json(status, &json!({"statusCode": status, "error": "x", "message": message}))
+}
+
+impl Vendor for Auth0 {
+    fn is_about_access(&self, got: &Got) -> bool {
+        got.path() == "/oauth/token"
+    }
+
+    fn answer(&self, got: &Got, people: &mut People) -> Said {
+        if got.path() == "/oauth/token" {
+            return Said::json(200, &json!({"access_token": "t", "token_type": "Bearer", "expires_in": 86_400}));
+        }
+        assert_eq!(got.header("authorization"), Some("Bearer t"));
+        let rest = got.path().strip_prefix("/api/v2/users/").unwrap();
+        let (id, what) = rest.split_once('/').unwrap_or((rest, ""));
+        let id = decoded(id);
+        if what == "revoke-access" {
+            return Said { status: 204, headers: Vec::new(), body: String::new() };
+        }
+        if got.method == "PATCH" {
+            match people.set(&id, got.json()["password"].as_str().unwrap()) {
+                Ok(()) => {}
+                Err(NotSet::Weak) => {
+                    let text = got.json()["password"].as_str().unwrap().to_owned();
+                    return error(400, &format!("PasswordStrengthError: Password {text} is too weak"));
+                }
+                Err(NotSet::Used) => return error(400, "PasswordHistoryError: Password has previously been used"),
+                Err(_) => return error(404, "The user does not exist."),
+            }
+        }
+        let Some(person) = people.0.get(&id) else { return error(404, "The user does not exist.") };
+        let mut user = json!({"user_id": id, "identities": [{"connection": "db", "provider": "auth0"}]});
+        if person.changes > 0 {
+            user["last_password_reset"] = format!("2026-11-22T10:00:{:02}.000Z", person.changes).into();
+        }
+        Said::json(200, &user)
+    }
+}
+
+struct Stage {
+    server: TestServer,
+    double: Double,
+    jo: Customer,
+    _operations: JoinSet<()>,
+}
+
+fn demo() -> ProjectKey {
+    "demo".parse().unwrap()
+}
+
+impl Stage {
+    async fn new() -> Self {
+        Self::with(true).await
+    }
+
+    async fn with(keep_local_hash: bool) -> Self {
+        let double = Double::start(Auth0, People::of_one(USER)).await;
+        let kind = Kind::Auth0(Auth0Settings {
+            base_url: double.url.clone(),
+            client_id: "client".into(),
+            client_secret: AccessSecret::new("secret".into()),
+            audience: None,
+            connection: "db".into(),
+            trial_sign_in: false,
+        });
+        let net = Net { allow_insecure_http: true, ..Net::default() };
+        let limits = Limits::default();
+        let connector: Arc<dyn Connector> = connector::open(connector::Settings { kind, net, limits }).unwrap();
+        let name: ProviderName = "auth0-main".parse().unwrap();
+        let providers = Providers {
+            registry: Registry::of([(name.clone(), connector)]),
+            of_projects: BTreeMap::from([(demo(), name.clone())]),
+        };
+        let settings = Settings {
+            answer_within: Duration::from_millis(500),
+            poll: Duration::from_millis(5),
+            ..Settings::default()
+        };
+        let provider = UserProvider { name: name.clone(), prefix: Some("auth0|") };
+        let server = stage::serve_with(providers, settings, provider, keep_local_hash).await;
+        let (mut operations, performing) = (JoinSet::new(), server.app.operations.clone());
+        operations.spawn(async move { performing.run(std::future::pending()).await.unwrap() });
+        let jo = server.customer("u1@example.com", OLD).await;
+        let call = Call::on(demo());
+        let link = ProviderLink { provider: name, user: USER.parse().ok().unwrap() };
+        assert!(server.app.link_customer(call, jo.id, link).await.unwrap());
+        Self { server, double, jo, _operations: operations }
+    }
+
+    fn there(&self) -> String {
+        self.double.people(|people| people.0[USER].password.clone())
+    }
+
+    async fn here(&self) -> Customer {
+        let call = Call::on(demo());
+        self.server.app.customer(call, CustomerRef::Id(self.jo.id)).await.unwrap()
+    }
+
+    async fn is_password_here(&self, password: &str) -> bool {
+        let token = self.server.token("demo-client").await;
+        let login = json!({"email": "u1@example.com", "password": password});
+        self.server.json(&token, axum::http::Method::POST, "/demo/login", &login).await.status.is_success()
+    }
+
+    /// The ids of the events, in order.
+    async fn events(&self) -> Vec<u32> {
+        let id = self.jo.id;
+        let look = move |tx: &mut dyn Tx| log::activity_of_customer(tx, &demo(), id, 100);
+        let mut entries = self.server.app.store.read(look).await.unwrap();
+        entries.reverse();
+        let ids = entries.into_iter().filter_map(|(_, _, facts)| {
+            let facts: ActivityFacts = serde_json::from_str(&facts).unwrap();
+            facts.event_code()?.id
+        });
+        ids.collect()
+    }
+
+    /// Lets time pass until the operations have ended.
+    async fn settle(&self) {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            let open = self.server.app.list_operations(demo(), State::Open, None, 10).await.unwrap();
+            let closing = self.server.app.list_operations(demo(), State::Closing, None, 10).await.unwrap();
+            if open.is_empty() && closing.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "operations never end");
+            self.server.clock.advance(Micros::SECOND);
+            sleep(Duration::from_millis(3)).await;
+        }
+    }
+}
+
+fn said(answered: &Answered) -> (u16, String, String) {
+    let text = answered.json()["message"]["text"].as_str().unwrap_or_default().to_owned();
+    (answered.status.as_u16(), code(answered), text)
+}
+
+fn three(status: u16, code: &str, text: &str) -> (u16, String, String) {
+    (status, format!("UsersOrchestrator_{code}"), text.to_owned())
+}
+
+#[test]
+fn a_change_is_made_there_and_here_with_its_four_events() {
+    block_on(async {
+        let stage = Stage::new().await;
+        // With and without what Auth0's ids begin with.
+        for (turn, crid) in ["auth0%7Cu1", "u1", "auth0|u1"].into_iter().enumerate() {
+            let password = format!("{NEW}{turn}");
+            let answered = patch(&stage.server, crid, &password).await;
+            assert_eq!(said(&answered), three(200, "S200_11", "Update password completed."), "{crid}");
+            assert_eq!(stage.there(), password);
+            assert!(stage.is_password_here(&password).await);
+        }
+        stage.settle().await;
+        let events = stage.events().await;
+        let four: Vec<u32> = events.into_iter().filter(|id| [4601, 4001, 4609, 4010].contains(id)).collect();
+        assert_eq!(four, [4601, 4001, 4609, 4010].repeat(3));
+    });
+}
+
+#[test]
+fn a_tenant_may_keep_no_hash_here() {
+    block_on(async {
+        let stage = Stage::with(false).await;
+        assert_eq!(patch(&stage.server, "u1", NEW).await.status, 200);
+        let id = stage.jo.id;
+        let look = move |tx: &mut dyn Tx| credential::by_customer(tx, &demo(), id);
+        assert!(stage.server.app.store.read(look).await.unwrap().is_none());
+        assert_eq!((stage.there().as_str(), stage.here().await.version), (NEW, 2));
+    });
+}
+
+#[test]
+fn what_the_provider_says_about_a_password_reaches_the_user_without_the_password() {
+    block_on(async {
+        let stage = Stage::new().await;
+        let short = "Abc-1";
+        let answered = patch(&stage.server, "u1", short).await;
+        let (status, code, text) = said(&answered);
+        assert_eq!((status, code.as_str()), (400, "UsersOrchestrator_E400_00"));
+        assert!(text.starts_with("Invalid InputModel - ") && text.contains("too weak"), "{text}");
+        assert!(!text.contains(short), "{text}");
+        let answered = patch(&stage.server, "u1", OLD).await;
+        let (status, code, text) = said(&answered);
+        assert_eq!((status, code.as_str()), (400, "UsersOrchestrator_E400_00"));
+        assert!(text.contains("previously been used"), "{text}");
+        assert_eq!((stage.there().as_str(), stage.here().await.version), (OLD, 1));
+        // The old API has it in its envelope.
+        let body = json!({"Password": short}).to_string();
+        let put = stage.server.send(axum::http::Method::PUT, "/User/u1", &stage::headers(), body).await.json();
+        assert_eq!(put["Errors"][0]["Code"], "Users00");
+        assert!(put["Errors"][0]["Message"].as_str().unwrap().contains("too weak"), "{put}");
+    });
+}
+
+#[test]
+fn a_user_who_is_not_at_both_is_not_found() {
+    block_on(async {
+        let stage = Stage::new().await;
+        let not_found = three(500, "E500_01", "There was a problem during the GetById workflow.");
+        // Not here; the customer's own number names nobody where there is a provider.
+        assert_eq!(said(&patch(&stage.server, "u2", NEW).await), not_found);
+        let number = stage.jo.number.to_string();
+        assert_eq!(said(&patch(&stage.server, &number, NEW).await), not_found);
+        // Not there.
+        stage.double.people(|people| people.0.clear());
+        assert_eq!(said(&patch(&stage.server, "u1", NEW).await), not_found);
+        assert_eq!(stage.here().await.version, 1);
+    });
+}
+
+#[test]
+fn a_look_up_that_fails_has_its_code_and_changes_nothing() {
+    block_on(async {
+        let stage = Stage::new().await;
+        stage.double.next(Fault::Instead(error(503, "down")));
+        let answered = patch(&stage.server, "u1", NEW).await;
+        assert_eq!(said(&answered), three(500, "E500_01", "There was a problem during the GetById workflow."));
+        assert_eq!((stage.there().as_str(), stage.here().await.version), (OLD, 1));
+    });
+}
+
+#[test]
+fn a_lost_answer_is_told_as_not_known_and_found_out_in_the_background() {
+    block_on(async {
+        let stage = Stage::new().await;
+        let look = stage.double.got().len();
+        stage.double.next(Fault::AppliedBut(Said::json(
+            200,
+            &json!({"user_id": USER, "identities": [{"connection": "db", "provider": "auth0"}]}),
+        )));
+        stage.double.next(Fault::Cut);
+        for _ in 0..6 {
+            stage.double.next(Fault::Instead(error(503, "down")));
+        }
+        let answered = patch_with(&stage.server, "u1", NEW, &[("idempotency-key", "k")]).await;
+        assert_eq!(said(&answered), three(500, "E500", "Internal Server Error"));
+        assert!(stage.double.got().len() > look);
+        assert_eq!(stage.there(), NEW, "applied, and the line was cut");
+        // Another password has to wait, and is told the same; nothing of it is sent.
+        assert_eq!(said(&patch(&stage.server, "u1", "Other-pass-1!").await).0, 500);
+        stage.settle().await;
+        assert_eq!((stage.there().as_str(), stage.here().await.version), (NEW, 2));
+        assert!(stage.is_password_here(NEW).await);
+        // The same request again has the answer that it would have had.
+        let again = patch_with(&stage.server, "u1", NEW, &[("idempotency-key", "k")]).await;
+        assert_eq!(said(&again), three(200, "S200_11", "Update password completed."));
+        assert_eq!(stage.here().await.version, 2);
+        let other = patch_with(&stage.server, "u1", "Other-pass-1!", &[("idempotency-key", "k")]).await;
+        assert_eq!(code(&other), "UsersOrchestrator_E400_00");
+    });
+}
+
+#[test]
+fn the_same_request_twice_at_once_is_one_change() {
+    block_on(async {
+        let stage = Stage::new().await;
+        let send = || patch_with(&stage.server, "u1", NEW, &[("idempotency-key", "k")]);
+        let (one, two, three) = tokio::join!(send(), send(), patch(&stage.server, "u1", NEW));
+        for answered in [one, two, three] {
+            let known = [200, 400].contains(&answered.status.as_u16());
+            assert!(known, "{answered:?}");
+        }
+        stage.settle().await;
+        assert_eq!((stage.there().as_str(), stage.here().await.version), (NEW, 2));
+        assert_eq!(stage.double.people(|people| people.0[USER].changes), 1);
+    });
+}
+
+#[test]
+fn without_a_provider_a_change_leaves_the_events_of_the_own_database_and_from_where_it_came() {
+    block_on(async {
+        let server = stage::serve(TestStore::sqlite().await).await;
+        let jo = server.customer("jo@example.com", "first-password").await;
+        assert_eq!(patch(&server, &jo.number.to_string(), NEW).await.status, 200);
+        let look = move |tx: &mut dyn Tx| log::activity_of_customer(tx, &demo(), jo.id, 100);
+        let mut entries = server.app.store.read(look).await.unwrap();
+        entries.reverse();
+        let facts: Vec<ActivityFacts> =
+            entries.into_iter().map(|(_, _, facts)| serde_json::from_str(&facts).unwrap()).collect();
+        let ids: Vec<_> = facts.iter().filter_map(|facts| facts.event_code()?.id).collect();
+        assert_eq!(ids, [4001, 4010]);
+        for facts in &facts {
+            assert_eq!(facts.source.system.as_ref().unwrap().as_str(), "ExternalSystem");
+            assert_eq!(facts.source.tenant.as_ref().unwrap().paper.as_str(), "PAPER");
+            assert!(facts.source.correlation_id.is_some());
+        }
+    });
+}
