@@ -1,8 +1,8 @@
 //! `cargo xtask prove`: the proofs that take too long for every change.
 //!
-//! They are ignored tests with `prove` in their name: the kill test and the model test, on each engine. The test itself
-//! judges, and closes with one line that starts with its words and the engine. That line goes to docs/proof.md with the
-//! date and the commit; a proof that fails writes nothing.
+//! They are ignored tests with `prove` in their name: the kill test, the model test and the operations, on each engine.
+//! The test itself judges, and closes with one line that starts with its words and the engine. That line goes to
+//! docs/proof.md with the date and the commit; a proof that fails writes nothing.
 
 use std::process::{ExitCode, Stdio};
 
@@ -24,7 +24,10 @@ pub(crate) struct Options {
     /// How many sequences the model is held against, per engine.
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     sequences: u32,
-    /// Only this proof: `kill` or `model`.
+    /// How many cells of operations are played, per engine; there are fewer: all.
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    cells: u32,
+    /// Only this proof: `kill`, `model` or `orchestrate`.
     #[arg(long, value_name = "TEST")]
     only: Option<String>,
     /// Which engine.
@@ -58,6 +61,7 @@ struct Proof {
 const PROOFS: &[Proof] = &[
     Proof { test: "kill", words: "kill test", amount: ("KEYHERALD_KILLS", |options| options.kills) },
     Proof { test: "model", words: "model", amount: ("KEYHERALD_MODEL_SEQUENCES", |options| options.sequences) },
+    Proof { test: "orchestrate", words: "operations", amount: ("KEYHERALD_OPERATION_CELLS", |options| options.cells) },
 ];
 
 /// Runs the chore.
@@ -169,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_closing_line_is_found_behind_the_harness_own_words() {
-        let [kill, model] = PROOFS else { panic!("there are two") };
+        let [kill, model, _] = PROOFS else { panic!("there are three") };
         let line = "test prove_sqlite ... kill test sqlite: kills 50, lost 0";
         assert_eq!(closing_line(line, &kill.mark("sqlite")).as_deref(), Some("kill test sqlite: kills 50, lost 0"));
         assert_eq!(closing_line(line, &kill.mark("postgres")), None);

@@ -28,8 +28,9 @@ use crate::provider::Provider;
 use crate::server::{Running, Site};
 use crate::set_up::set_up;
 
-/// Longest wait until nothing is to be done any more: longer than a password is kept.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Longest wait until nothing is to be done any more: longer than a password is
+/// kept and looked for.
+const PATIENCE: Duration = Duration::from_mins(4);
 /// Longest wait for messages.
 const DELIVERY_WAIT: Duration = Duration::from_secs(30);
 
