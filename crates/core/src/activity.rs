@@ -9,14 +9,15 @@ pub mod event;
 mod source;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 pub use self::event::{Call, EventCode, System};
 pub use self::source::{Label, Source, Tenant};
 use crate::ctx::Micros;
-use crate::id::{CustomerId, MessageId, OperationId};
+use crate::id::{CustomerId, MessageId, OperationId, ProjectKey};
 use crate::initiator::Initiator;
 use crate::message::Flow;
-use crate::provider::ProviderName;
+use crate::provider::{ProviderName, ProviderUser};
 use crate::{Ctx, Refusal};
 
 /// One call, or one request as a whole, and how it ended.
@@ -113,6 +114,35 @@ impl CallResult {
     }
 }
 
+/// An entry as it was read back from the log.
+#[derive(Clone)]
+pub struct Recorded {
+    /// Order in the log.
+    pub position: i64,
+    /// The lane of entries without a customer.
+    pub project_lane: CustomerId,
+    /// The entry.
+    pub activity: Activity,
+    /// Who the customer is at a provider, as it stands when this is read. Read for subscriptions alone.
+    pub user: Option<ProviderUser>,
+}
+
+impl Recorded {
+    /// Whom it concerns; without a customer, the project.
+    pub fn lane(&self) -> CustomerId {
+        self.activity.customer.unwrap_or(self.project_lane)
+    }
+}
+
+/// The lane of a project's activity that concerns no customer. The same on every node and in every version: it is made of
+/// the key, as a UUID of version 8.
+pub fn project_lane(project: &ProjectKey) -> CustomerId {
+    let digest = Sha256::digest(format!("activity of project {project}"));
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(digest).for_each(|(byte, made)| *byte = made);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().into()
+}
+
 /// The outcome of what went well.
 const DONE: &str = "done";
 
@@ -185,20 +215,20 @@ pub struct Made<'a> {
 
 impl<'a> Made<'a> {
     /// A call that succeeded, for no operation.
-    pub fn done(call: Call, took_us: i64) -> Self {
-        Self {
-            call: Some(call),
-            ended: (CallResult::Succeeded, DONE),
-            took_us: Some(took_us),
-            provider: None,
-            operation: None,
-        }
+    pub fn done(call: Call) -> Self {
+        Self { call: Some(call), ended: (CallResult::Succeeded, DONE), took_us: None, provider: None, operation: None }
     }
 
     /// The same with another end.
     #[must_use]
     pub fn ended(self, result: CallResult, outcome: &'a str) -> Self {
         Self { ended: (result, outcome), ..self }
+    }
+
+    /// The same with the time that it took.
+    #[must_use]
+    pub fn took(self, took_us: i64) -> Self {
+        Self { took_us: Some(took_us), ..self }
     }
 
     /// The same of a call to this provider.
@@ -234,10 +264,18 @@ mod tests {
     }
 
     #[test]
+    fn a_project_has_one_lane_of_its_own() {
+        let lane = |key: &str| project_lane(&key.parse().unwrap()).to_string();
+        // Rows name it: it may never change.
+        assert_eq!(lane("demo"), "11828b18-d78c-82fa-9a88-b27be9759a72");
+        assert_ne!(lane("demo"), lane("other"));
+    }
+
+    #[test]
     fn entries_of_a_run_name_its_first_one() {
         let (mut ctx, mut run) = (ctx(), Run::new(Flow::Find, &Initiator::default(), &Source::default()));
-        let first = run.called(None, Made::done(Call::LookUpAtProvider, 5), &mut ctx);
-        let second = run.called(None, Made::done(Call::LookUpAtHome, 5), &mut ctx);
+        let first = run.called(None, Made::done(Call::LookUpAtProvider), &mut ctx);
+        let second = run.called(None, Made::done(Call::LookUpAtHome), &mut ctx);
         let last = run.ended(None, None, &mut ctx);
         assert_eq!(
             (first.facts.parent, second.facts.parent, last.facts.parent),
@@ -257,7 +295,7 @@ mod tests {
             correlation_id: label("c-1"),
         };
         let provider: ProviderName = "auth0-main".parse().unwrap();
-        let made = Made::done(Call::SetEmailAtProvider, 1).at(&provider).ended(CallResult::Failed, "transient");
+        let made = Made::done(Call::SetEmailAtProvider).took(1).at(&provider).ended(CallResult::Failed, "transient");
         let facts = Run::new(Flow::Update, &by, &source).called(None, made, &mut ctx()).facts;
         let written = serde_json::to_string(&facts).unwrap();
         assert!(!written.contains("agent-7"), "{written}");

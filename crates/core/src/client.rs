@@ -9,6 +9,8 @@ use crate::secret::TokenDigest;
 /// What a call needs. Each is a scope name without its project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Permission {
+    /// Everything on a project: what operators need.
+    ManageProject,
     /// Read customers.
     ViewCustomers,
     /// Change customers and their passwords.
@@ -37,7 +39,8 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
+        Self::ManageProject,
         Self::ViewCustomers,
         Self::ManageCustomers,
         Self::ViewMessages,
@@ -55,6 +58,7 @@ impl Permission {
     /// The scope's name.
     pub fn name(self) -> &'static str {
         match self {
+            Self::ManageProject => "manage_project",
             Self::ViewCustomers => "view_customers",
             Self::ManageCustomers => "manage_customers",
             Self::ViewMessages => "view_messages",
@@ -75,7 +79,7 @@ impl Permission {
         matches!(self, Self::ViewCustomers | Self::ManageCustomers | Self::ManageMyProfile)
     }
 
-    /// Scope names that include this one besides `manage_project`.
+    /// Scope names that include this one besides that of [`Self::ManageProject`].
     fn implied_by(self) -> &'static [&'static str] {
         match self {
             Self::ViewCustomers => &["manage_customers"],
@@ -86,8 +90,6 @@ impl Permission {
         }
     }
 }
-
-const MANAGE_PROJECT: &str = "manage_project";
 
 /// Scopes as they are written: `name:projectKey` or `name:projectKey:storeKey`, in the order in which they were asked
 /// for.
@@ -118,7 +120,7 @@ impl Scopes {
 
     /// Whether a call on `project` that needs `permission` is allowed.
     pub fn permit(&self, project: &ProjectKey, permission: Permission) -> bool {
-        self.has(project, None, MANAGE_PROJECT) || self.has_or_implies(project, None, permission)
+        self.has(project, None, Permission::ManageProject.name()) || self.has_or_implies(project, None, permission)
     }
 
     /// The same for a call on one store of the project: a scope for the whole project does, or one for this store.
@@ -141,7 +143,6 @@ impl Scopes {
     /// that it holds itself or by implication. A client with `manage_project` may ask for less (commercetools.md 1.5).
     pub fn cover(&self, requested: &Self) -> bool {
         requested.0.iter().all(|scope| match known(scope) {
-            Some((Grant::All, project)) => self.has(&project, None, MANAGE_PROJECT),
             Some((Grant::One(permission), project)) => self.permit(&project, permission),
             Some((Grant::InStore(permission, store), project)) => self.permit_in_store(&project, &store, permission),
             None => false,
@@ -156,7 +157,6 @@ impl Scopes {
 
 /// What a scope of a known form stands for.
 enum Grant {
-    All,
     One(Permission),
     InStore(Permission, Key),
 }
@@ -167,7 +167,6 @@ fn known(scope: &str) -> Option<(Grant, ProjectKey)> {
     let grant = match (permission, store) {
         (Some(permission), None) => Grant::One(permission),
         (Some(permission), Some(store)) if permission.is_per_store() => Grant::InStore(permission, store.parse().ok()?),
-        (None, None) if name == MANAGE_PROJECT => Grant::All,
         _ => return None,
     };
     Some((grant, project.parse().ok()?))

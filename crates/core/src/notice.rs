@@ -1,4 +1,4 @@
-//! What a subscription can be sent: a message, or a change (commercetools.md 7.4).
+//! What a subscription can be sent: a message, a change (commercetools.md 7.4), or an activity entry.
 //!
 //! A *message* tells what happened; a *change* only that a resource has another version now. Every version has its
 //! change, those without a message too. Changes are for subscriptions alone: no query shows them, they take no sequence
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::activity::Recorded;
 use crate::ctx::Micros;
 use crate::customer::{Customer, Version};
 use crate::id::{CustomerId, Key, MessageId};
@@ -24,6 +25,8 @@ pub enum Notice {
     Message(Box<Message>),
     /// That a resource has another version.
     Change(Change),
+    /// That a call was made.
+    Activity(Box<Recorded>),
 }
 
 impl Notice {
@@ -32,6 +35,7 @@ impl Notice {
         match self {
             Self::Message(message) => message.position,
             Self::Change(change) => change.position,
+            Self::Activity(recorded) => recorded.position,
         }
     }
 
@@ -40,6 +44,7 @@ impl Notice {
         match self {
             Self::Message(message) => message.id,
             Self::Change(change) => change.id,
+            Self::Activity(recorded) => recorded.activity.id,
         }
     }
 
@@ -48,6 +53,7 @@ impl Notice {
         match self {
             Self::Message(message) => message.customer,
             Self::Change(change) => change.lane,
+            Self::Activity(recorded) => recorded.lane(),
         }
     }
 
@@ -56,6 +62,7 @@ impl Notice {
         match self {
             Self::Message(message) => message.created_at,
             Self::Change(change) => change.at,
+            Self::Activity(recorded) => recorded.activity.at,
         }
     }
 
@@ -63,7 +70,7 @@ impl Notice {
     pub fn sequence(&self) -> Option<i64> {
         match self {
             Self::Message(message) => Some(message.sequence),
-            Self::Change(_) => None,
+            Self::Change(_) | Self::Activity(_) => None,
         }
     }
 }

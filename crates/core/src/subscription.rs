@@ -17,6 +17,9 @@ mod tests;
 /// Subscriptions that a project may have (commercetools.md 8.1).
 pub const PER_PROJECT_MAX: u32 = 50;
 
+/// The service whose events are the project's activity; its types are the codes of events.
+pub const ACTIVITY: &str = "activity";
+
 /// Messages (or events) of one resource type: all, or some types.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageSelection {
@@ -34,7 +37,7 @@ pub struct Selections {
     pub messages: Vec<MessageSelection>,
     /// Changes: the contract's resource type ids. Types that we do not have are accepted: they never match.
     pub changes: Vec<String>,
-    /// Events, of services that are not ours: they never happen here.
+    /// Events: of our [`ACTIVITY`], or of services that are not ours, which never happen here.
     pub events: Vec<MessageSelection>,
 }
 
@@ -54,6 +57,8 @@ pub enum FormatKind {
     Platform,
     /// CloudEvents 1.0, structured JSON (commercetools.md 8.4).
     CloudEvents,
+    /// Activity as Naviga's event records (naviga.md 5). Of activity alone, and all that activity comes in.
+    NavigaActivity,
     /// What a mail must say. Only the subscriptions that the configuration makes have it.
     Letter,
 }
@@ -64,6 +69,7 @@ impl FormatKind {
         match self {
             Self::Platform => "Platform",
             Self::CloudEvents => "CloudEvents",
+            Self::NavigaActivity => "NavigaActivity",
             Self::Letter => "Letter",
         }
     }
@@ -156,9 +162,22 @@ impl Subscription {
         self.selections.changes.iter().any(|wanted| wanted == resource_type.as_str())
     }
 
-    /// Whether it wants `notice`.
+    /// Whether it wants the activity whose event has this code. `None`: the entry is no single event.
+    pub fn wants_activity(&self, code: Option<&str>) -> bool {
+        self.selections.events.iter().filter(|selection| selection.resource_type == ACTIVITY).any(|selection| {
+            selection.types.is_empty() || selection.types.iter().any(|wanted| Some(wanted.as_str()) == code)
+        })
+    }
+
+    /// Whether it wants `notice`, and in a form that there is of it.
     pub fn wants(&self, notice: &Notice) -> bool {
+        let is_of_activity = self.format == FormatKind::NavigaActivity;
         match notice {
+            Notice::Activity(recorded) => {
+                let code = recorded.activity.facts.event_code();
+                is_of_activity && self.wants_activity(code.map(|code| code.code))
+            }
+            _ if is_of_activity => false,
             Notice::Message(message) => {
                 let content = &message.facts.content;
                 self.wants_message(content.resource_type(), content.type_name())

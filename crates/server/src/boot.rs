@@ -13,6 +13,7 @@ use keyherald_store::{Store, StoreOptions, StoreUrl};
 use tokio::sync::watch;
 
 use crate::app::App;
+use crate::app::activity::Recorder;
 use crate::clock::Moments;
 use crate::complaint::Complaint;
 use crate::config::{self, Config};
@@ -20,6 +21,7 @@ use crate::deliver::{self, Relay};
 use crate::destination::smtp::Office;
 use crate::destination::{self, Policy};
 use crate::dialect;
+use crate::format::EventIds;
 use crate::outbound::client::{ClientSettings, http_client};
 use crate::outbound::guard::Guard;
 
@@ -107,6 +109,7 @@ pub fn assemble(config: &Config, store: Store, moments: Moments) -> Result<App, 
         ring,
         destinations: Arc::new(policy(&config.delivery)),
         operations,
+        recorder: Recorder::default(),
         subscriptions_changed: Arc::new(watch::Sender::new(0)),
     })
 }
@@ -157,7 +160,7 @@ pub async fn start_with(config: &Config, moments: Moments, extras: Extras) -> Re
     let address = server.address().map_err(|error| Complaint::because("the address is not known", &error))?;
 
     life.spawn_once(Task::Http, move |stop| server.serve(stop));
-    let relay = Arc::new(relay(&config.delivery, &app, office)?);
+    let relay = Arc::new(relay(config, &app, office)?);
     life.spawn(Task::Relay, move |stop| {
         let relay = relay.clone();
         async move {
@@ -170,6 +173,7 @@ pub async fn start_with(config: &Config, moments: Moments, extras: Extras) -> Re
         let operations = operations.clone();
         async move { Ok(operations.run(async move { stop.requested().await }).await?) }
     });
+    spawn_activity(&life, &app);
     spawn_sweep(&life, &app);
     spawn_probe(&life, &app);
     life.readiness().started();
@@ -201,7 +205,8 @@ fn configured(project: &config::Project) -> Configured {
 }
 
 /// The relay over the app's store.
-fn relay(delivery: &config::Delivery, app: &App, office: Option<Arc<Office>>) -> Result<Relay, Complaint> {
+fn relay(config: &Config, app: &App, office: Option<Arc<Office>>) -> Result<Relay, Complaint> {
+    let delivery = &config.delivery;
     let client = ClientSettings {
         guard: app.destinations.guard.clone(),
         connect_timeout: delivery.connect_timeout,
@@ -217,9 +222,23 @@ fn relay(delivery: &config::Delivery, app: &App, office: Option<Arc<Office>>) ->
         app.ring.clone(),
         app.moments.clone(),
         deliver::opener(context),
-        relay_settings(delivery),
+        deliver::Settings { event_ids: event_ids(&config.projects), ..relay_settings(delivery) },
         app.subscriptions_changed.subscribe(),
     ))
+}
+
+/// The ids of Naviga's events that are configured.
+fn event_ids(projects: &[config::Project]) -> EventIds {
+    let of = |project: &config::Project| {
+        let configured = project.naviga.as_ref()?.event_ids;
+        let ids = [
+            ("AUTHSYSTEM_USER_CREATE", configured.authsystem_user_create),
+            ("AUTHSYSTEM_USER_UPDATE", configured.authsystem_user_update),
+        ];
+        let known = ids.into_iter().filter_map(|(code, id)| Some((code.to_owned(), id?.into())));
+        Some((project.key.clone(), known.collect()))
+    };
+    EventIds(projects.iter().filter_map(of).collect())
 }
 
 fn policy(delivery: &config::Delivery) -> Policy {
@@ -271,6 +290,15 @@ fn relay_settings(delivery: &config::Delivery) -> deliver::Settings {
         attempt_max: delivery.attempt_timeout + Duration::from_secs(5), // a backstop: the client has its own limit
         ..deliver::Settings::default()
     }
+}
+
+/// Writes the activity of reads, after the last request too.
+fn spawn_activity(life: &Life, app: &App) {
+    let app = app.clone();
+    life.spawn(Task::Activity, move |stop| {
+        let app = app.clone();
+        async move { Ok(app.write_activity(async move { stop.requested().await }).await?) }
+    });
 }
 
 /// Removes what has expired, every minute, and what is old in the logs, every ten; ends between two batches.

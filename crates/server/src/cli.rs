@@ -86,6 +86,13 @@ Examples:
     /// Messages, as subscribers get them.
     #[command(subcommand)]
     Messages(Messages),
+    /// Show a project's activity: who tried what, when, by which way, and how it ended.
+    #[command(after_help = "\
+Examples:
+  keyherald activity --config keyherald.toml --project my-shop                          the last calls
+  keyherald activity --config keyherald.toml --project my-shop --customer ID --limit 100
+  keyherald activity --config keyherald.toml --project my-shop --follow --json          all that comes, for programs")]
+    Activity(Activity),
     /// Operations: passwords that are set at an identity provider and here as one.
     #[command(subcommand)]
     Operations(Operations),
@@ -343,6 +350,31 @@ pub struct MessagesTail {
     #[arg(long, value_name = "POSITION", value_parser = clap::value_parser!(i64).range(0..))]
     pub from: Option<i64>,
     /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `keyherald activity`
+#[derive(Debug, Args)]
+pub struct Activity {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The project whose activity is shown.
+    #[arg(long, value_name = "KEY")]
+    pub project: ProjectKey,
+    /// Only that about this customer.
+    #[arg(long, value_name = "ID")]
+    pub customer: Option<CustomerId>,
+    /// How many entries at once.
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=500))]
+    pub limit: i64,
+    /// The first entries after this position, instead of the last ones.
+    #[arg(long, value_name = "POSITION", value_parser = clap::value_parser!(i64).range(0..))]
+    pub after: Option<i64>,
+    /// Go on with whatever comes, until Ctrl-C.
+    #[arg(long)]
+    pub follow: bool,
+    /// One JSON object a line, with all that is known of an entry.
     #[arg(long)]
     pub json: bool,
 }

@@ -65,6 +65,7 @@ fn app(store: &TestStore) -> App {
         ring: ring.clone(),
         destinations: Arc::default(),
         operations: Operations::new((**store).clone(), ring, moments, providers, settings),
+        recorder: <_>::default(),
         subscriptions_changed: Arc::new(watch::Sender::new(0)),
     }
 }

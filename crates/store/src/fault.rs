@@ -54,6 +54,11 @@ impl Fault {
         Self::new(FaultKind::Corrupt, text)
     }
 
+    /// Whether the same may succeed a little later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.kind, FaultKind::NoRoom | FaultKind::Unavailable | FaultKind::TimedOut | FaultKind::Contention)
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> FaultKind {
         self.kind.clone()

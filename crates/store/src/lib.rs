@@ -46,7 +46,7 @@ pub use tx::{Row, Tx, Value};
 
 /// Every fixed statement of every module, for the test that prepares them all on both engines.
 pub fn statements() -> impl Iterator<Item = &'static Sql> {
-    let lists: [&[&'static Sql]; 16] = [
+    let lists: [&[&'static Sql]; 17] = [
         claim::STATEMENTS,
         client::STATEMENTS,
         credential::STATEMENTS,
@@ -54,6 +54,7 @@ pub fn statements() -> impl Iterator<Item = &'static Sql> {
         delivery::STATEMENTS,
         erase::STATEMENTS,
         log::STATEMENTS,
+        log::activity::STATEMENTS,
         operation::STATEMENTS,
         operation::IDEMPOTENCY_STATEMENTS,
         project::STATEMENTS,

@@ -16,10 +16,12 @@
 //!
 //! **Personal data** lies in side rows under a key per customer; **secrets** in a sealed column of their own.
 
-use keyherald_core::activity::Activity;
+pub mod activity;
+
+use keyherald_core::activity::{Activity, Recorded, project_lane};
 use keyherald_core::filter::{Comparison, Filter, Kind, Scalar, Test};
 use keyherald_core::id::{CustomerId, MessageId, ProjectKey};
-use keyherald_core::message::{Content, Facts, Identifiers, Message, NewMessage, PARTITIONS, Personal, partition};
+use keyherald_core::message::{Content, Facts, Identifiers, Message, NewMessage, Personal, partition};
 use keyherald_core::notice::{Change, ChangeFacts, NewChange, Notice};
 use keyherald_core::seal::{KeyRing, SealingKey, customer_key};
 use keyherald_core::secret::TokenValue;
@@ -49,7 +51,23 @@ macro_rules! tables {
 
 macro_rules! selected {
     () => {
-        concat!("SELECT ", columns!(), " ", tables!())
+        concat!("SELECT ", columns!(), ", ", user!(), " ", tables!())
+    };
+}
+
+// Who the customer of an activity entry is at a provider: at the first one, if there are several.
+macro_rules! user {
+    () => {
+        "CASE WHEN l.kind = 'activity' THEN (SELECT u.user_id FROM provider_link u
+              WHERE u.project = l.project AND u.customer_id = l.customer_id ORDER BY u.provider LIMIT 1) END"
+    };
+}
+
+// What the relay reads: activity only where a subscription asks for it, for there is far more of it than of all else.
+macro_rules! sent {
+    () => {
+        "(l.kind IN ('message', 'change') OR (l.kind = 'activity' AND EXISTS
+              (SELECT 1 FROM subscription f WHERE f.project = l.project AND f.format = '\"NavigaActivity\"')))"
     };
 }
 
@@ -102,15 +120,12 @@ statements! {
         sqlite: "SELECT 1 WHERE $1 = 0",
         postgres: "SELECT 1 WHERE pg_snapshot_xmin(pg_current_snapshot())::text::bigint > $1"
     };
-    AFTER = (concat!(selected!(), "WHERE l.position > $2 AND l.position <= $3 AND l.kind IN ('message', 'change')
-                                   ORDER BY l.position LIMIT $4"));
+    AFTER = (concat!(selected!(), "WHERE l.position > $2 AND l.position <= $3 AND ", sent!(),
+                            " ORDER BY l.position LIMIT $4"));
     OF_CUSTOMER = (concat!(selected!(), "WHERE l.project = $2 AND l.customer_id = $3 AND l.position >= $4
-                                         AND l.position <= $5 AND l.kind IN ('message', 'change')
-                                         ORDER BY l.position LIMIT $6"));
+                                         AND l.position <= $5 AND ", sent!(), " ORDER BY l.position LIMIT $6"));
     BY_ID = (concat!(selected!(), "WHERE l.project = $2 AND l.id = $3 AND l.kind = 'message'"));
     SHOWN_BY_ID = (concat!("SELECT ", columns!(), " ", shown!(), " AND l.id = $4"));
-    ACTIVITY_OF_CUSTOMER = "SELECT id, created_at, facts FROM log WHERE project = $1 AND customer_id = $2
-                            AND kind = 'activity' ORDER BY position DESC LIMIT $3";
 }
 
 /// Stores a new customer's key for its personal rows, sealed under the ring.
@@ -247,27 +262,6 @@ fn put_personal(
     tx.execute(&APPEND_PERSONAL, &[position.into(), project.into(), customer.into(), sealed.into()]).map(drop)
 }
 
-/// Appends an activity entry.
-pub fn append_activity(tx: &mut dyn Tx, project: &ProjectKey, activity: &Activity) -> Result<(), Fault> {
-    let args = [
-        project.into(),
-        "activity".into(),
-        activity.id.into(),
-        activity.at.into(),
-        "Activity".into(),
-        Value::Null,
-        Value::Null,
-        Value::Null,
-        Value::Null,
-        activity.customer.into(),
-        // No lane without a customer: such entries are spread like any other.
-        activity.customer.map_or(i64::from(PARTITIONS) - 1, |customer| i64::from(partition(customer))).into(),
-        false.into(),
-        Value::json(&activity.facts)?,
-    ];
-    appended(tx, &args).map(drop)
-}
-
 fn appended(tx: &mut dyn Tx, args: &[Value]) -> Result<i64, Fault> {
     query_one(tx, &APPEND, args, |row| row.int(0))?.ok_or_else(|| Fault::corrupt("an insert returned no position"))
 }
@@ -307,12 +301,12 @@ impl Entry {
     pub fn message(&self) -> Option<&Message> {
         match &self.notice {
             Notice::Message(message) => Some(message),
-            Notice::Change(_) => None,
+            Notice::Change(_) | Notice::Activity(_) => None,
         }
     }
 }
 
-/// Messages and changes with `after < position <= up_to`, at most `limit`, in order. Secrets that expired by `now` are left out.
+/// Messages, changes, and activity that somebody asks for, with `after < position <= up_to`, at most `limit`, in order. Secrets that expired by `now` are left out.
 pub fn after(
     tx: &mut dyn Tx,
     ring: &KeyRing,
@@ -324,7 +318,7 @@ pub fn after(
     query_all(tx, &AFTER, &args, |row| read_entry(row, ring))
 }
 
-/// One lane's messages and changes with `from <= position <= up_to`, at most `limit`, in order.
+/// One lane's messages, changes and activity with `from <= position <= up_to`, at most `limit`, in order.
 pub fn of_customer(
     tx: &mut dyn Tx,
     ring: &KeyRing,
@@ -349,21 +343,11 @@ pub fn by_id(
     query_one(tx, &BY_ID, &args, |row| read(row, ring))
 }
 
-/// A customer's latest activity entries, newest first: `(id, time, facts as JSON)`.
-pub fn activity_of_customer(
-    tx: &mut dyn Tx,
-    project: &ProjectKey,
-    customer: CustomerId,
-    limit: i64,
-) -> Result<Vec<(MessageId, Micros, String)>, Fault> {
-    let args = [project.into(), customer.into(), limit.into()];
-    query_all(tx, &ACTIVITY_OF_CUSTOMER, &args, |row| Ok((row.parsed(0)?, row.micros(1)?, row.text(2)?)))
-}
-
-/// Opens a row of the columns of `selected!`, of either kind.
+/// Opens a row of the columns of `selected!`, of any kind.
 fn read_entry(row: &dyn Row, ring: &KeyRing) -> Result<Entry, Fault> {
     let notice = match row.text(14)?.as_str() {
         "change" => Notice::Change(read_change(row, ring)?),
+        "activity" => Notice::Activity(Box::new(read_activity(row)?)),
         _ => Notice::Message(Box::new(read(row, ring)?)),
     };
     Ok(Entry { project: row.parsed(1)?, notice })
@@ -408,6 +392,18 @@ fn read_change(row: &dyn Row, ring: &KeyRing) -> Result<Change, Fault> {
         lane,
         facts,
         identifiers,
+    })
+}
+
+fn read_activity(row: &dyn Row) -> Result<Recorded, Fault> {
+    let project: ProjectKey = row.parsed(1)?;
+    let customer = activity::customer(&project, row.parsed_opt(7)?);
+    let entry = Activity { id: row.parsed(2)?, at: row.micros(3)?, customer, facts: row.json(10)? };
+    Ok(Recorded {
+        position: row.int(0)?,
+        project_lane: project_lane(&project),
+        activity: entry,
+        user: row.parsed_opt(15)?,
     })
 }
 

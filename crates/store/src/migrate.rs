@@ -42,6 +42,7 @@ pub static MIGRATIONS: &[Migration] = &[
     migration!(4, "0004_queries"),
     migration!(5, "0005_grants_and_settings"),
     migration!(6, "0006_operations"),
+    migration!(7, "0007_activity"),
 ];
 
 /// One step of the database's form.

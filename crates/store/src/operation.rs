@@ -433,7 +433,7 @@ pub fn sweep(tx: &mut dyn Tx, now: Micros, older_than: Micros, limit: i64) -> Re
 }
 
 fn append(tx: &mut dyn Tx, project: &ProjectKey, activity: &[Activity]) -> Result<(), Fault> {
-    activity.iter().try_for_each(|entry| log::append_activity(tx, project, entry))
+    activity.iter().try_for_each(|entry| log::activity::append(tx, project, entry))
 }
 
 /// Every statement of the folder's other files.

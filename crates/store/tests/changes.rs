@@ -69,7 +69,7 @@ async fn changes(store: &Store) -> Vec<Change> {
     notices
         .filter_map(|notice| match notice {
             Notice::Change(change) => Some(change),
-            Notice::Message(_) => None,
+            Notice::Message(_) | Notice::Activity(_) => None,
         })
         .collect()
 }

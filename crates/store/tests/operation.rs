@@ -7,7 +7,7 @@ mod customers;
 use std::sync::Arc;
 
 use customers::*;
-use keyherald_core::activity::{ActivityFacts, Source};
+use keyherald_core::activity::{Recorded, Source};
 use keyherald_core::customer::Customer;
 use keyherald_core::id::{CustomerId, OperationId, TokenId};
 use keyherald_core::initiator::Initiator;
@@ -18,6 +18,7 @@ use keyherald_core::provider::{
 use keyherald_core::secret::Password;
 use keyherald_core::token::TokenKind;
 use keyherald_core::{Ctx, Micros, Refusal, reset};
+use keyherald_store::log::activity::Asked;
 use keyherald_store::operation::{Begin, Due, Lost, Repeatable, Replay, Slot};
 use keyherald_store::testing::{TestStore, options};
 use keyherald_store::tx::{query_all, query_one};
@@ -200,14 +201,13 @@ async fn hash_of(store: &Store, id: CustomerId) -> Option<String> {
 
 /// The event ids and outcomes of a customer's activity, oldest first.
 async fn activity(store: &Store, id: CustomerId) -> Vec<(Option<u32>, String)> {
-    let look = move |tx: &mut dyn Tx| log::activity_of_customer(tx, &demo(), id, 100);
-    let mut entries = store.read(look).await.unwrap();
-    entries.reverse();
-    let read = |(_, _, facts): (_, _, String)| {
-        let facts: ActivityFacts = serde_json::from_str(&facts).unwrap();
+    let asked = Asked { customer: Some(id), after: None, limit: 100 };
+    let look = move |tx: &mut dyn Tx| log::activity::read(tx, &demo(), &asked, Micros(0), i64::MAX);
+    let read = |entry: Recorded| {
+        let facts = entry.activity.facts;
         (facts.event_code().and_then(|code| code.id), facts.outcome)
     };
-    entries.into_iter().map(read).collect()
+    store.read(look).await.unwrap().into_iter().map(read).collect()
 }
 
 async fn password_messages(store: &Store) -> usize {

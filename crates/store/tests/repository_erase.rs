@@ -365,7 +365,7 @@ fn world(tx: &mut dyn Tx, ctx: &mut Ctx, project: &ProjectKey, some_customer: &C
         } else {
             let activity =
                 Run::new(Flow::SignIn, &Initiator::default(), &Source::default()).ended(None, None, &mut then);
-            log::append_activity(tx, project, &activity)?;
+            log::activity::append(tx, project, &activity)?;
             None
         };
         world.rows.push((log::last_position(tx)?, at, customer));

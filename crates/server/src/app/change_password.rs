@@ -1,5 +1,6 @@
 //! Change a password by proving the current one.
 
+use keyherald_core::activity::{self, Made};
 use keyherald_core::change::{self, Command};
 use keyherald_core::credential::PasswordHash;
 use keyherald_core::customer::Customer;
@@ -14,7 +15,7 @@ use keyherald_store::{Fault, Tx, credential, customer};
 
 use super::in_turn::Turn;
 use super::set_password::{Setting, check_mode};
-use super::{Answer, App, Call, CustomerRef, trace};
+use super::{Answer, App, Call, CustomerRef, note, trace};
 use crate::hash::Lane;
 
 impl App {
@@ -63,6 +64,14 @@ impl App {
             match outcome {
                 Ok(set) => {
                     customer::set_password(tx, &ring, &calling.project, &set, ctx)?;
+                    note(
+                        tx,
+                        &calling,
+                        Flow::Change,
+                        Some(set.customer.id),
+                        Made::done(activity::Call::SetAtHome),
+                        ctx,
+                    )?;
                     Ok(Turn::Decided(Ok(set.customer)))
                 }
                 Err(refusal) => {

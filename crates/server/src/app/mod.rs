@@ -3,6 +3,7 @@
 //! The path of every change: what can be refused without hashing is refused on a first look; then the hash pool works;
 //! then one transaction locks the customer, reads again, decides and writes. A refusal commits its traces.
 
+pub mod activity;
 pub mod authenticate;
 mod call;
 pub mod change_password;
@@ -34,6 +35,7 @@ pub mod verify_email;
 
 use std::sync::Arc;
 
+use keyherald_core::activity::Made;
 use keyherald_core::id::CustomerId;
 use keyherald_core::message::Flow;
 use keyherald_core::seal::KeyRing;
@@ -42,6 +44,7 @@ pub use keyherald_store::{Fault, FaultKind, Listing, Page};
 use keyherald_store::{Store, Tx, log};
 use tokio::sync::watch;
 
+use self::activity::Recorder;
 pub use self::call::{Call, CustomerRef, InStore};
 pub use self::replace_password::Replacing;
 use crate::clock::Moments;
@@ -65,6 +68,8 @@ pub struct App {
     pub destinations: Arc<destination::Policy>,
     /// What sets passwords at identity providers.
     pub operations: Operations,
+    /// The activity of reads, on its way into the log.
+    pub recorder: Recorder,
     /// Moves when a subscription was made or deleted in this process.
     pub subscriptions_changed: Arc<watch::Sender<u64>>,
 }
@@ -95,6 +100,18 @@ impl App {
     }
 }
 
+/// Writes the activity of a call to our own database, in the transaction of that call.
+fn note(
+    tx: &mut dyn Tx,
+    call: &Call,
+    flow: Flow,
+    customer: Option<CustomerId>,
+    made: Made<'_>,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    log::activity::append(tx, &call.project, &call.run(flow).called(customer, made, ctx))
+}
+
 /// Writes the trace of a refused call, in the transaction that refuses it.
 fn trace(
     tx: &mut dyn Tx,
@@ -104,5 +121,5 @@ fn trace(
     refusal: &Refusal,
     ctx: &mut Ctx,
 ) -> Result<(), Fault> {
-    log::append_activity(tx, &call.project, &call.run(flow).ended(customer, Some(refusal), ctx))
+    log::activity::append(tx, &call.project, &call.run(flow).ended(customer, Some(refusal), ctx))
 }

@@ -1,5 +1,6 @@
 //! Reset a password by redeeming a token.
 
+use keyherald_core::activity::{self, Made};
 use keyherald_core::customer::Customer;
 use keyherald_core::id::CustomerId;
 use keyherald_core::message::Flow;
@@ -14,7 +15,7 @@ use keyherald_store::{Fault, Tx, customer, token};
 
 use super::in_turn::Turn;
 use super::set_password::Setting;
-use super::{Answer, App, Call, CustomerRef, trace};
+use super::{Answer, App, Call, CustomerRef, note, trace};
 use crate::hash::Lane;
 
 impl App {
@@ -61,6 +62,7 @@ impl App {
             match outcome {
                 Ok(set) => {
                     customer::set_password(tx, &ring, &calling.project, &set, ctx)?;
+                    note(tx, &calling, Flow::Reset, Some(set.customer.id), Made::done(activity::Call::SetAtHome), ctx)?;
                     Ok(Turn::Decided(Ok(set.customer)))
                 }
                 Err(refusal) => {

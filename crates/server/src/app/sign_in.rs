@@ -1,14 +1,15 @@
 //! Sign in by e-mail and password.
 
+use keyherald_core::activity::{self, CallResult, Made};
 use keyherald_core::credential::{AuthenticationMode, PasswordHash};
 use keyherald_core::customer::Customer;
 use keyherald_core::id::CustomerId;
 use keyherald_core::message::Flow;
 use keyherald_core::secret::Password;
 use keyherald_core::{Ctx, Refusal, sign_in};
-use keyherald_store::{Fault, Tx, credential, log};
+use keyherald_store::{Fault, Tx, credential};
 
-use super::{Answer, App, Call};
+use super::{Answer, App, Call, note};
 use crate::hash::Lane;
 
 /// Stands for the customer whom nobody knows, so that an unknown address runs the same statements as a known one.
@@ -77,6 +78,8 @@ fn finish(
         (Some(customer), Some((old, new))) => credential::upgrade(tx, &call.project, customer, old, new)?,
         _ => false,
     };
-    log::append_activity(tx, &call.project, &call.run(Flow::SignIn).ended(customer, refusal, ctx))?;
+    let made = Made::done(activity::Call::SignInAtHome);
+    let made = refusal.map_or(made, |refusal| made.ended(CallResult::Refused, refusal.code()));
+    note(tx, call, Flow::SignIn, customer, made, ctx)?;
     Ok(upgraded)
 }

@@ -1,5 +1,6 @@
 //! What the commands do. `main.rs` parses and calls; what takes more than a few lines has a file here.
 
+mod activity;
 mod client;
 pub mod customers;
 mod migrate;
@@ -23,6 +24,7 @@ use crate::telemetry;
 /// Runs a command to its end.
 pub fn run(cli: Cli) -> Result<ExitCode, Complaint> {
     match cli.command {
+        Command::Activity(options) => on_runtime(activity::run(options)),
         Command::Check(file) => {
             check(&file.config, Environment::of_process(), &mut std::io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)

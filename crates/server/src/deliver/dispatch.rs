@@ -198,7 +198,8 @@ impl Dispatcher {
     fn send(&self, item: &Item<Arc<Entry>>, attempt: u32) {
         let (customer, now) = (item.customer, self.shared.moments.now());
         let notice = notice_at(&item.body.notice, now);
-        let Ok(rendered) = format::render(&self.stored.project, &notice, self.stored.subscription.format) else {
+        let (project, format) = (&self.stored.project, self.stored.subscription.format);
+        let Ok(rendered) = format::render(project, &notice, format, &self.shared.settings.event_ids) else {
             self.work.push(Box::pin(async move { Done::Sent(customer, Outcome::Erased) }));
             return;
         };

@@ -142,9 +142,9 @@ fn dead_letter(
     // A token value must not live on in a letter when its own seal is erased.
     let notice = match &entry.notice {
         Notice::Message(message) => Notice::Message(Box::new(Message { secret: None, ..(**message).clone() })),
-        change @ Notice::Change(_) => change.clone(),
+        other @ (Notice::Change(_) | Notice::Activity(_)) => other.clone(),
     };
-    let body = match format::render(&stored.project, &notice, stored.subscription.format) {
+    let body = match format::render(&stored.project, &notice, stored.subscription.format, &shared.settings.event_ids) {
         Ok(rendered) => Some(delivery::seal_body(&shared.ring, id, &rendered.body, ctx)?),
         Err(format::Erased) => None,
     };

@@ -40,6 +40,7 @@ use self::ledger::Claims;
 use self::window::Window;
 use crate::clock::Moments;
 use crate::destination::{self, CannotOpen, Destination, Rules};
+use crate::format::EventIds;
 
 /// How the relay works, with its limits.
 #[derive(Clone, Debug)]
@@ -76,6 +77,8 @@ pub struct Settings {
     pub tick: Duration,
     /// How long messages on their way are waited for at the end.
     pub drain: Duration,
+    /// What event records are rendered with.
+    pub event_ids: EventIds,
 }
 
 impl Default for Settings {
@@ -97,6 +100,7 @@ impl Default for Settings {
             reread: Duration::from_secs(5),
             tick: Duration::from_secs(1),
             drain: Duration::from_secs(20),
+            event_ids: EventIds::default(),
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Dialects: what callers speak. One folder per contract, and this is the list.
+//! Dialects: what callers speak. One folder per contract, and one for operators; this is the list.
 //!
 //! A dialect translates: a request into a use case of `app`, its outcome into the contract's words. It decides nothing
 //! and cannot reach the store. Each has one `reply.rs`, the only place where its errors become HTTP.
 
+pub mod admin;
 pub mod commercetools;
 pub mod naviga;
 
@@ -19,7 +20,8 @@ use crate::http::Reply;
 /// no project be called like one. Whatever belongs to none is answered in commercetools' words, whose paths begin at the
 /// root.
 pub fn router(app: App, body_bytes_max: usize, tenants: naviga::Tenants) -> Router {
-    let commercetools = commercetools::router(app.clone(), commercetools::Settings { body_bytes_max });
+    let settings = commercetools::Settings { body_bytes_max };
+    let commercetools = admin::router(app.clone()).merge(commercetools::router(app.clone(), settings));
     if tenants.is_empty() {
         return commercetools;
     }

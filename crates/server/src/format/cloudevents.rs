@@ -2,7 +2,7 @@
 
 use keyherald_core::id::ProjectKey;
 use keyherald_core::message::ResourceType;
-use keyherald_core::notice::Notice;
+use keyherald_core::notice::{ChangeFacts, Notice};
 use serde_json::Value;
 
 use super::commercetools::Object;
@@ -10,13 +10,16 @@ use super::{Erased, Rendered, platform};
 
 /// The event as bytes.
 pub fn render(project: &ProjectKey, notice: &Notice) -> Result<Rendered, Erased> {
-    let (resource_type, resource_id) = match notice {
-        Notice::Message(message) => (message.facts.content.resource_type(), message.resource_id),
-        Notice::Change(change) => (change.facts.resource_type, change.resource_id),
-    };
-    let kind = match notice {
-        Notice::Message(message) => format!("message.{}", message.facts.content.type_name()),
-        Notice::Change(change) => format!("change.{}", change.facts.kind.type_name()),
+    let (resource_type, resource_id, kind) = match notice {
+        Notice::Message(message) => {
+            let content = &message.facts.content;
+            (content.resource_type(), message.resource_id, format!("message.{}", content.type_name()))
+        }
+        Notice::Change(change) => {
+            let ChangeFacts { resource_type, kind, .. } = change.facts;
+            (resource_type, change.resource_id, format!("change.{}", kind.type_name()))
+        }
+        Notice::Activity(_) => return Err(Erased), // has a form of its own, and is asked for in no other
     };
     let event = Object::default()
         .with("specversion", "1.0")

@@ -4,11 +4,14 @@
 pub mod cloudevents;
 pub mod commercetools;
 pub mod letter;
+pub mod naviga_activity;
 pub mod platform;
 
 use keyherald_core::id::ProjectKey;
 use keyherald_core::notice::Notice;
 use keyherald_core::subscription::FormatKind;
+
+pub use self::naviga_activity::EventIds;
 
 /// A body and its media type.
 pub struct Rendered {
@@ -22,11 +25,12 @@ pub struct Rendered {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Erased;
 
-/// Renders `notice` for a subscription of `project` in `format`.
-pub fn render(project: &ProjectKey, notice: &Notice, format: FormatKind) -> Result<Rendered, Erased> {
+/// Renders `notice` for a subscription of `project` in `format`, with the event ids that were configured.
+pub fn render(project: &ProjectKey, notice: &Notice, format: FormatKind, ids: &EventIds) -> Result<Rendered, Erased> {
     match format {
         FormatKind::Platform => platform::render(project, notice),
         FormatKind::CloudEvents => cloudevents::render(project, notice),
+        FormatKind::NavigaActivity => naviga_activity::render(project, notice, ids),
         FormatKind::Letter => letter::render(notice),
     }
 }
@@ -120,7 +124,7 @@ mod tests {
     }
 
     fn rendered(project: &ProjectKey, notice: &Notice, format: FormatKind) -> String {
-        let [one, other] = [0, 1].map(|_| render(project, notice, format).ok().unwrap());
+        let [one, other] = [0, 1].map(|_| render(project, notice, format, &EventIds::default()).ok().unwrap());
         assert_eq!((one.content_type, &one.body), (other.content_type, &other.body));
         String::from_utf8(one.body).unwrap()
     }
@@ -174,8 +178,12 @@ mod tests {
     #[test]
     fn the_media_types_are_these() {
         let project = "demo".parse().unwrap();
-        let media_type =
-            |format| render(&project, &Notice::Message(Box::new(updated())), format).ok().unwrap().content_type;
+        let media_type = |format| {
+            render(&project, &Notice::Message(Box::new(updated())), format, &EventIds::default())
+                .ok()
+                .unwrap()
+                .content_type
+        };
         assert_eq!(media_type(FormatKind::Platform), "application/json; charset=utf-8");
         assert_eq!(media_type(FormatKind::CloudEvents), "application/cloudevents+json; charset=utf-8");
     }
@@ -185,7 +193,8 @@ mod tests {
         let project = "demo".parse().unwrap();
         let erased = |message: Message| Message { personal: None, ..message };
         for format in [FormatKind::Platform, FormatKind::CloudEvents] {
-            assert_eq!(render(&project, &Notice::Message(Box::new(erased(created()))), format).err(), Some(Erased));
+            let created = Notice::Message(Box::new(erased(created())));
+            assert_eq!(render(&project, &created, format, &EventIds::default()).err(), Some(Erased));
             let updated = bytes(&erased(updated()), format);
             assert!(updated.contains(r#""resourceUserProvidedIdentifiers":{},"#));
             assert!(!updated.contains("agent-7"));

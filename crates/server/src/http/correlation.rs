@@ -11,7 +11,7 @@ pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id
 const BYTES_MAX: usize = 256;
 
 /// First path segments that are no project, although they could be one's key.
-const NOT_PROJECTS: [&str; 3] = ["oauth", "health", "keyherald"];
+const NOT_PROJECTS: [&str; 4] = ["admin", "oauth", "health", "keyherald"];
 
 /// The ids of one request; an extension of every request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,6 +17,8 @@ pub enum Task {
     Retention,
     /// Performs operations: sets passwords at identity providers.
     Operations,
+    /// Writes the activity of calls that write nothing else.
+    Activity,
     /// The demo's own receiver of messages.
     DemoReceiver,
 }
@@ -59,7 +61,10 @@ impl Task {
             Self::Http => (Phase::Requests, OnStop::Drains, OnError::TakeDown),
             // A relay that is started again reads its cursors: nothing is lost, something may be sent twice.
             // Operations that are started again claim what is due.
-            Self::Relay | Self::Retention | Self::Operations => (Phase::Lanes, OnStop::Drains, OnError::Restart),
+            // Activity stops after the requests that leave it, and keeps what it could not write.
+            Self::Relay | Self::Retention | Self::Operations | Self::Activity => {
+                (Phase::Lanes, OnStop::Drains, OnError::Restart)
+            }
             Self::StoreProbe => (Phase::Requests, OnStop::Drops, OnError::Restart),
             Self::DemoReceiver => (Phase::Closed, OnStop::Drops, OnError::TakeDown),
         };

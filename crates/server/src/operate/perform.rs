@@ -16,7 +16,7 @@ use keyherald_core::provider::{ProbeAnswer, ProbeValue, ProviderError, ProviderL
 use keyherald_core::secret::Password;
 use keyherald_core::{Ctx, Micros};
 use keyherald_store::operation::{Due, Lost};
-use keyherald_store::{Fault, FaultKind, Tx, operation};
+use keyherald_store::{Fault, Tx, operation};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Inner, micros};
@@ -326,7 +326,7 @@ impl Inner {
         loop {
             match self.store.write(&self.moments.ctx(), work()).await {
                 Ok(written) => return written.map_err(|Lost| NotWritten::Lost),
-                Err(fault) if !may_pass(&fault) || Instant::now() + wait >= lease_ends => {
+                Err(fault) if !fault.may_pass() || Instant::now() + wait >= lease_ends => {
                     return Err(NotWritten::Fault(fault));
                 }
                 Err(_passing) => sleep(wait).await,
@@ -334,9 +334,4 @@ impl Inner {
             wait = (wait * 2).min(WRITE_AGAIN_MAX);
         }
     }
-}
-
-/// Whether the same write may succeed a little later.
-fn may_pass(fault: &Fault) -> bool {
-    matches!(fault.kind(), FaultKind::NoRoom | FaultKind::Unavailable | FaultKind::TimedOut | FaultKind::Contention)
 }

@@ -253,9 +253,9 @@ impl Inner {
     async fn not_looked_up(&self, wish: Arc<Wish>, error: &ProviderError, took_us: i64) -> Result<(), Fault> {
         let ended = look_up_ended(error);
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            let made = Made::done(Call::LookUpAtProvider, took_us).ended(ended.0, ended.1).at(&wish.link.provider);
+            let made = Made::done(Call::LookUpAtProvider).took(took_us).ended(ended.0, ended.1).at(&wish.link.provider);
             let entry = wish.run().called(Some(wish.customer), made, ctx);
-            log::append_activity(tx, &wish.project, &entry)
+            log::activity::append(tx, &wish.project, &entry)
         };
         self.store.write(&self.moments.ctx(), work).await
     }
@@ -339,10 +339,10 @@ fn trace(
     ctx: &mut Ctx,
 ) -> Result<(), Fault> {
     let (mut run, customer) = (wish.run(), Some(wish.customer));
-    let mut write = |entry| log::append_activity(tx, &wish.project, &entry);
-    let at_provider = Made::done(Call::LookUpAtProvider, at_provider_us).at(&wish.link.provider);
+    let mut write = |entry| log::activity::append(tx, &wish.project, &entry);
+    let at_provider = Made::done(Call::LookUpAtProvider).took(at_provider_us).at(&wish.link.provider);
     write(run.called(customer, at_provider, ctx))?;
-    let at_home = Made::done(Call::LookUpAtHome, at_home_us);
+    let at_home = Made::done(Call::LookUpAtHome).took(at_home_us);
     if is_there {
         write(run.called(customer, at_home, ctx))?;
         write(run.ended(customer, Some(refusal), ctx))

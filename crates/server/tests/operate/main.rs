@@ -5,6 +5,9 @@
 
 mod crash;
 mod faults;
+mod heard;
 mod provider;
+#[path = "../relay/scripted.rs"]
+mod receiver;
 mod stage;
 mod turns;

@@ -10,7 +10,7 @@ use keyherald::connector::{Connector, Registry};
 use keyherald::hash::{HashOptions, HashPool, Lane};
 use keyherald::operate::{Operations, Providers, Settings};
 use keyherald_core::Micros;
-use keyherald_core::activity::{ActivityFacts, Source};
+use keyherald_core::activity::{Recorded, Source};
 use keyherald_core::create::{self, AddressUse};
 use keyherald_core::credential::AuthenticationMode;
 use keyherald_core::customer::{Customer, Profile};
@@ -20,6 +20,7 @@ use keyherald_core::operation::{Operation, State};
 use keyherald_core::project::Configured;
 use keyherald_core::provider::{ProviderLink, ProviderName};
 use keyherald_core::seal::{KeyRing, SealingKey};
+use keyherald_store::log::activity::Asked;
 use keyherald_store::testing::{TestStore, options};
 use keyherald_store::tx::{query_all, query_one};
 use keyherald_store::{Sql, Tx, credential, log, operation};
@@ -114,6 +115,7 @@ impl<'a> Stage<'a> {
             ring,
             destinations: Arc::default(),
             operations,
+            recorder: <_>::default(),
             subscriptions_changed: Arc::new(watch::Sender::new(0)),
         }
     }
@@ -183,15 +185,19 @@ impl<'a> Stage<'a> {
 
     /// The event ids of a customer's activity, in order; 0 for what is no call.
     pub async fn activity(&self, id: CustomerId) -> Vec<(u32, String)> {
-        let look = move |tx: &mut dyn Tx| log::activity_of_customer(tx, &demo(), id, 100);
-        let mut entries = self.store.read(look).await.unwrap();
-        entries.reverse();
-        let read = |(_, _, facts): (_, _, String)| {
-            let facts: ActivityFacts = serde_json::from_str(&facts).unwrap();
+        let read = |entry: Recorded| {
+            let facts = entry.activity.facts;
             let code = facts.event_code().and_then(|code| code.id);
             (code.unwrap_or_default(), facts.outcome)
         };
-        entries.into_iter().map(read).collect()
+        self.entries(Some(id)).await.into_iter().map(read).collect()
+    }
+
+    /// Activity entries of a customer, or all, in order.
+    pub async fn entries(&self, customer: Option<CustomerId>) -> Vec<Recorded> {
+        let asked = Asked { customer, after: None, limit: 100 };
+        let look = move |tx: &mut dyn Tx| log::activity::read(tx, &demo(), &asked, Micros(0), i64::MAX);
+        self.store.read(look).await.unwrap()
     }
 }
 

@@ -117,6 +117,7 @@ impl TestServer {
             ring: ring.clone(),
             destinations: Arc::default(),
             operations: Operations::new((*store).clone(), ring, moments.clone(), providers, settings),
+            recorder: <_>::default(),
             subscriptions_changed: Arc::new(watch::Sender::new(0)),
         };
         let reply = keyherald::dialect::frame_reply(&tenants);

@@ -51,6 +51,11 @@ static MESSAGES: &str = "INSERT INTO log (project, kind, id, created_at, type, r
         CASE WHEN i % 1000 = 0 THEN 'CustomerDeleted' WHEN i % 1000 = 1 THEN 'CustomerEmailVerified'
              WHEN i % 20 = 3 THEN 'CustomerPasswordTokenCreated' ELSE 'CustomerPasswordUpdated' END,
         'customer', {owner}, 1, 1, {owner}, 0, 1, 0, $4 FROM n";
+// One of fifty, the rows of a customer among them.
+static ACTIVITY: &str =
+    "INSERT INTO log (project, kind, id, created_at, type, customer_id, partition, visible, has_personal, facts)
+    {numbers} SELECT 'demo', 'activity', '018bcfe5-6800-7000-9000-' || {digits}, {at}, 'Activity', {id}, 0, 0, 0,
+        '{\"flow\":\"change\",\"outcome\":\"done\",\"by\":{}}' FROM n WHERE i % 50 = 0";
 /// The text with its parts filled in: where the numbers come from, and what is made of them.
 pub fn filled_in(text: &str) -> String {
     text.replace("{numbers}", NUMBERS)
@@ -74,7 +79,7 @@ pub async fn fill(store: &TestStore, rows: i64, progress: impl Fn(i64)) {
         flow: Flow::Change,
     };
     let facts = serde_json::to_string(&facts).unwrap();
-    let plain = [CUSTOMERS, CLAIMS, CREDENTIALS].map(|text| Sql::built("FILL", filled_in(text)));
+    let plain = [CUSTOMERS, CLAIMS, CREDENTIALS, ACTIVITY].map(|text| Sql::built("FILL", filled_in(text)));
     let ctx = Ctx::new(START, [0; 32]);
     let messages = Sql::built("FILL_LOG", filled_in(MESSAGES));
     for from in (0..rows).step_by(usize::try_from(batch).unwrap()) {
@@ -144,6 +149,12 @@ fn messages(tx: &mut dyn Tx, listing: &Listing) -> Result<usize, Fault> {
 fn customers(tx: &mut dyn Tx, store: Option<&str>, listing: &Listing) -> Result<usize, Fault> {
     let store: Option<Key> = store.map(|store| store.parse().unwrap());
     Ok(customer::page(tx, &project(), store.as_ref(), listing)?.results.len())
+}
+
+fn activity(tx: &mut dyn Tx, customer: Option<i64>, after: Option<i64>) -> Result<usize, Fault> {
+    let customer = customer.map(|number| id(number).parse().unwrap());
+    let asked = log::activity::Asked { customer, after, limit: 20 };
+    Ok(log::activity::read(tx, &project(), &asked, START, i64::MAX)?.len())
 }
 
 fn in_store(key: &str) -> Filter {
@@ -239,6 +250,30 @@ pub const WAYS: &[Way] = &[
             let filter = Filter::all_of([equal("type", text("CustomerPasswordTokenCreated")), beyond(n.min(rows / 2))]);
             messages(tx, &listing(filter, sort("id", false), false))
         },
+    },
+    Way {
+        name: "activity: the latest",
+        index: "log_activity",
+        ordered: true,
+        ask: |tx, _, _| activity(tx, None, None),
+    },
+    Way {
+        name: "activity: after a position",
+        index: "log_activity",
+        ordered: true,
+        ask: |tx, rows, n| activity(tx, None, Some(n.min(rows / 2))),
+    },
+    Way {
+        name: "activity: of a customer",
+        index: "log_by_customer",
+        ordered: true,
+        ask: |tx, _, n| activity(tx, Some(n - n % 50), None),
+    },
+    Way {
+        name: "activity: of a customer, after a position",
+        index: "log_by_customer",
+        ordered: true,
+        ask: |tx, _, n| activity(tx, Some(n - n % 50), Some(0)),
     },
     Way {
         name: "customers: by id",

@@ -11,7 +11,7 @@ use keyherald_core::secret::TokenValue;
 use keyherald_core::subscription::FormatKind;
 
 use super::*;
-use crate::format::render;
+use crate::format::{EventIds, render};
 
 const ID: &str = "0192f3a1-5b7c-7d3e-9f10-0123456789ab";
 
@@ -129,7 +129,8 @@ fn a_message_in_every_form() {
     assert_eq!(super::message(&message).to_string(), queried);
     let project = "demo".parse().unwrap();
     let notice = Notice::Message(Box::new(message));
-    let body = |format| String::from_utf8(render(&project, &notice, format).unwrap().body).unwrap();
+    let body =
+        |format| String::from_utf8(render(&project, &notice, format, &EventIds::default()).unwrap().body).unwrap();
     let platform = r#"{"notificationType":"Message","projectKey":"demo","id":"0192f3a1-5b7c-7d3e-9f10-00000000000e","version":1,"sequenceNumber":3,"resource":{"typeId":"customer","id":"0192f3a1-5b7c-7d3e-9f10-0123456789ab"},"resourceVersion":4,"resourceUserProvidedIdentifiers":{"key":"c-1"},"type":"CustomerFirstNameSet","firstName":"Ada","createdAt":"2022-09-19T15:58:41.772Z","lastModifiedAt":"2022-09-19T15:58:41.772Z"}"#;
     assert_eq!(body(FormatKind::Platform), platform);
     assert_eq!(

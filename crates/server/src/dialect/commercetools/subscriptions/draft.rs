@@ -2,7 +2,7 @@
 //! destination is checked by the destination's kind.
 
 use keyherald_core::id::Key;
-use keyherald_core::subscription::{FormatKind, MessageSelection, Selections};
+use keyherald_core::subscription::{ACTIVITY, FormatKind, MessageSelection, Selections};
 use serde_json::{Map, Value};
 
 use super::super::fields::{Fields, INDEXED_CHARS_MAX};
@@ -85,10 +85,14 @@ const CHANGING_TYPES: [&str; 41] = [
     "zone",
 ];
 
-/// Services whose events can be subscribed to. They are not ours: the events never come.
-const EVENT_SERVICES: [&str; 2] = ["checkout", "import-api"];
+/// Services whose events can be subscribed to: our activity, and two that are not ours, whose events never come.
+const EVENT_SERVICES: [&str; 3] = [ACTIVITY, "checkout", "import-api"];
 
-const FORMATS: [(&str, FormatKind); 2] = [("Platform", FormatKind::Platform), ("CloudEvents", FormatKind::CloudEvents)];
+const FORMATS: [(&str, FormatKind); 3] = [
+    ("Platform", FormatKind::Platform),
+    ("CloudEvents", FormatKind::CloudEvents),
+    ("NavigaActivity", FormatKind::NavigaActivity),
+];
 
 /// A draft whose form is right.
 pub struct Draft {
@@ -113,6 +117,7 @@ pub fn read(mut body: Fields) -> Result<Draft, Problem> {
     let selections =
         Selections { messages: messages(&mut body)?, changes: changes(&mut body)?, events: events(&mut body)? };
     let format = format(&mut body)?;
+    check_activity(&selections, format)?;
     Ok(Draft { key, destination, selections, format })
 }
 
@@ -154,6 +159,18 @@ fn resource_type(selection: &mut Fields, known: &[&'static str]) -> Result<Strin
     let known: Vec<(&str, &str)> = known.iter().map(|name| (*name, *name)).collect();
     let found = selection.one_of("resourceTypeId", &known)?;
     Ok(found.ok_or_else(|| selection.missing("resourceTypeId"))?.to_owned())
+}
+
+/// Activity has a form of its own: anything else in it, or it in another, would never be sent.
+fn check_activity(selections: &Selections, format: FormatKind) -> Result<(), Problem> {
+    let Selections { messages, changes, events } = selections;
+    let is_activity = |event: &MessageSelection| event.resource_type == ACTIVITY;
+    let fits = match format {
+        FormatKind::NavigaActivity => messages.is_empty() && changes.is_empty() && events.iter().all(is_activity),
+        _ => !events.iter().any(is_activity),
+    };
+    let text = "Events of 'activity' are delivered in the format 'NavigaActivity', and nothing else is.";
+    if fits { Ok(()) } else { Err(Problem::invalid_input(text)) }
 }
 
 fn format(body: &mut Fields) -> Result<FormatKind, Problem> {

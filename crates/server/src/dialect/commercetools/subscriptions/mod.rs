@@ -114,6 +114,7 @@ fn selection(selection: &MessageSelection) -> Value {
 fn format(format: FormatKind) -> Value {
     match format {
         FormatKind::Platform => json!({"type": "Platform"}),
+        FormatKind::NavigaActivity => json!({"type": "NavigaActivity"}),
         // No call sees a subscription in this form.
         FormatKind::Letter => json!({"type": "Letter"}),
         FormatKind::CloudEvents => json!({"type": "CloudEvents", "cloudEventsVersion": "1.0"}),

@@ -1,0 +1,3 @@
+-- Activity in the order of the log, for operators.
+
+CREATE INDEX log_activity ON log (project, position) WHERE kind = 'activity';
