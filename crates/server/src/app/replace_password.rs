@@ -71,8 +71,8 @@ impl App {
     async fn not_found(&self, call: Call, refusal: Refusal) -> Answer<()> {
         let code = refusal.code();
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            let made = Made::done(activity::Call::LookUpAtHome, 0).ended(CallResult::Failed, code);
-            log::append_activity(tx, &call.project, &call.run(Flow::Set).called(None, made, ctx))
+            let made = Made::done(activity::Call::LookUpAtHome).ended(CallResult::Failed, code);
+            log::activity::append(tx, &call.project, &call.run(Flow::Set).called(None, made, ctx))
         };
         self.store.write(&self.ctx(), work).await?;
         Err(refusal.into())
@@ -157,12 +157,12 @@ impl App {
         };
         match outcome {
             Ok(set) => {
-                let looked_up = Made::done(activity::Call::LookUpAtHome, looked_us);
-                log::append_activity(tx, &call.project, &run.called(Some(id), looked_up, ctx))?;
+                let looked_up = Made::done(activity::Call::LookUpAtHome).took(looked_us);
+                log::activity::append(tx, &call.project, &run.called(Some(id), looked_up, ctx))?;
                 let began = Instant::now();
                 customer::set_password(tx, &self.ring, &call.project, &set, ctx)?;
-                let set = Made::done(activity::Call::SetAtHome, micros(began));
-                log::append_activity(tx, &call.project, &run.called(Some(id), set, ctx))?;
+                let set = Made::done(activity::Call::SetAtHome).took(micros(began));
+                log::activity::append(tx, &call.project, &run.called(Some(id), set, ctx))?;
                 if let Some(repeat) = repeatable {
                     operation::remember(tx, &self.ring, &call.project, &repeat.as_repeatable(), ctx.now)?;
                 }

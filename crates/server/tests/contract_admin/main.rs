@@ -4,7 +4,7 @@
 mod recorded;
 #[path = "../support/mod.rs"]
 mod support;
-#[path = "../contract_commercetools/transcript.rs"]
+#[path = "../support/transcript.rs"]
 mod transcript;
 
 use keyherald_store::testing::block_on;

@@ -11,9 +11,10 @@ use keyherald::operate::{Providers, Settings};
 use keyherald_core::Micros;
 use keyherald_core::activity::ActivityFacts;
 use keyherald_core::customer::Customer;
-use keyherald_core::id::ProjectKey;
+use keyherald_core::id::{CustomerId, ProjectKey};
 use keyherald_core::operation::State;
 use keyherald_core::provider::{ProviderLink, ProviderName};
+use keyherald_store::log::activity::Asked;
 use keyherald_store::testing::{TestStore, block_on};
 use keyherald_store::{Tx, credential, log};
 use serde_json::json;
@@ -138,15 +139,7 @@ impl Stage {
 
     /// The ids of the events, in order.
     async fn events(&self) -> Vec<u32> {
-        let id = self.jo.id;
-        let look = move |tx: &mut dyn Tx| log::activity_of_customer(tx, &demo(), id, 100);
-        let mut entries = self.server.app.store.read(look).await.unwrap();
-        entries.reverse();
-        let ids = entries.into_iter().filter_map(|(_, _, facts)| {
-            let facts: ActivityFacts = serde_json::from_str(&facts).unwrap();
-            facts.event_code()?.id
-        });
-        ids.collect()
+        facts_of(&self.server, self.jo.id).await.iter().filter_map(|facts| facts.event_code()?.id).collect()
     }
 
     /// Lets time pass until the operations have ended.
@@ -308,11 +301,7 @@ fn without_a_provider_a_change_leaves_the_events_of_the_own_database_and_from_wh
         let server = stage::serve(TestStore::sqlite().await).await;
         let jo = server.customer("jo@example.com", "first-password").await;
         assert_eq!(patch(&server, &jo.number.to_string(), NEW).await.status, 200);
-        let look = move |tx: &mut dyn Tx| log::activity_of_customer(tx, &demo(), jo.id, 100);
-        let mut entries = server.app.store.read(look).await.unwrap();
-        entries.reverse();
-        let facts: Vec<ActivityFacts> =
-            entries.into_iter().map(|(_, _, facts)| serde_json::from_str(&facts).unwrap()).collect();
+        let facts = facts_of(&server, jo.id).await;
         let ids: Vec<_> = facts.iter().filter_map(|facts| facts.event_code()?.id).collect();
         assert_eq!(ids, [4001, 4010]);
         for facts in &facts {
@@ -321,4 +310,12 @@ fn without_a_provider_a_change_leaves_the_events_of_the_own_database_and_from_wh
             assert!(facts.source.correlation_id.is_some());
         }
     });
+}
+
+/// What is written of a customer's calls, in order.
+async fn facts_of(server: &TestServer, customer: CustomerId) -> Vec<ActivityFacts> {
+    let asked = Asked { customer: Some(customer), after: None, limit: 100 };
+    let look = move |tx: &mut dyn Tx| log::activity::read(tx, &demo(), &asked, Micros(0), i64::MAX);
+    let found = server.app.store.read(look).await.unwrap();
+    found.into_iter().map(|entry| entry.activity.facts).collect()
 }

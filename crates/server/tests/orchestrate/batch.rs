@@ -199,9 +199,10 @@ fn state(text: &str) -> State {
 /// The documented events of the calls, in order, and how many divergences were noted.
 async fn activity(store: &Store, project: &ProjectKey, customer: CustomerId) -> (Vec<(u32, String)>, usize) {
     let project = project.clone();
-    let look = move |tx: &mut dyn Tx| log::activity_of_customer(tx, &project, customer, 1000);
+    let asked = log::activity::Asked { customer: Some(customer), after: None, limit: 1000 };
+    let look = move |tx: &mut dyn Tx| log::activity::read(tx, &project, &asked, Micros(0), i64::MAX);
     let entries = store.read(look).await.unwrap();
-    let facts = entries.into_iter().rev().map(|(_, _, facts)| serde_json::from_str::<ActivityFacts>(&facts).unwrap());
+    let facts = entries.into_iter().map(|entry| entry.activity.facts);
     // Sign-ins are this test's own.
     let steps: Vec<_> = facts.filter(|facts| facts.step.is_some() && facts.flow != Flow::SignIn).collect();
     let diverged = steps.iter().filter(|facts| facts.outcome == "diverged").count();
