@@ -30,7 +30,7 @@ pub(crate) struct Options {
     /// Only this proof: `kill`, `model` or `orchestrate`.
     #[arg(long, value_name = "TEST")]
     only: Option<String>,
-    /// Which engine.
+    /// Which engine, or `slapd`: operations with a directory.
     #[arg(long, value_enum, default_value = "all")]
     engine: Choice,
     /// Install missing services (Debian, as root).
@@ -42,11 +42,13 @@ pub(crate) struct Options {
 enum Choice {
     Sqlite,
     Postgres,
+    Slapd,
     All,
 }
 
-/// The engines by the word in their tests' names.
-const ENGINES: &[(Choice, &str)] = &[(Choice::Sqlite, "sqlite"), (Choice::Postgres, "postgres")];
+/// The engines, and the one provider that is a service, by the word in their tests' names.
+const ENGINES: &[(Choice, &str)] =
+    &[(Choice::Sqlite, "sqlite"), (Choice::Postgres, "postgres"), (Choice::Slapd, "slapd")];
 
 /// A test of the server's with long variants.
 struct Proof {
@@ -54,14 +56,31 @@ struct Proof {
     test: &'static str,
     /// What its closing line begins with, before the engine.
     words: &'static str,
+    /// What it runs on.
+    engines: &'static [Choice],
     /// The environment variable that says how much, and how much that is.
     amount: (&'static str, fn(&Options) -> u32),
 }
 
 const PROOFS: &[Proof] = &[
-    Proof { test: "kill", words: "kill test", amount: ("KEYHERALD_KILLS", |options| options.kills) },
-    Proof { test: "model", words: "model", amount: ("KEYHERALD_MODEL_SEQUENCES", |options| options.sequences) },
-    Proof { test: "orchestrate", words: "operations", amount: ("KEYHERALD_OPERATION_CELLS", |options| options.cells) },
+    Proof {
+        test: "kill",
+        words: "kill test",
+        engines: &[Choice::Sqlite, Choice::Postgres],
+        amount: ("KEYHERALD_KILLS", |options| options.kills),
+    },
+    Proof {
+        test: "model",
+        words: "model",
+        engines: &[Choice::Sqlite, Choice::Postgres],
+        amount: ("KEYHERALD_MODEL_SEQUENCES", |options| options.sequences),
+    },
+    Proof {
+        test: "orchestrate",
+        words: "operations",
+        engines: &[Choice::Sqlite, Choice::Postgres, Choice::Slapd],
+        amount: ("KEYHERALD_OPERATION_CELLS", |options| options.cells),
+    },
 ];
 
 /// Runs the chore.
@@ -79,7 +98,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         progress.heading(&format!("build the {} test", proof.test));
         let names = proof.names()?;
         for (choice, engine) in ENGINES {
-            if options.engine != Choice::All && options.engine != *choice {
+            let is_wanted = options.engine == Choice::All || options.engine == *choice;
+            if !is_wanted || !proof.engines.contains(choice) {
                 continue;
             }
             let (_, amount) = proof.amount;

@@ -11,10 +11,10 @@ use tokio::join;
 use tokio::time::{sleep, timeout};
 
 use crate::api::Client;
-use crate::cell::{Cell, Meddling, Mishap, Moment, Trouble, Verb};
+use crate::cell::{Cell, Meddling, Mishap, Moment, Verb};
 use crate::double::Point;
 use crate::evidence::{Told, Which};
-use crate::script::{Call, Script};
+use crate::script::Script;
 use crate::server::Running;
 
 /// Longest wait for the step that something happens in.
@@ -79,20 +79,15 @@ impl Actor {
 
     /// Whether nothing went wrong and nothing was done twice.
     pub fn went_straight(&self) -> bool {
-        let once = |call| self.script.count(call) == 1;
-        (self.cell.mishap, self.cell.meddling) == (Mishap::None, Meddling::None)
-            && once(Call::LookUp)
-            && once(Call::Set)
-            && self.script.count(Call::SignIn) == 0
+        (self.cell.mishap, self.cell.meddling) == (Mishap::None, Meddling::None) && self.script.went_straight()
     }
 
     /// Asks for the change, and meddles. To be played while nobody is killed.
     pub async fn play(&self) -> Told {
         let asking = async {
             let mut told = self.ask().await;
-            let is_stubborn = matches!(self.cell.mishap, Mishap::Trouble(_, Trouble::Repeated));
             for _ in 0..ASKED_AGAIN_MAX {
-                if !is_stubborn || told != Told::ComeBack {
+                if !self.cell.must_be_done() || told != Told::ComeBack {
                     break;
                 }
                 sleep(Duration::from_secs(1)).await;

@@ -80,10 +80,7 @@ pub async fn play(engine: &Engine, cells: &[Cell], chance: &mut Ctx) -> Vec<Outc
     close(&store, server).await;
     note_leaks(engine, &site, &actors, &mut found);
     let outcome = |(actor, found): (Actor, Evidence)| {
-        let mut verdict = judge(&found);
-        if !actor.script.has_come() {
-            verdict = Err(vec!["the step in which something happens never came".to_owned()]);
-        }
+        let verdict = actor.script.was_played().and_then(|()| judge(&found));
         Outcome { cell: actor.cell, messages: found.messages, verdict, evidence: format!("{found:?}") }
     };
     actors.into_iter().zip(found).map(outcome).collect()
@@ -136,8 +133,7 @@ async fn look(store: &Store, actor: &Actor, provider: &dyn Provider, told: Told,
         actor.client.signs_in(&actor.email, &actor.old).await,
         actor.client.signs_in(&actor.email, &actor.new).await,
     );
-    let there = provider.password();
-    let there = which(there.as_deref() == Some(&actor.old), there.as_deref() == Some(&actor.new));
+    let there = which(provider.has(&actor.old).await, provider.has(&actor.new).await);
     let told_here = actor.client.updates().await;
     let arrived = || arrivals.lock().unwrap().get(project.as_str()).cloned().unwrap_or_default();
     let all_arrived = async {

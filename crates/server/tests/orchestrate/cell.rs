@@ -146,10 +146,10 @@ impl Cell {
     }
 }
 
-/// Every cell of every connector.
-pub fn all() -> Vec<Cell> {
+/// Every cell of every connector that needs the directory, or of every one that does not.
+pub fn all(with_slapd: bool) -> Vec<Cell> {
     let mut cells = Vec::new();
-    for connector in connectors() {
+    for connector in connectors().iter().filter(|connector| connector.needs_slapd == with_slapd) {
         for mishap in mishaps(connector) {
             for verb in [Verb::Change, Verb::Reset, Verb::Set] {
                 for meddling in [Meddling::None, Meddling::Deleted, Meddling::Moved] {
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_spread_has_cells_of_every_part_and_all_when_asked_for_all() {
-        let cells = all();
+        let cells = all(false);
         let mut chance = Ctx::new(Micros(0), [7; 32]);
         let numbers = |cells: &[Cell]| cells.iter().map(|cell| cell.number).collect::<Vec<_>>();
         let drawn = spread(&cells, 40, &mut chance);

@@ -31,6 +31,7 @@ mod double;
 #[path = "../kill/engine.rs"]
 mod engine;
 mod evidence;
+mod gigya;
 mod leaks;
 #[expect(dead_code, reason = "other tests need more of it")]
 #[path = "../connector/people.rs"]
@@ -39,8 +40,12 @@ mod provider;
 mod script;
 mod server;
 mod set_up;
+mod slapd;
+mod spoken;
 #[path = "../connector/auth0/vendor.rs"]
-mod vendor;
+mod vendor_auth0;
+#[path = "../connector/gigya/vendor.rs"]
+mod vendor_gigya;
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
@@ -86,24 +91,37 @@ fn prove_postgres() {
     run("postgres", usize::MAX);
 }
 
+#[test]
+#[ignore = "needs slapd: cargo xtask test starts one"]
+fn operations_slapd() {
+    run("slapd", SHORT);
+}
+
+#[test]
+#[ignore = "takes minutes and needs slapd: cargo xtask prove"]
+fn prove_slapd() {
+    run("slapd", usize::MAX);
+}
+
 fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
     let value = std::env::var(name).ok()?;
     Some(value.parse().unwrap_or_else(|_| panic!("{name} is no number")))
 }
 
+/// `engine`: of the database; or `slapd`, for operations with a directory, on SQLite.
 fn run(engine: &str, count: usize) {
     let began = Instant::now();
     let seed = setting("KEYHERALD_OPERATION_SEED").unwrap_or_else(|| RandomState::new().hash_one(std::process::id()));
     let count = setting("KEYHERALD_OPERATION_CELLS").unwrap_or(count);
     println!("operations {engine}: KEYHERALD_OPERATION_SEED={seed}");
-    let batches = batches(&drawn(count, &mut chance(seed, 0)));
+    let batches = batches(&drawn(cell::all(engine == "slapd"), count, &mut chance(seed, 0)));
     let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some(number) = Some(next.fetch_add(1, Ordering::SeqCst)).filter(|number| *number < batches.len()) {
             let cells = &batches[number];
             let place = match engine {
-                "sqlite" => Engine::Sqlite,
-                _ => Engine::postgres(&format!("keyherald_operations_{seed:016x}_{number}")),
+                "postgres" => Engine::postgres(&format!("keyherald_operations_{seed:016x}_{number}")),
+                _ => Engine::Sqlite,
             };
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             let played = runtime.block_on(batch::play(&place, cells, &mut chance(seed, number + 1)));
@@ -126,8 +144,7 @@ fn chance(seed: u64, stream: usize) -> Ctx {
 }
 
 /// The cells of this run. One that lasts as long as a password is kept is only among all of them.
-fn drawn(count: usize, chance: &mut Ctx) -> Vec<Cell> {
-    let all = cell::all();
+fn drawn(all: Vec<Cell>, count: usize, chance: &mut Ctx) -> Vec<Cell> {
     if let Some(number) = setting::<usize>("KEYHERALD_OPERATION_CELL") {
         return vec![all[number]];
     }

@@ -17,6 +17,8 @@ pub struct Connector {
     pub throttle_forms: usize,
     /// Whether it refuses a password that the user had before, the current one included.
     pub has_history: bool,
+    /// Whether it needs the directory of `KEYHERALD_TEST_SLAPD`.
+    pub needs_slapd: bool,
     /// Starts one of its own for one cell.
     pub start: fn(User, Arc<Script>) -> BoxFuture<'static, Box<dyn Provider>>,
 }
@@ -40,14 +42,14 @@ pub trait Provider: Send + Sync {
     /// The user's id there.
     fn user(&self) -> String;
 
-    /// The user's password there. `None`: there is no user.
-    fn password(&self) -> Option<String>;
+    /// Whether this is the user's password there.
+    fn has<'a>(&'a self, password: &'a str) -> BoxFuture<'a, bool>;
 }
 
 /// What our access to them is proved with.
-pub const SECRETS: &[&str] = &[crate::vendor::SECRET];
+pub const SECRETS: &[&str] = &[crate::vendor_auth0::SECRET, crate::vendor_gigya::SECRET, crate::slapd::SECRET];
 
 /// All of them.
 pub fn connectors() -> &'static [Connector] {
-    &[crate::auth0::CONNECTOR]
+    &[crate::auth0::CONNECTOR, crate::gigya::CONNECTOR, crate::slapd::CONNECTOR]
 }

@@ -54,29 +54,44 @@ impl Script {
 
     /// A request has come: what goes wrong with it, and who watches it if it is the one that something happens in.
     pub fn direct(self: &Arc<Self>, call: Call) -> (Option<Trouble>, Option<Arc<dyn Watcher>>) {
-        let mut calls = self.calls.lock().unwrap();
-        let (mut done, mut sets) = (0, 0);
-        for &earlier in calls.iter() {
-            done += usize::from(earlier == call);
-            sets += usize::from(earlier == Call::Set);
-        }
-        calls.push(call);
+        let before = {
+            let mut calls = self.calls.lock().unwrap();
+            let before = calls.clone();
+            calls.push(call);
+            before
+        };
         let target = self.cell.step();
-        if step_of(call, done) == Some(target) && (done == 0 || target == Step::Probe && done == 1) {
+        let sets = count_of(&before, Call::Set);
+        if first_of(call, &before) == Some(target) {
             let watcher: Arc<dyn Watcher> = self.clone();
             return (self.trouble(target), Some(watcher));
         }
         // What comes only after an answer was lost.
-        let sought = matches!(target, Step::Probe | Step::SignIn);
-        if sought && call == Call::Set && done == 0 {
+        if matches!(target, Step::Probe | Step::SignIn) && call == Call::Set && sets == 0 {
             return (Some(Trouble::AppliedCut), None);
         }
-        let blind = self.cell.mishap == Mishap::Trouble(Step::Set, Trouble::Repeated);
-        if blind && call == Call::LookUp && sets == 1 {
+        // Neither the probe nor a sign-in, which looks the user up first, is of any help before the repeat.
+        let is_blind = self.repeats_set() && call == Call::LookUp && looks_since_set(&before) < 2;
+        if is_blind && sets == 1 {
             return (Some(Trouble::Broken), None);
         }
         let is_dark = self.cell.is_slow() && sets > 0;
         (is_dark.then_some(Trouble::Cut), None)
+    }
+
+    fn repeats_set(&self) -> bool {
+        self.cell.mishap == Mishap::Trouble(Step::Set, Trouble::Repeated)
+    }
+
+    /// Whether what the script is about has happened.
+    pub fn was_played(&self) -> Result<(), Vec<String>> {
+        if self.reached.borrow().is_none() {
+            return Err(vec!["the step in which something happens never came".to_owned()]);
+        }
+        if self.repeats_set() && self.count(Call::Set) < 2 {
+            return Err(vec!["the password was not sent again".to_owned()]);
+        }
+        Ok(())
     }
 
     fn trouble(&self, target: Step) -> Option<Trouble> {
@@ -95,11 +110,6 @@ impl Script {
         let _ended = reached.wait_for(|reached| *reached >= Some(point)).await;
     }
 
-    /// Whether the step has come at all.
-    pub fn has_come(&self) -> bool {
-        self.reached.borrow().is_some()
-    }
-
     /// Lets the step go on.
     pub fn open(&self) {
         self.gate.send_replace(Gate::Open);
@@ -107,20 +117,40 @@ impl Script {
 
     /// How often a call was made.
     pub fn count(&self, call: Call) -> usize {
-        self.calls.lock().unwrap().iter().filter(|made| **made == call).count()
+        count_of(&self.calls.lock().unwrap(), call)
+    }
+
+    /// Whether the password was sent once, and nobody asked afterwards what became of it.
+    pub fn went_straight(&self) -> bool {
+        let calls = self.calls.lock().unwrap();
+        count_of(&calls, Call::Set) == 1 && count_of(&calls, Call::SignIn) == 0 && looks_since_set(&calls) == 0
     }
 }
 
-/// The step that a call is, if it was made so often before.
-fn step_of(call: Call, done: usize) -> Option<Step> {
-    Some(match call {
-        Call::Access => Step::Access,
-        Call::LookUp if done == 0 => Step::LookUp,
-        Call::LookUp => Step::Probe,
-        Call::Set => Step::Set,
-        Call::SignIn => Step::SignIn,
-        Call::EndSessions => Step::EndSessions,
-    })
+fn count_of(calls: &[Call], call: Call) -> usize {
+    calls.iter().filter(|made| **made == call).count()
+}
+
+/// How often the user was looked up since the password was sent last.
+fn looks_since_set(calls: &[Call]) -> usize {
+    calls.iter().rev().take_while(|call| **call != Call::Set).filter(|call| **call == Call::LookUp).count()
+}
+
+/// The step of which a call is the first, after those before. Some connectors look the user up once more to set its
+/// password: that is no step.
+fn first_of(call: Call, before: &[Call]) -> Option<Step> {
+    let was_set = before.contains(&Call::Set);
+    let is_first = count_of(before, call) == 0;
+    match call {
+        Call::LookUp if was_set => {
+            (looks_since_set(before) == 0 && count_of(before, Call::Set) == 1).then_some(Step::Probe)
+        }
+        Call::Access => is_first.then_some(Step::Access),
+        Call::LookUp => is_first.then_some(Step::LookUp),
+        Call::Set => is_first.then_some(Step::Set),
+        Call::SignIn => is_first.then_some(Step::SignIn),
+        Call::EndSessions => is_first.then_some(Step::EndSessions),
+    }
 }
 
 impl Watcher for Script {

@@ -15,7 +15,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_keyherald");
 /// Longest wait until a server is ready: a debug build on a busy machine.
 const START_WAIT: Duration = Duration::from_mins(1);
 /// Time for one request to a provider.
-pub const CALL_TIMEOUT: Duration = Duration::from_millis(1500);
+const CALL_TIMEOUT: Duration = Duration::from_millis(1500);
+/// A request that is applied so late is given up before.
+pub const LATE: Duration = Duration::from_millis(2500);
 /// The sealing key: readable, so that it would be found wherever it does not belong.
 pub const SEALING_KEY: &[u8; 32] = b"sealing-key-of-the-orchestration";
 /// For callers' tokens; a project with a provider has one.
