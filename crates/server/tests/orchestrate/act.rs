@@ -23,6 +23,8 @@ const STEP_WAIT: Duration = Duration::from_secs(15);
 const DELETION_HOLD: Duration = Duration::from_millis(200);
 /// How often a caller asks again who was told to come back.
 const ASKED_AGAIN_MAX: usize = 10;
+/// The first name that a customer is given whose version is moved.
+pub const MOVED: &str = "Moved";
 /// The process dies at most so long after an answer.
 const AFTER_ANSWER_MAX_MS: u64 = 30;
 
@@ -130,7 +132,7 @@ impl Actor {
             Meddling::None => {}
             Meddling::Moved => {
                 let version = self.client.version(&self.customer.to_string()).await;
-                let actions = json!([{"action": "setFirstName", "firstName": "Moved"}]);
+                let actions = json!([{"action": "setFirstName", "firstName": MOVED}]);
                 let body = json!({"version": version, "actions": actions});
                 let _killed = self.client.post(&format!("/customers/{}", self.customer), &body).await;
             }

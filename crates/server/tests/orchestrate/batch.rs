@@ -17,10 +17,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::act::{Actor, Deaths};
+use crate::act::{Actor, Deaths, MOVED};
 use crate::api;
 use crate::black_box::receiver::{Delivery, Reply, serve};
-use crate::cell::Cell;
+use crate::cell::{Cell, Meddling};
 use crate::engine::Engine;
 use crate::evidence::{Evidence, Stand, Told, Verdict, Which, judge};
 use crate::leaks;
@@ -39,6 +39,7 @@ pub struct Outcome {
     pub cell: Cell,
     pub messages: (usize, usize, usize),
     pub verdict: Result<Verdict, Vec<String>>,
+    pub was_deleted: bool,
     /// For whoever looks for a defect.
     pub evidence: String,
 }
@@ -72,18 +73,23 @@ pub async fn play(engine: &Engine, cells: &[Cell], chance: &mut Ctx) -> Vec<Outc
         server = site.start();
         told
     };
-    let mut found = Vec::new();
+    let (mut found, mut played) = (Vec::new(), Vec::new());
     for ((actor, provider), told) in actors.iter().zip(&providers).zip(told) {
         let at = actor.at(&server.url);
-        found.push(look(&store, &at, &**provider, told, &arrivals).await);
+        let (evidence, was_meddled_with) = look(&store, &at, &**provider, told, &arrivals).await;
+        found.push(evidence);
+        played.push(actor.script.was_played().and(was_meddled_with));
     }
     close(&store, server).await;
     note_leaks(engine, &site, &actors, &mut found);
-    let outcome = |(actor, found): (Actor, Evidence)| {
-        let verdict = actor.script.was_played().and_then(|()| judge(&found));
-        Outcome { cell: actor.cell, messages: found.messages, verdict, evidence: format!("{found:?}") }
+    let outcome = |((actor, found), played): ((Actor, Evidence), Result<(), String>)| Outcome {
+        cell: actor.cell,
+        messages: found.messages,
+        verdict: played.map_err(|what| vec![what]).and_then(|()| judge(&found)),
+        was_deleted: !found.customer_is_there,
+        evidence: format!("{found:?}"),
     };
-    actors.into_iter().zip(found).map(outcome).collect()
+    actors.into_iter().zip(found).zip(played).map(outcome).collect()
 }
 
 /// Ends the server, and our own view of its database.
@@ -124,8 +130,14 @@ async fn settle(store: &Store) {
     }
 }
 
-/// Everything about one cell but the leaks.
-async fn look(store: &Store, actor: &Actor, provider: &dyn Provider, told: Told, arrivals: &Arrivals) -> Evidence {
+/// Everything about one cell but the leaks, and whether it was played as far as the customer shows it.
+async fn look(
+    store: &Store,
+    actor: &Actor,
+    provider: &dyn Provider,
+    told: Told,
+    arrivals: &Arrivals,
+) -> (Evidence, Result<(), String>) {
     let (project, customer) = (actor.project.clone(), actor.customer);
     let operations = operations(store, &project).await;
     let shown = actor.client.get(&format!("/customers/{customer}")).await.unwrap();
@@ -145,7 +157,10 @@ async fn look(store: &Store, actor: &Actor, provider: &dyn Provider, told: Told,
     let arrived = arrived();
     let of_log = told_here.iter().filter(|id| arrived.contains(*id)).count();
     let (activity, diverged) = activity(store, &project, customer).await;
-    Evidence {
+    let moved = actor.cell.meddling == Meddling::Moved && !actor.cell.is_killed();
+    let was_moved = !moved || shown.1["firstName"] == MOVED;
+    let was_meddled_with = if was_moved { Ok(()) } else { Err("the customer's version was not moved".to_owned()) };
+    let evidence = Evidence {
         told,
         operations,
         customer_is_there: shown.0 == 200,
@@ -159,7 +174,8 @@ async fn look(store: &Store, actor: &Actor, provider: &dyn Provider, told: Told,
         leaks: Vec::new(),
         must_be_done: actor.cell.must_be_done(),
         is_clean: told == Told::Done && actor.went_straight(),
-    }
+    };
+    (evidence, was_meddled_with)
 }
 
 fn which(old: bool, new: bool) -> Which {

@@ -175,6 +175,8 @@ fn close(engine: &str, seed: u64, outcomes: &[Outcome]) {
     for Outcome { cell, verdict, evidence, .. } in wrong.iter().take(20) {
         println!("{cell}: {}\n    {evidence}", verdict.as_ref().unwrap_err().join("; "));
     }
+    let deleted = outcomes.iter().filter(|outcome| outcome.was_deleted).count();
+    println!("{deleted} customers were deleted meanwhile");
     let of = |wanted| outcomes.iter().filter(|outcome| outcome.verdict == Ok(wanted)).count();
     let connectors: BTreeSet<&str> = outcomes.iter().map(|outcome| outcome.cell.connector.name).collect();
     let steps: BTreeSet<String> = outcomes.iter().map(|outcome| format!("{:?}", outcome.cell.step())).collect();

@@ -84,12 +84,12 @@ impl Script {
     }
 
     /// Whether what the script is about has happened.
-    pub fn was_played(&self) -> Result<(), Vec<String>> {
+    pub fn was_played(&self) -> Result<(), String> {
         if self.reached.borrow().is_none() {
-            return Err(vec!["the step in which something happens never came".to_owned()]);
+            return Err("the step in which something happens never came".to_owned());
         }
         if self.repeats_set() && self.count(Call::Set) < 2 {
-            return Err(vec!["the password was not sent again".to_owned()]);
+            return Err("the password was not sent again".to_owned());
         }
         Ok(())
     }
