@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use keyherald_core::id::{CustomerId, OperationId, ProjectKey};
@@ -96,6 +97,9 @@ Examples:
     /// Operations: passwords that are set at an identity provider and here as one.
     #[command(subcommand)]
     Operations(Operations),
+    /// Tokens of those who call the Naviga API of a tenant.
+    #[command(subcommand)]
+    Token(Token),
 }
 
 /// `--config`
@@ -450,6 +454,58 @@ pub struct OperationOf {
     pub id: OperationId,
 }
 
+/// `keyherald token`
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Make a token for a caller, and print it.
+    ///
+    /// It is signed as the tenant's `jwt` says: for HS256 with its secret; for RS256 and ES256 with the private key that
+    /// belongs to its public one. It is stored nowhere and cannot be taken back one by one: without --expires it is good
+    /// for as long as the key is.
+    #[command(after_help = "\
+Examples:
+  keyherald token mint --config keyherald.toml --project my-shop --source-system SubscriptionPanel --expires 365d
+  keyherald token mint --config keyherald.toml --project my-shop --key-file issuer.pem --key-id 2026-01")]
+    Mint(TokenMint),
+}
+
+/// `keyherald token mint`
+#[derive(Debug, Args)]
+pub struct TokenMint {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The project that is the tenant.
+    #[arg(long, value_name = "KEY")]
+    pub project: ProjectKey,
+    /// What the caller calls itself (X-SourceSystem): the token's subject.
+    #[arg(long, value_name = "NAME")]
+    pub source_system: Option<String>,
+    /// How long it is good, as 30d, 12h, 15m or 90s. Default: for ever.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub expires: Option<Duration>,
+    /// The private key in PEM, for RS256 and ES256.
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// The key's name in the published key set.
+    #[arg(long, value_name = "ID", requires = "key_file")]
+    pub key_id: Option<String>,
+}
+
+/// A whole number and its unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "a whole number with its unit: 30d, 12h, 15m or 90s".to_owned();
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let seconds = match unit {
+        "d" => 86_400,
+        "h" => 3600,
+        "m" => 60,
+        "s" => 1,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -495,6 +551,9 @@ mod tests {
             "keyherald messages tail --config k.toml --customer jane".into(),
             "keyherald messages tail --config k.toml --from -1".into(),
             "keyherald dev --listen localhost".into(),
+            "keyherald token mint --config k.toml --project shop --expires 30".into(),
+            "keyherald token mint --config k.toml --project shop --expires 0d".into(),
+            "keyherald token mint --config k.toml --project shop --key-id a".into(),
         ] {
             assert!(parse(&wrong).is_err(), "{wrong}");
         }

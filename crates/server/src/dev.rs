@@ -38,6 +38,8 @@ impl Development {
     pub const CLIENT_ID: &'static str = "demo-client";
     /// The API client's secret: known to everybody, for development only.
     pub const CLIENT_SECRET: &'static str = "demo-secret";
+    /// The tenant of the Naviga API: client group, client and paper.
+    pub const NAVIGA_CODE: &'static str = "DEMO";
     /// The project.
     pub const PROJECT: &'static str = "demo";
 
@@ -58,16 +60,18 @@ impl Development {
         Self { no_mail: true, ..self }
     }
 
-    /// Makes the folder and its sealing key if they are not there, and reads the configuration that they mean.
+    /// Makes the folder and its keys if they are not there, and reads the configuration that they mean.
     /// `KEYHERALD__...` variables count here too.
     pub fn config(&self) -> Result<Config, Complaint> {
         let unusable = |error: &std::io::Error| {
             Complaint::because(&format!("the data folder {} cannot be used", self.folder.display()), error)
         };
         std::fs::create_dir_all(&self.folder).map_err(|error| unusable(&error))?;
-        let key_file = self.folder.join("sealing.key");
-        if !key_file.exists() {
-            write_new_key(&key_file).map_err(|error| unusable(&error))?;
+        let (key_file, jwt_file) = (self.folder.join("sealing.key"), self.folder.join("naviga-jwt.key"));
+        for file in [&key_file, &jwt_file] {
+            if !file.exists() {
+                write_new_key(file).map_err(|error| unusable(&error))?;
+            }
         }
         let quoted = |text: String| toml::Value::String(text).to_string();
         let database = format!("sqlite:{}", self.folder.join("keyherald.db").display());
@@ -90,7 +94,15 @@ impl Development {
             name = "Demo"
             messages = {{ enabled = true }}
             {mail}
+            [projects.naviga]
+            client_group = "{code}"
+            client = "{code}"
+            paper = "{code}"
+            change_password_url = "https://paper.example/password"
+            jwt = {{ algorithm = "HS256", secret_file = {jwt_file} }}
             "#,
+            code = Self::NAVIGA_CODE,
+            jwt_file = quoted(jwt_file.display().to_string()),
             mail = if self.no_mail { "" } else { MAIL },
             listen = quoted(self.listen.clone()),
             store = quoted(self.store.clone().unwrap_or(database)),
@@ -100,7 +112,7 @@ impl Development {
     }
 }
 
-/// A new sealing key that only its owner can read. Written aside and renamed: half a key would be lost data.
+/// A new key that only its owner can read. Written aside and renamed: half a key would be lost data.
 fn write_new_key(path: &Path) -> std::io::Result<()> {
     use base64::Engine;
     use std::io::Write;

@@ -7,6 +7,7 @@ mod migrate;
 mod operations;
 mod scrub;
 mod tail;
+mod token;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -52,6 +53,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Complaint> {
         Command::Customers(command) => on_runtime(customers::run(command)),
         Command::Operations(command) => on_runtime(operations::run(command)),
         Command::Messages(Messages::Tail(options)) => on_runtime(tail::run(options)),
+        Command::Token(command) => token::run(command),
     }
 }
 
@@ -94,6 +96,7 @@ async fn run_dev(options: Dev) -> Result<ExitCode, Complaint> {
         "projectKey": Development::PROJECT,
         "clientId": id,
         "clientSecret": secret,
+        "naviga": naviga_of_dev(&config)?,
     });
     // Whoever started it may have closed its end: that is no reason not to serve.
     let mut stdout = std::io::stdout().lock();
@@ -101,6 +104,14 @@ async fn run_dev(options: Dev) -> Result<ExitCode, Complaint> {
     drop(stdout);
     tracing::info!(url = running.url, data = %options.data.display(), "ready on {}, Ctrl-C ends it", running.url);
     Ok(ExitCode::from(running.run().await.exit_code()))
+}
+
+/// What a caller of the development server's Naviga API sends.
+fn naviga_of_dev(config: &Config) -> Result<serde_json::Value, Complaint> {
+    let project = Development::PROJECT.parse().map_err(|why: String| Complaint::new(why))?;
+    let jwt = token::mint(config, &project, &token::Caller::default(), Moments::of_system().now())?;
+    let code = Development::NAVIGA_CODE;
+    Ok(serde_json::json!({"jwt": jwt, "clientGroup": code, "client": code, "paper": code}))
 }
 
 /// Prints a line; a closed pipe (`| head`) ends the command quietly: `false`.

@@ -217,7 +217,8 @@ async fn a_provider_that_does_not_know_the_user_is_sent_nothing(store: &TestStor
     assert_eq!(stage.activity(ada.id).await, [(4601, "user_not_found".into())]);
     let eve = process.linked(&stage, "eve").await;
     stage.provider.script_look_ups([Some(Look::Fails(ProviderError::Transient))]);
-    assert!(matches!(refusal(process.change(&eve, NEW).await), Refusal::ProviderUnreachable { .. }));
+    let Refusal::NotLookedUp(why) = refusal(process.change(&eve, NEW).await) else { panic!("looked up") };
+    assert!(matches!(*why, Refusal::ProviderUnreachable { .. }));
     assert_eq!(stage.activity(eve.id).await, [(4601, "transient".into())]);
     let long = "x".repeat(73);
     assert!(matches!(refusal(process.change(&eve, &long).await), Refusal::ProviderRefused(_)));

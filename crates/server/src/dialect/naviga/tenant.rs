@@ -46,10 +46,13 @@ pub struct UserProvider {
 }
 
 impl Tenant {
-    /// The customer that a CRID means: a user of the provider, or, without one, by the number of ours. `None`: there can
-    /// be none.
+    /// The customer that a CRID means: a user of the provider, or, without one, by our number or id. `None`: there can be
+    /// none.
     pub fn customer(&self, crid: &str) -> Option<CustomerRef> {
-        let Some(provider) = &self.provider else { return Some(CustomerRef::Number(crid.parse().ok()?)) };
+        let Some(provider) = &self.provider else {
+            let number = crid.parse().map(CustomerRef::Number).ok();
+            return number.or_else(|| crid.parse().map(CustomerRef::Id).ok());
+        };
         let user = match provider.prefix.filter(|_| !crid.contains('|')) {
             Some(prefix) => format!("{prefix}{crid}").parse(),
             None => crid.parse(),
