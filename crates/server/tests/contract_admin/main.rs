@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod recorded;
+#[expect(dead_code, reason = "other targets use more of it")]
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../support/transcript.rs"]
@@ -10,16 +11,26 @@ mod transcript;
 use keyherald_store::testing::block_on;
 
 use support::TestServer;
+use transcript::{Defaults, Names};
 
 const ACTIVITY: &str = include_str!("transcripts/activity.txt");
 
+async fn run(server: TestServer) {
+    let mut names = Names::new();
+    names.insert("demo".into(), server.token("demo-client").await);
+    names.insert("other".into(), server.token("other-client").await);
+    let headers = vec![("authorization", format!("Bearer {}", names["demo"]))];
+    let defaults = Defaults { names, headers };
+    transcript::run(&server, "activity", ACTIVITY, defaults).await;
+}
+
 #[test]
 fn activity_sqlite() {
-    block_on(async { transcript::run(&TestServer::sqlite().await, "activity", ACTIVITY).await });
+    block_on(async { run(TestServer::sqlite().await).await });
 }
 
 #[test]
 #[ignore = "needs PostgreSQL: cargo xtask test starts one"]
 fn activity_postgres() {
-    block_on(async { transcript::run(&TestServer::postgres().await, "activity", ACTIVITY).await });
+    block_on(async { run(TestServer::postgres().await).await });
 }

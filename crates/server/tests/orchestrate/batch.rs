@@ -212,7 +212,7 @@ fn state(text: &str) -> State {
 async fn activity(store: &Store, project: &ProjectKey, customer: CustomerId) -> (Vec<(u32, String)>, usize) {
     let project = project.clone();
     let asked = log::activity::Asked { customer: Some(customer), after: None, limit: 1000 };
-    let look = move |tx: &mut dyn Tx| log::activity::read(tx, &project, &asked, Micros(0), i64::MAX);
+    let look = move |tx: &mut dyn Tx| log::activity::read(tx, &project, &asked, keyherald_core::Micros(0), i64::MAX);
     let entries = store.read(look).await.unwrap();
     let facts = entries.into_iter().map(|entry| entry.activity.facts);
     // Sign-ins are this test's own.
