@@ -19,6 +19,7 @@ async fn run(server: TestServer) {
     let mut names = Names::new();
     names.insert("demo".into(), server.token("demo-client").await);
     names.insert("other".into(), server.token("other-client").await);
+    names.insert("demo-basic".into(), support::basic("demo-client"));
     let headers = vec![("authorization", format!("Bearer {}", names["demo"]))];
     let defaults = Defaults { names, headers };
     transcript::run(&server, "activity", ACTIVITY, defaults).await;
