@@ -1,5 +1,5 @@
 //! Activity in the log, on both engines.
-#![expect(clippy::unwrap_used, reason = "test support")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test support")]
 
 use keyherald_core::activity::{Call, CallResult, Made, Run, Source, project_lane};
 use keyherald_core::id::{CustomerId, ProjectKey};

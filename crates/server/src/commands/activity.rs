@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{load, print};
 use crate::app::activity::Asked;
-use crate::app::{App, Call};
+use crate::app::{App, Call, Failure};
 use crate::boot;
 use crate::cli::Activity;
 use crate::clock::Moments;
@@ -36,8 +36,14 @@ async fn show(app: &App, options: &Activity) -> Result<(), Complaint> {
     loop {
         let found = app.activity(Call::on(options.project.clone()), asked).await;
         let found = found.map_err(|failure| {
-            Complaint::because(&format!("the activity of project {} cannot be read", options.project), &failure)
-                .hint("`keyherald migrate --status` says whether the database is at this version")
+            let cannot = format!("the activity of project {} cannot be read", options.project);
+            let complaint = Complaint::because(&cannot, &failure);
+            match failure {
+                Failure::Refused(_) => complaint,
+                Failure::Fault(_) => {
+                    complaint.hint("`keyherald migrate --status` says whether the database is at this version")
+                }
+            }
         })?;
         if !has_head && !found.entries.is_empty() {
             has_head = true;

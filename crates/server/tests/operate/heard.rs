@@ -1,10 +1,12 @@
 //! What a subscriber to activity hears of operations: every call, in its order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use keyherald::deliver::{self, Relay};
 use keyherald_core::delivery::BreakerSettings;
 use keyherald_core::id::CustomerId;
+use keyherald_core::mail::MailKind;
 use keyherald_core::subscription::{
     self, ACTIVITY, Command, DestinationSettings, FormatKind, MessageSelection, Selections,
 };
@@ -22,10 +24,11 @@ use crate::stage::{NEW, Process, Stage, call, demo};
 each_engine! {
     the_four_calls_of_a_clean_change_arrive_in_order,
     a_subscriber_to_one_event_hears_no_other,
+    the_customer_is_mailed_once_for_each_time_that_the_password_was_set_here,
 }
 
 /// Subscribes to events of these codes, and delivers them.
-async fn subscribed(process: &Process, types: &[&str], receiver: &std::sync::Arc<Scripted>) -> JoinSet<()> {
+async fn subscribed(process: &Process, types: &[&str], receiver: &Arc<Scripted>) -> JoinSet<()> {
     let app = &process.app;
     let types = types.iter().map(|code| (*code).to_owned()).collect();
     let events = vec![MessageSelection { resource_type: ACTIVITY.into(), types }];
@@ -36,12 +39,18 @@ async fn subscribed(process: &Process, types: &[&str], receiver: &std::sync::Arc
     let ring = app.ring.clone();
     let work = move |tx: &mut dyn Tx, ctx: &mut _| subscriptions::insert(tx, &ring, &demo(), &made, None, ctx);
     app.store.write(&app.moments.ctx(), work).await.unwrap();
+    relaying(process, receiver)
+}
+
+/// Delivers what is subscribed.
+fn relaying(process: &Process, receiver: &Arc<Scripted>) -> JoinSet<()> {
     let settings = deliver::Settings {
         tick: Duration::from_millis(5),
         poll: Duration::from_millis(20),
         breaker: BreakerSettings { failures: 1_000_000, ..BreakerSettings::default() },
         ..deliver::Settings::default()
     };
+    let app = &process.app;
     let (_, changed) = watch::channel(0);
     let (store, ring, moments) = (app.store.clone(), app.ring.clone(), app.moments.clone());
     let relay = Relay::new(store, ring, moments, to(receiver), settings, changed);
@@ -108,5 +117,28 @@ async fn a_subscriber_to_one_event_hears_no_other(store: &TestStore) {
     assert_eq!(receiver.arrivals().len(), 2);
     for customer in [&ada, &eve] {
         assert_eq!(codes(&heard(&receiver, customer.id)), [4010]);
+    }
+}
+
+/// naviga.md 1.4: 4010 is what sends the mail. The mail goes by the message that the same transaction writes.
+async fn the_customer_is_mailed_once_for_each_time_that_the_password_was_set_here(store: &TestStore) {
+    let stage = Stage::new(store, Provider::telling());
+    let process = stage.process(1).await;
+    let (ada, eve) = (process.linked(&stage, "ada").await, process.linked(&stage, "eve").await);
+    let (bob, joe) = (process.unlinked("bob").await, process.linked(&stage, "joe").await);
+    let destination = DestinationSettings { kind: "Mail".into(), settings: <_>::default() };
+    process.app.ensure_letters(demo(), vec![MailKind::PasswordChanged], destination).await.unwrap();
+    let receiver = Scripted::healthy();
+    let _running = relaying(&process, &receiver);
+    process.change(&ada, NEW).await.unwrap();
+    stage.provider.script([Fate::AnswerLost]);
+    process.change(&eve, NEW).await.unwrap();
+    process.change(&bob, NEW).await.unwrap();
+    refusal(process.change(&joe, "weak-1").await);
+    stage.pass_until("all have arrived", async || receiver.accepted() >= 3).await;
+    for (customer, mails) in [(&ada, 1), (&eve, 1), (&bob, 1), (&joe, 0)] {
+        let entries = stage.activity(customer.id).await;
+        let set = entries.iter().filter(|(id, outcome)| (*id, outcome.as_str()) == (4010, "done")).count();
+        assert_eq!((set, receiver.of(customer.id).len()), (mails, mails), "{entries:?}");
     }
 }

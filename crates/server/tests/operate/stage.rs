@@ -282,7 +282,12 @@ pub async fn check(stage: &Stage<'_>, process: &Process, customer: &Customer, us
     }
     let committed =
         operations.iter().filter(|operation| matches!(operation.state(), State::Closing | State::Committed));
-    assert_eq!(stage.told(customer.id).await, i64::try_from(committed.count()).unwrap(), "messages: {log:?}");
+    let told = stage.told(customer.id).await;
+    assert_eq!(told, i64::try_from(committed.count()).unwrap(), "messages: {log:?}");
+    // The entry that says that the password was set here, and the message by which the customer is mailed: both or none.
+    let entries = stage.activity(customer.id).await;
+    let set = entries.iter().filter(|(id, outcome)| (*id, outcome.as_str()) == (4010, "done")).count();
+    assert_eq!(told, i64::try_from(set).unwrap(), "entries of {log:?}");
     let secrets = "SELECT count(sealed) + count(hash) FROM operation WHERE state <> 'open'";
     assert_eq!(stage.count(secrets).await, 0, "a secret is left: {log:?}");
     let reserved = "SELECT count(*) FROM token WHERE reserved_by IS NOT NULL AND reserved_by NOT IN
