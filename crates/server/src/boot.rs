@@ -37,7 +37,7 @@ mod provider_kinds;
 mod providers;
 
 pub use self::naviga::{algorithm, tenants};
-pub use self::providers::providers;
+pub use self::providers::{kind as provider_kind, providers};
 
 /// How long closing the database may take at the end.
 const CLOSE: Duration = Duration::from_secs(10);

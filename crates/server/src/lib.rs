@@ -23,4 +23,5 @@ pub mod life;
 pub mod mail;
 pub mod operate;
 pub mod outbound;
+pub mod recipe;
 pub mod telemetry;

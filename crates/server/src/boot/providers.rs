@@ -8,7 +8,7 @@ use keyherald_core::delivery::BreakerSettings;
 use super::provider_kinds;
 use crate::complaint::Complaint;
 use crate::config::{self, Config, ProviderKind};
-use crate::connector::{self, AccessSecret, Auth0Settings, Kind, Limits, Net, Registry, Settings};
+use crate::connector::{self, AccessSecret, Auth0Settings, HttpSettings, Kind, Limits, Net, Registry, Settings};
 use crate::outbound::client::own_tls;
 
 /// Makes the connection to every provider of the configuration. Calls none of them.
@@ -27,8 +27,8 @@ pub fn providers(config: &Config) -> Result<Registry, Complaint> {
     Ok(Registry::of(providers))
 }
 
-/// `None`: a key is missing, which reading the configuration has reported.
-fn kind(kind: &ProviderKind) -> Option<Kind> {
+/// A provider's kind as its connector takes it. `None`: a key is missing, which reading the configuration has reported.
+pub fn kind(kind: &ProviderKind) -> Option<Kind> {
     match kind {
         ProviderKind::Auth0(auth0) => Some(Kind::Auth0(Auth0Settings {
             base_url: auth0.base_url.clone()?,
@@ -39,6 +39,11 @@ fn kind(kind: &ProviderKind) -> Option<Kind> {
             trial_sign_in: auth0.trial_sign_in,
         })),
         ProviderKind::Gigya(gigya) => Some(Kind::Gigya(provider_kinds::gigya(gigya)?)),
+        ProviderKind::Http(http) => Some(Kind::Http(Box::new(HttpSettings {
+            base_url: http.base_url.clone()?,
+            recipe: http.recipe()?,
+            secrets: http.auth.secrets().map(|secret| Some(AccessSecret::new(secret?.reveal().to_owned()))),
+        }))),
         ProviderKind::Keycloak(keycloak) => Some(Kind::Keycloak(provider_kinds::keycloak(keycloak)?)),
         ProviderKind::Kratos(kratos) => Some(Kind::Kratos(provider_kinds::kratos(kratos)?)),
         ProviderKind::Ldap(ldap) => Some(Kind::Ldap(provider_kinds::ldap(ldap)?)),

@@ -21,6 +21,57 @@ pub(super) trait Section {
     fn keys(&mut self, keys: &mut Keys<'_>);
 }
 
+/// A value that has a form of its own, and how it was written.
+#[derive(Clone)]
+pub(super) struct Written<T> {
+    /// `None`: absent, or there is a problem with it, which is reported.
+    pub value: Option<T>,
+    node: Option<Node>,
+}
+
+impl<T> Written<T> {
+    /// Whether the key is there, readable or not.
+    pub fn is_given(&self) -> bool {
+        self.node.is_some()
+    }
+}
+
+impl<T> Default for Written<T> {
+    fn default() -> Self {
+        Self { value: None, node: None }
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for Written<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.value.fmt(f)
+    }
+}
+
+/// Where a value that has a form of its own stands, for what is wrong with it.
+pub(super) struct Place<'a> {
+    path: String,
+    problems: &'a mut Problems,
+}
+
+impl Place<'_> {
+    /// The same place.
+    pub fn again(&mut self) -> Place<'_> {
+        Place { path: self.path.clone(), problems: self.problems }
+    }
+
+    /// Something inside of it: a key, or a list's element as `[3]`.
+    pub fn inside(&mut self, step: &str) -> Place<'_> {
+        let dot = if step.starts_with('[') { "" } else { "." };
+        Place { path: format!("{}{dot}{step}", self.path), problems: self.problems }
+    }
+
+    /// Says what is wrong with `node`, which stands here.
+    pub fn refuse(&mut self, node: &Node, what: impl Into<String>, hint: Option<String>) {
+        self.problems.add(node.origin.clone(), &self.path, what, hint);
+    }
+}
+
 /// What reading shares between sections.
 pub(super) struct Reading {
     pub problems: Problems,
@@ -258,6 +309,47 @@ impl Keys<'_> {
             let mut section = S::default();
             reader.run.section(&mut section, format!("{path}."), node);
             sections.insert(name, section);
+        }
+    }
+
+    /// A key whose value has a form of its own. `read` reports what is wrong with it.
+    pub fn written<T>(
+        &mut self,
+        name: &'static str,
+        into: &mut Written<T>,
+        read: impl FnOnce(&Node, &mut Place<'_>) -> Option<T>,
+    ) {
+        match &mut self.mode {
+            Mode::Read(reader) => {
+                let Some(node) = reader.take(name) else { return };
+                let path = format!("{}{name}", self.path);
+                into.value = read(&node, &mut Place { path, problems: &mut reader.run.problems });
+                into.node = Some(node);
+            }
+            Mode::Write(table) => {
+                if let Some(node) = &into.node {
+                    table.insert(name.to_owned(), node.to_toml());
+                }
+            }
+        }
+    }
+
+    /// Says what is wrong inside of `name`: `below` leads there, by keys and numbers of list elements. Only when reading.
+    pub fn refuse_written<T>(
+        &mut self,
+        (name, written): (&'static str, &Written<T>),
+        below: &[String],
+        what: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        if let Mode::Read(reader) = &mut self.mode {
+            let nearest = written.node.as_ref().map(|node| node.nearest(below));
+            let origin = nearest.map_or(&reader.origin, |node| &node.origin).clone();
+            let path = below.iter().fold(format!("{}{name}", self.path), |path, step| match step.parse::<usize>() {
+                Ok(number) => format!("{path}[{number}]"),
+                Err(_) => format!("{path}.{step}"),
+            });
+            reader.run.problems.add(origin, &path, what, hint);
         }
     }
 

@@ -47,7 +47,7 @@ pub use naviga::{EventIds, Jwt, JwtAlgorithm, Naviga, PATHS as NAVIGA_PATHS};
 pub use operations::Operations;
 pub use problem::{Origin, Problem, Problems};
 pub use project::{Messages, Project};
-pub use provider::{Auth0, Provider, ProviderKind, ProviderLimits, ProviderNet};
+pub use provider::{Auth0, Http, HttpAuth, Provider, ProviderKind, ProviderLimits, ProviderNet};
 pub use provider_gigya::Gigya;
 pub use provider_keycloak::Keycloak;
 pub use provider_kratos::Kratos;

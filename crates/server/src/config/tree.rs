@@ -33,6 +33,35 @@ pub(super) enum Value {
     Table(Table),
 }
 
+impl Node {
+    /// What `steps` lead to, by keys and numbers of list elements, or the last thing on the way that is there.
+    pub fn nearest(&self, steps: &[String]) -> &Self {
+        let Some((step, rest)) = steps.split_first() else { return self };
+        let inside = match &self.value {
+            Value::Table(table) => table.get(step),
+            Value::List(list) => step.parse::<usize>().ok().and_then(|number| list.get(number)),
+            _ => None,
+        };
+        inside.map_or(self, |node| node.nearest(rest))
+    }
+
+    /// The same value as TOML.
+    pub fn to_toml(&self) -> toml::Value {
+        match &self.value {
+            Value::Text(text) => text.as_str().into(),
+            Value::Integer(number) => (*number).into(),
+            Value::Float(number) => (*number).into(),
+            Value::Bool(yes) => (*yes).into(),
+            Value::Time => "".into(),
+            Value::List(list) => list.iter().map(Self::to_toml).collect::<Vec<_>>().into(),
+            Value::Table(table) => {
+                let table: toml::Table = table.iter().map(|(name, node)| (name.clone(), node.to_toml())).collect();
+                table.into()
+            }
+        }
+    }
+}
+
 pub(super) type Table = BTreeMap<String, Node>;
 
 impl Value {

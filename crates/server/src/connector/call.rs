@@ -75,6 +75,9 @@ pub enum CannotCall {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] NoTls),
+    /// What it knows us by cannot be used.
+    #[error(transparent)]
+    Access(#[from] super::NoAccess),
 }
 
 /// What makes the calls to one provider.

@@ -238,12 +238,17 @@ impl Connector for Limited {
         Box::pin(self.within(now, (1, ProviderError::Ambiguous), self.inner.end_sessions(user, ctx)))
     }
 
+    fn health(&self, ctx: Ctx) -> BoxFuture<'_, Result<(), ProviderError>> {
+        let now = ctx.now;
+        Box::pin(self.within(now, (1, ProviderError::Transient), self.inner.health(ctx)))
+    }
+
     fn create_user<'a>(&'a self, user: NewUser<'a>, ctx: Ctx) -> BoxFuture<'a, Result<LookedUp, ProviderError>> {
         if let Err(too_long) = self.fits(user.password) {
             return Box::pin(async { Err(too_long) });
         }
         let now = ctx.now;
-        Box::pin(self.within(now, (1, ProviderError::Ambiguous), self.inner.create_user(user, ctx)))
+        Box::pin(self.within(now, (2, ProviderError::Ambiguous), self.inner.create_user(user, ctx)))
     }
 
     fn update_user<'a>(

@@ -10,6 +10,7 @@
 mod auth0;
 mod call;
 mod gigya;
+mod http;
 mod keycloak;
 mod kratos;
 mod ldap;
@@ -31,6 +32,7 @@ use keyherald_core::secret::Password;
 pub use self::auth0::Settings as Auth0Settings;
 pub use self::call::{CannotCall, Net};
 pub use self::gigya::{Access as GigyaAccess, Settings as GigyaSettings};
+pub use self::http::{NoAccess, Settings as HttpSettings};
 pub use self::keycloak::Settings as KeycloakSettings;
 pub use self::kratos::Settings as KratosSettings;
 pub use self::ldap::Settings as LdapSettings;
@@ -60,6 +62,8 @@ pub enum Kind {
     Auth0(Auth0Settings),
     /// Gigya, SAP Customer Data Cloud.
     Gigya(GigyaSettings),
+    /// Any HTTP API, described.
+    Http(Box<HttpSettings>),
     /// Keycloak.
     Keycloak(KeycloakSettings),
     /// Ory Kratos.
@@ -74,6 +78,7 @@ pub fn open(settings: Settings) -> Result<Arc<dyn Connector>, CannotCall> {
     let inner: Arc<dyn Connector> = match kind {
         Kind::Auth0(settings) => Arc::new(auth0::Auth0::new(settings, &net)?),
         Kind::Gigya(settings) => Arc::new(gigya::Gigya::new(settings, &net)?),
+        Kind::Http(settings) => Arc::new(http::Http::new(*settings, &net)?),
         Kind::Keycloak(settings) => Arc::new(keycloak::Keycloak::new(settings, &net)?),
         Kind::Kratos(settings) => Arc::new(kratos::Kratos::new(settings, &net)?),
         Kind::Ldap(settings) => Arc::new(ldap::Ldap::new(settings, &net)?),
@@ -176,6 +181,11 @@ pub trait Connector: Send + Sync {
 
     /// Ends all sessions of a user. May be repeated.
     fn end_sessions<'a>(&'a self, user: &'a ProviderUser, ctx: Ctx) -> BoxFuture<'a, Result<(), ProviderError>>;
+
+    /// Whether the provider is there and knows us, where one of its calls says so and nothing else.
+    fn health(&self, _: Ctx) -> BoxFuture<'_, Result<(), ProviderError>> {
+        Box::pin(async { Err(ProviderError::NotSupported) })
+    }
 
     /// Creates a user, and says what a look-up would say of it. After [`ProviderError::Ambiguous`] a look-up tells
     /// whether the user is there.

@@ -8,20 +8,7 @@ use keyherald_core::Micros;
 const WAIT_MAX: i64 = Micros::DAY;
 
 /// How a hint is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Form {
-    /// `Retry-After`: seconds from now, or an HTTP date.
-    SecondsOrDate,
-    /// Seconds from now, decimals allowed.
-    Seconds,
-    /// Milliseconds from now.
-    Millis,
-    /// Seconds since 1970.
-    EpochS,
-    /// Milliseconds since 1970.
-    EpochMs,
-}
+pub use crate::recipe::op::WaitForm as Form;
 
 /// The time that a hint names: never before `now`, at most a day after it. `None`: it does not read.
 pub(super) fn read(text: &str, form: Form, now: Micros) -> Option<Micros> {
@@ -35,6 +22,7 @@ pub(super) fn read(text: &str, form: Form, now: Micros) -> Option<Micros> {
         Form::Millis => now.plus(micros(text, 1000)?),
         Form::EpochS => Micros(micros(text, Micros::SECOND)?),
         Form::EpochMs => Micros(micros(text, 1000)?),
+        Form::Iso => Micros::parse_iso(text)?,
     };
     Some(at.clamp(now, now.plus(WAIT_MAX)))
 }
@@ -51,7 +39,8 @@ fn micros(text: &str, unit: i64) -> Option<i64> {
     Some(whole.saturating_add(thousandths.saturating_mul(unit) / 1000))
 }
 
-fn date(text: &str) -> Option<Micros> {
+/// An HTTP date.
+pub(super) fn date(text: &str) -> Option<Micros> {
     let since = SystemTime::duration_since(&httpdate::parse_http_date(text).ok()?, UNIX_EPOCH).ok()?;
     Some(Micros(i64::try_from(Duration::as_micros(&since)).ok()?))
 }
@@ -73,6 +62,7 @@ mod tests {
             ("2000", Form::Millis, Some(2)),
             ("1795341610", Form::EpochS, Some(10)),
             ("1795341610000", Form::EpochMs, Some(10)),
+            ("2026-11-22T10:00:10.000000Z", Form::Iso, Some(10)),
             ("99999999999999999999", Form::Seconds, Some(86_400)),
             ("", Form::Seconds, None),
         ] {

@@ -37,7 +37,13 @@ pub(crate) struct Case {
 }
 
 fn cases() -> Vec<Case> {
-    vec![crate::auth0::case(), crate::gigya::case(), crate::keycloak::case(), crate::kratos::case()]
+    vec![
+        crate::auth0::case(),
+        crate::described::auth0(),
+        crate::gigya::case(),
+        crate::keycloak::case(),
+        crate::kratos::case(),
+    ]
 }
 
 /// A connector that speaks to a running double.

@@ -37,6 +37,16 @@ impl Got {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 
+    /// The body's fields, whether it is JSON or a form.
+    pub fn fields(&self) -> Value {
+        if self.body.starts_with('{') {
+            return self.json();
+        }
+        url::form_urlencoded::parse(self.body.as_bytes())
+            .map(|(name, value)| (name.into_owned(), Value::from(value.into_owned())))
+            .collect()
+    }
+
     pub fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }

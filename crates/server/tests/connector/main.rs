@@ -6,9 +6,11 @@
 
 mod auth0;
 mod conformance;
+mod described;
 mod document;
 #[expect(dead_code, reason = "other tests need more of it")]
 mod double;
+mod examples;
 mod gigya;
 mod keycloak;
 mod kratos;

@@ -2,11 +2,14 @@
 //!
 //! What differs by kind stands in the provider's own table; `net` and `limits` are the same for all.
 
+mod http;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
 
+pub use self::http::{Auth as HttpAuth, Http};
 use super::keys::{Keys, Section};
 use super::provider_gigya::Gigya;
 use super::provider_keycloak::Keycloak;
@@ -31,9 +34,11 @@ pub struct Provider {
 #[derive(Clone, Debug)]
 pub enum ProviderKind {
     /// `kind = "auth0"`
-    Auth0(Auth0),
+    Auth0(Box<Auth0>),
     /// `kind = "gigya"`
     Gigya(Gigya),
+    /// `kind = "http"`
+    Http(Box<Http>),
     /// `kind = "keycloak"`
     Keycloak(Keycloak),
     /// `kind = "kratos"`
@@ -142,10 +147,36 @@ impl Default for ProviderLimits {
 }
 
 impl ProviderKind {
+    /// The kind, with nothing said about it yet.
+    fn of(word: Word) -> Self {
+        match word {
+            Word::Auth0 => Self::Auth0(Box::default()),
+            Word::Gigya => Self::Gigya(Gigya::default()),
+            Word::Http => Self::Http(Box::default()),
+            Word::Keycloak => Self::Keycloak(Keycloak::default()),
+            Word::Kratos => Self::Kratos(Kratos::default()),
+            Word::Ldap => Self::Ldap(Ldap::default()),
+        }
+    }
+
+    /// The URLs in it, by the keys that they stand at.
+    fn urls(&self) -> Vec<(&'static str, &Url)> {
+        match self {
+            Self::Auth0(auth0) => auth0.base_url.iter().map(|url| ("base_url", url)).collect(),
+            Self::Gigya(gigya) => gigya.base_url.iter().map(|url| ("base_url", url)).collect(),
+            Self::Http(http) => http.urls().collect(),
+            Self::Keycloak(keycloak) => keycloak.base_url.iter().map(|url| ("base_url", url)).collect(),
+            Self::Kratos(kratos) => kratos.base_url.iter().map(|url| ("base_url", url)).collect(),
+            // A directory has schemes of its own.
+            Self::Ldap(_) => Vec::new(),
+        }
+    }
+
     fn word(&self) -> Word {
         match self {
             Self::Auth0(_) => Word::Auth0,
             Self::Gigya(_) => Word::Gigya,
+            Self::Http(_) => Word::Http,
             Self::Keycloak(_) => Word::Keycloak,
             Self::Kratos(_) => Word::Kratos,
             Self::Ldap(_) => Word::Ldap,
@@ -158,67 +189,43 @@ impl ProviderKind {
 enum Word {
     Auth0,
     Gigya,
+    Http,
     Keycloak,
     Kratos,
     Ldap,
 }
 
-const WORDS: [(&str, Option<Word>); 5] = [
+const WORDS: [(&str, Option<Word>); 6] = [
     ("auth0", Some(Word::Auth0)),
     ("gigya", Some(Word::Gigya)),
+    ("http", Some(Word::Http)),
     ("keycloak", Some(Word::Keycloak)),
     ("kratos", Some(Word::Kratos)),
     ("ldap", Some(Word::Ldap)),
 ];
-
-impl Word {
-    /// The kind, with nothing said about it yet.
-    fn empty(self) -> ProviderKind {
-        match self {
-            Self::Auth0 => ProviderKind::Auth0(Auth0::default()),
-            Self::Gigya => ProviderKind::Gigya(Gigya::default()),
-            Self::Keycloak => ProviderKind::Keycloak(Keycloak::default()),
-            Self::Kratos => ProviderKind::Kratos(Kratos::default()),
-            Self::Ldap => ProviderKind::Ldap(Ldap::default()),
-        }
-    }
-}
 
 impl Section for Provider {
     fn keys(&mut self, keys: &mut Keys<'_>) {
         let mut word = self.kind.as_ref().map(ProviderKind::word);
         keys.choice("kind", &mut word, &WORDS);
         keys.require("kind", Some("which system it is, such as kind = \"auth0\"".into()));
-        if self.kind.as_ref().map(ProviderKind::word) != word {
-            self.kind = word.map(Word::empty);
+        let mut kind = self.kind.take().or_else(|| word.map(ProviderKind::of));
+        match &mut kind {
+            Some(ProviderKind::Auth0(auth0)) => auth0.keys(keys),
+            Some(ProviderKind::Gigya(gigya)) => gigya.keys(keys),
+            Some(ProviderKind::Http(http)) => http.keys(keys),
+            Some(ProviderKind::Keycloak(keycloak)) => keycloak.keys(keys),
+            Some(ProviderKind::Kratos(kratos)) => kratos.keys(keys),
+            Some(ProviderKind::Ldap(ldap)) => ldap.keys(keys),
+            None => {}
         }
-        let base_url = match &mut self.kind {
-            Some(ProviderKind::Auth0(auth0)) => {
-                auth0.keys(keys);
-                auth0.base_url.as_ref()
-            }
-            Some(ProviderKind::Gigya(gigya)) => {
-                gigya.keys(keys);
-                gigya.base_url.as_ref()
-            }
-            Some(ProviderKind::Keycloak(keycloak)) => {
-                keycloak.keys(keys);
-                keycloak.base_url.as_ref()
-            }
-            Some(ProviderKind::Kratos(kratos)) => {
-                kratos.keys(keys);
-                kratos.base_url.as_ref()
-            }
-            Some(ProviderKind::Ldap(ldap)) => {
-                ldap.keys(keys);
-                None
-            }
-            None => None,
-        };
         keys.value("allow_insecure_http", &mut self.allow_insecure_http);
-        if base_url.is_some_and(|url| url.scheme() == "http") && !self.allow_insecure_http {
-            keys.refuse("base_url", "must begin with https://", Some("or allow_insecure_http = true".into()));
+        for (key, url) in kind.iter().flat_map(ProviderKind::urls) {
+            if url.scheme() == "http" && !self.allow_insecure_http {
+                keys.refuse(key, "must begin with https://", Some("or allow_insecure_http = true".into()));
+            }
         }
+        self.kind = kind;
         keys.section("net", &mut self.net);
         keys.section("limits", &mut self.limits);
     }
