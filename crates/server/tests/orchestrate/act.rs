@@ -28,16 +28,24 @@ pub const MOVED: &str = "Moved";
 /// The process dies at most so long after an answer.
 const AFTER_ANSWER_MAX_MS: u64 = 30;
 
+/// Whose password it is.
+#[derive(Clone)]
+pub struct Whom {
+    pub customer: CustomerId,
+    /// The id at the provider.
+    pub user: String,
+    pub email: String,
+    pub old: String,
+    pub new: String,
+}
+
 /// A cell, and whom it is about.
 #[derive(Clone)]
 pub struct Actor {
     pub cell: Cell,
     pub script: Arc<Script>,
     pub project: ProjectKey,
-    pub customer: CustomerId,
-    pub email: String,
-    pub old: String,
-    pub new: String,
+    pub whom: Whom,
     pub client: Client,
     credentials: (String, String),
     reset_token: String,
@@ -48,11 +56,10 @@ impl Actor {
         cell: Cell,
         script: Arc<Script>,
         (project, credentials): (ProjectKey, (String, String)),
-        customer: CustomerId,
-        (email, old, new): (String, String, String),
+        whom: Whom,
     ) -> Self {
         let (client, reset_token) = (Client::nowhere(), String::new());
-        Self { cell, script, project, customer, email, old, new, client, credentials, reset_token }
+        Self { cell, script, project, whom, client, credentials, reset_token }
     }
 
     /// Signs in as an API client, subscribes, and gets what its verb needs.
@@ -64,7 +71,7 @@ impl Actor {
         let (status, said) = self.client.post("/subscriptions", &draft).await.unwrap();
         assert_eq!(status, 201, "{said}");
         if self.cell.verb == Verb::Reset {
-            let made = self.client.post("/customers/password-token", &json!({"email": self.email})).await.unwrap();
+            let made = self.client.post("/customers/password-token", &json!({"email": self.whom.email})).await.unwrap();
             self.reset_token = made.1["value"].as_str().unwrap().to_owned();
         }
     }
@@ -107,15 +114,22 @@ impl Actor {
 
     /// Asks for the change once.
     async fn ask(&self) -> Told {
-        let (customer, new) = (self.customer.to_string(), &self.new);
+        let Whom { customer, user, old, new, .. } = &self.whom;
+        let customer = customer.to_string();
         let answer = match self.cell.verb {
             Verb::Change => {
-                let body = json!({"id": customer, "version": 1, "currentPassword": self.old, "newPassword": new});
+                let body = json!({"id": customer, "version": 1, "currentPassword": old, "newPassword": new});
                 self.client.post("/customers/password", &body).await
             }
             Verb::Reset => {
                 let body = json!({"tokenValue": self.reset_token, "newPassword": new});
                 self.client.post("/customers/password/reset", &body).await
+            }
+            Verb::Naviga => {
+                let number = self.project.as_str().trim_start_matches('c');
+                let status = self.client.patch_naviga(&format!("P{number}"), user, new).await;
+                // The contract has no other word for what is not known.
+                return if status == Some(500) { Told::ComeBack } else { Told::of(status) };
             }
             Verb::Set => {
                 let action = json!({"action": "setAuthenticationMode", "authMode": "Password", "password": new});
@@ -131,10 +145,10 @@ impl Actor {
         match self.cell.meddling {
             Meddling::None => {}
             Meddling::Moved => {
-                let version = self.client.version(&self.customer.to_string()).await;
+                let version = self.client.version(&self.whom.customer.to_string()).await;
                 let actions = json!([{"action": "setFirstName", "firstName": MOVED}]);
                 let body = json!({"version": version, "actions": actions});
-                let _killed = self.client.post(&format!("/customers/{}", self.customer), &body).await;
+                let _killed = self.client.post(&format!("/customers/{}", self.whom.customer), &body).await;
             }
             Meddling::Deleted => {
                 let held = async {
@@ -148,8 +162,8 @@ impl Actor {
 
     async fn delete(&self) {
         for _ in 0..3 {
-            let Some(version) = self.client.version(&self.customer.to_string()).await else { return };
-            let path = format!("/customers/{}?version={version}", self.customer);
+            let Some(version) = self.client.version(&self.whom.customer.to_string()).await else { return };
+            let path = format!("/customers/{}?version={version}", self.whom.customer);
             if !matches!(self.client.delete(&path).await, Some((409 | 503, _))) {
                 return;
             }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use keyherald::jwt::SigningKey;
 use serde_json::{Value, json};
+
+use crate::server::JWT_SECRET;
 
 /// Time for one request: longer than a server keeps anybody waiting.
 const REQUEST_WAIT: Duration = Duration::from_secs(30);
@@ -54,6 +57,18 @@ impl Client {
 
     pub async fn get(&self, path: &str) -> Answer {
         answer(self.http.get(format!("{}/{}{path}", self.url, self.project)).bearer_auth(&self.token)).await
+    }
+
+    /// Sets a password as a caller of Naviga's API: the status.
+    pub async fn patch_naviga(&self, paper: &str, user: &str, password: &str) -> Option<u16> {
+        let claims = json!({"sub": "orchestration"});
+        let token = SigningKey::secret(JWT_SECRET).sign(claims.as_object().unwrap(), None).unwrap();
+        let user: String = url::form_urlencoded::byte_serialize(user.as_bytes()).collect();
+        let request = self.http.patch(format!("{}/v4/Users/{user}/Password", self.url)).bearer_auth(token);
+        let codes = [("X-ClientGroupCode", "G"), ("X-ClientCode", "C"), ("X-PaperCode", paper)];
+        let request = codes.into_iter().fold(request, |request, (name, code)| request.header(name, code));
+        let request = request.header("X-SourceSystem", "orchestration").json(&json!({"password": password}));
+        answer(request).await.map(|(status, _)| status)
     }
 
     pub async fn delete(&self, path: &str) -> Answer {

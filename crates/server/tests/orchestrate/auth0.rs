@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::cell::{Step, Trouble};
 use crate::double::{Fault, Got, Said};
-use crate::provider::Connector;
+use crate::provider::{Connector, User};
 use crate::script::Call;
 use crate::spoken::{Spoken, start};
 use crate::vendor_auth0::{self as vendor, Auth0, error, throttled};
@@ -13,7 +13,7 @@ pub const CONNECTOR: Connector = Connector {
     name: "auth0",
     steps: &[Step::Access, Step::LookUp, Step::Set, Step::Probe, Step::SignIn, Step::EndSessions],
     throttle_forms: 4,
-    has_history: true,
+    has_policy: true,
     needs_slapd: false,
     start: start::<Auth0>,
 };
@@ -22,7 +22,7 @@ impl Spoken for Auth0 {
     const USER: &'static str = vendor::USER;
     const SECRET: &'static str = vendor::SECRET;
 
-    fn double() -> Self {
+    fn double(_: &User) -> Self {
         Self::default()
     }
 

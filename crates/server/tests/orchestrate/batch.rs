@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use keyherald_core::Ctx;
 use keyherald_core::activity::ActivityFacts;
 use keyherald_core::id::{CustomerId, ProjectKey};
 use keyherald_core::message::Flow;
 use keyherald_core::operation::State;
+use keyherald_core::{Ctx, Micros};
 use keyherald_store::tx::{query_all, query_one};
 use keyherald_store::{Sql, Store, Tx, log};
 use serde_json::Value;
@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::act::{Actor, Deaths, MOVED};
+use crate::act::{Actor, Deaths, MOVED, Whom};
 use crate::api;
 use crate::black_box::receiver::{Delivery, Reply, serve};
 use crate::cell::{Cell, Meddling};
@@ -138,14 +138,12 @@ async fn look(
     told: Told,
     arrivals: &Arrivals,
 ) -> (Evidence, Result<(), String>) {
-    let (project, customer) = (actor.project.clone(), actor.customer);
+    let (project, customer) = (actor.project.clone(), actor.whom.customer);
+    let Whom { email, old, new, .. } = &actor.whom;
     let operations = operations(store, &project).await;
     let shown = actor.client.get(&format!("/customers/{customer}")).await.unwrap();
-    let here = which(
-        actor.client.signs_in(&actor.email, &actor.old).await,
-        actor.client.signs_in(&actor.email, &actor.new).await,
-    );
-    let there = which(provider.has(&actor.old).await, provider.has(&actor.new).await);
+    let here = which(actor.client.signs_in(email, old).await, actor.client.signs_in(email, new).await);
+    let there = which(provider.has(old).await, provider.has(new).await);
     let told_here = actor.client.updates().await;
     let arrived = || arrivals.lock().unwrap().get(project.as_str()).cloned().unwrap_or_default();
     let all_arrived = async {

@@ -13,6 +13,8 @@ pub enum Verb {
     Change,
     /// `POST /customers/password/reset`
     Reset,
+    /// `PATCH /v4/Users/{CustomerRegistrationId}/Password`
+    Naviga,
     /// `setAuthenticationMode` of a customer who signed in elsewhere so far.
     Set,
 }
@@ -151,7 +153,7 @@ pub fn all(with_slapd: bool) -> Vec<Cell> {
     let mut cells = Vec::new();
     for connector in connectors().iter().filter(|connector| connector.needs_slapd == with_slapd) {
         for mishap in mishaps(connector) {
-            for verb in [Verb::Change, Verb::Reset, Verb::Set] {
+            for verb in [Verb::Change, Verb::Reset, Verb::Naviga, Verb::Set] {
                 for meddling in [Meddling::None, Meddling::Deleted, Meddling::Moved] {
                     cells.push(Cell { number: cells.len(), connector, verb, mishap, meddling });
                 }
@@ -179,18 +181,10 @@ fn troubles(step: Step, connector: &Connector) -> Vec<Trouble> {
     troubles.extend((0..connector.throttle_forms).map(Throttled));
     match step {
         Step::Set => {
-            troubles.extend([
-                AppliedCut,
-                AppliedBroken,
-                AppliedSlow,
-                Late,
-                Dark,
-                AccessRefused,
-                Repeated,
-                Weak,
-                NoUser,
-            ]);
-            troubles.extend(connector.has_history.then_some(Used));
+            troubles.extend([AppliedCut, AppliedBroken, AppliedSlow, Late, Dark, AccessRefused, Repeated, NoUser]);
+            if connector.has_policy {
+                troubles.extend([Weak, Used]);
+            }
         }
         Step::LookUp => troubles.extend([AccessRefused, Repeated, NoUser]),
         Step::Probe | Step::EndSessions => troubles.extend([AccessRefused, Repeated]),

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::cell::{Step, Trouble};
 use crate::double::{Fault, Got, Said};
-use crate::provider::Connector;
+use crate::provider::{Connector, User};
 use crate::script::Call;
 use crate::spoken::{Spoken, start};
 use crate::vendor_gigya::{self as vendor, Gigya, error};
@@ -14,7 +14,7 @@ pub const CONNECTOR: Connector = Connector {
     name: "gigya",
     steps: &[Step::LookUp, Step::Set, Step::Probe, Step::SignIn, Step::EndSessions],
     throttle_forms: 3,
-    has_history: true,
+    has_policy: true,
     needs_slapd: false,
     start: start::<Gigya>,
 };
@@ -23,7 +23,7 @@ impl Spoken for Gigya {
     const USER: &'static str = vendor::USER;
     const SECRET: &'static str = vendor::SECRET;
 
-    fn double() -> Self {
+    fn double(_: &User) -> Self {
         Self { clock: Some(|| Moments::of_system().now()), ..Self::default() }
     }
 

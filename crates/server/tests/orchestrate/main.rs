@@ -32,6 +32,8 @@ mod double;
 mod engine;
 mod evidence;
 mod gigya;
+mod keycloak;
+mod kratos;
 mod leaks;
 #[expect(dead_code, reason = "other tests need more of it")]
 #[path = "../connector/people.rs"]
@@ -46,6 +48,10 @@ mod spoken;
 mod vendor_auth0;
 #[path = "../connector/gigya/vendor.rs"]
 mod vendor_gigya;
+#[path = "../connector/keycloak/vendor.rs"]
+mod vendor_keycloak;
+#[path = "../connector/kratos/vendor.rs"]
+mod vendor_kratos;
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};

@@ -15,8 +15,8 @@ pub struct Connector {
     pub steps: &'static [Step],
     /// In how many forms it says that there are too many requests.
     pub throttle_forms: usize,
-    /// Whether it refuses a password that the user had before, the current one included.
-    pub has_history: bool,
+    /// Whether it judges passwords: refuses short ones, and those that the user had before, the current one included.
+    pub has_policy: bool,
     /// Whether it needs the directory of `KEYHERALD_TEST_SLAPD`.
     pub needs_slapd: bool,
     /// Starts one of its own for one cell.
@@ -27,6 +27,8 @@ pub struct Connector {
 pub struct User {
     pub email: String,
     pub password: String,
+    /// The password that will be set.
+    pub new: String,
     /// A password that it had before.
     pub before: Option<String>,
 }
@@ -47,9 +49,21 @@ pub trait Provider: Send + Sync {
 }
 
 /// What our access to them is proved with.
-pub const SECRETS: &[&str] = &[crate::vendor_auth0::SECRET, crate::vendor_gigya::SECRET, crate::slapd::SECRET];
+pub const SECRETS: &[&str] = &[
+    crate::vendor_auth0::SECRET,
+    crate::vendor_gigya::SECRET,
+    crate::vendor_keycloak::SECRET,
+    crate::vendor_kratos::SECRET,
+    crate::slapd::SECRET,
+];
 
 /// All of them.
 pub fn connectors() -> &'static [Connector] {
-    &[crate::auth0::CONNECTOR, crate::gigya::CONNECTOR, crate::slapd::CONNECTOR]
+    &[
+        crate::auth0::CONNECTOR,
+        crate::gigya::CONNECTOR,
+        crate::keycloak::CONNECTOR,
+        crate::kratos::CONNECTOR,
+        crate::slapd::CONNECTOR,
+    ]
 }

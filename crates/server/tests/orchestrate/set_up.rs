@@ -16,7 +16,7 @@ use keyherald_core::provider::ProviderLink;
 use keyherald_core::secret::Password;
 use keyherald_store::Store;
 
-use crate::act::Actor;
+use crate::act::{Actor, Whom};
 use crate::cell::{Cell, Mishap, Trouble, Verb};
 use crate::leaks::MARK;
 use crate::provider::{Provider, User};
@@ -53,7 +53,7 @@ async fn cast(app: &App, number: usize, cell: Cell) -> (Actor, Box<dyn Provider>
         _ => (format!("New-{MARK}-{number}!"), None),
     };
     let script = Script::new(cell);
-    let user = User { email: email.clone(), password: old.clone(), before };
+    let user = User { email: email.clone(), password: old.clone(), new: new.clone(), before };
     let provider = (cell.connector.start)(user, script.clone()).await;
 
     let scopes = Scopes::parse(&format!("manage_project:{project}"));
@@ -64,7 +64,7 @@ async fn cast(app: &App, number: usize, cell: Cell) -> (Actor, Box<dyn Provider>
     let credentials = (client.id, secret.reveal_with(str::to_owned));
     let mode = match cell.verb {
         Verb::Set => AuthenticationMode::ExternalAuth,
-        Verb::Change | Verb::Reset => AuthenticationMode::Password,
+        Verb::Change | Verb::Reset | Verb::Naviga => AuthenticationMode::Password,
     };
     let command = create::Command {
         email: email.clone(),
@@ -84,6 +84,7 @@ async fn cast(app: &App, number: usize, cell: Cell) -> (Actor, Box<dyn Provider>
     let user = provider.user().parse().ok().unwrap();
     let link = ProviderLink { provider: format!("p{number}").parse().unwrap(), user };
     assert!(app.link_customer(call(), customer.id, link).await.unwrap());
-    let actor = Actor::new(cell, script, (project, credentials), customer.id, (email, old, new));
+    let whom = Whom { customer: customer.id, user: provider.user(), email, old, new };
+    let actor = Actor::new(cell, script, (project, credentials), whom);
     (actor, provider)
 }

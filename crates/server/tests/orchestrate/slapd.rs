@@ -32,7 +32,7 @@ pub const CONNECTOR: Connector = Connector {
     name: "ldap",
     steps: &[Step::Access, Step::LookUp, Step::Set, Step::Probe, Step::SignIn],
     throttle_forms: 1,
-    has_history: true,
+    has_policy: true,
     needs_slapd: true,
     start,
 };

@@ -19,7 +19,7 @@ pub trait Spoken: Vendor {
     const SECRET: &'static str;
 
     /// A double of its own.
-    fn double() -> Self;
+    fn double(user: &User) -> Self;
 
     /// The keys of the provider's table; the secret lies in the file `secret`.
     fn config(url: &str, secret: &str) -> String;
@@ -39,11 +39,12 @@ struct Running<V> {
 /// A running double of `V` with this user.
 pub fn start<V: Spoken>(user: User, script: Arc<Script>) -> BoxFuture<'static, Box<dyn Provider>> {
     Box::pin(async move {
+        let vendor = V::double(&user);
         let mut people = People::of_one(V::USER);
         let history = user.before.into_iter().collect();
         let person = Person { history, sessions: 2, ..Person::new(&user.email, &user.password) };
         people.0.insert(V::USER.to_owned(), person);
-        let double = Double::start(V::double(), people).await;
+        let double = Double::start(vendor, people).await;
         double.direct(Box::new(move |got| {
             let (trouble, watcher) = script.direct(V::call_of(got));
             (trouble.and_then(fault::<V>), watcher)
