@@ -72,7 +72,7 @@ impl Actor {
         assert_eq!(status, 201, "{said}");
         if self.cell.verb == Verb::Reset {
             let made = self.client.post("/customers/password-token", &json!({"email": self.whom.email})).await.unwrap();
-            self.reset_token = made.1["value"].as_str().unwrap().to_owned();
+            made.1["value"].as_str().unwrap().clone_into(&mut self.reset_token);
         }
     }
 
@@ -210,7 +210,9 @@ impl Deaths {
             });
             join!(join_all(answering), sleep(Duration::from_millis(AFTER_ANSWER_MAX_MS)));
             drop(server);
-            actors.iter().for_each(|actor| actor.script.open());
+            for actor in actors {
+                actor.script.open();
+            }
         };
         join!(join_all(actors.iter().map(Actor::ask)), killing).0
     }

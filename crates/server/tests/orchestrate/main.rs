@@ -137,7 +137,9 @@ fn run(engine: &str, count: usize) {
     };
     thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
     });
     close(engine, seed, &outcomes.into_inner().unwrap());
 }
