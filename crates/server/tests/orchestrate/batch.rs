@@ -9,7 +9,7 @@ use keyherald_core::activity::ActivityFacts;
 use keyherald_core::id::{CustomerId, ProjectKey};
 use keyherald_core::message::Flow;
 use keyherald_core::operation::State;
-use keyherald_core::{Ctx, Micros};
+use keyherald_core::Ctx;
 use keyherald_store::tx::{query_all, query_one};
 use keyherald_store::{Sql, Store, Tx, log};
 use serde_json::Value;
