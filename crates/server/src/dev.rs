@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 
 use keyherald_core::client::Scopes;
 use keyherald_core::id::ProjectKey;
-use keyherald_core::secret::TokenDigest;
+use keyherald_core::import::Fields;
+use keyherald_core::secret::{Password, TokenDigest};
 
+use crate::app::import_customers::ImportOutcome;
 use crate::boot::{self, Extras, Running};
 use crate::clock::Moments;
 use crate::complaint::Complaint;
 use crate::config::{Config, Environment, Purpose};
+use crate::hash::Lane;
 use crate::mail::Mailbox;
 
 mod mailbox;
@@ -23,6 +26,7 @@ pub struct Development {
     listen: String,
     store: Option<String>,
     no_mail: bool,
+    provider_url: Option<String>,
 }
 
 /// The mail that the project `demo` sends, to the mailbox.
@@ -40,12 +44,20 @@ impl Development {
     pub const CLIENT_SECRET: &'static str = "demo-secret";
     /// The tenant of the Naviga API: client group, client and paper.
     pub const NAVIGA_CODE: &'static str = "DEMO";
+    /// The identity provider, where there is one.
+    pub const PROVIDER: &'static str = "demo-idp";
     /// The project.
     pub const PROJECT: &'static str = "demo";
 
     /// On any free port of this machine.
     pub fn in_folder(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), listen: "127.0.0.1:0".to_owned(), store: None, no_mail: false }
+        Self {
+            folder: folder.to_owned(),
+            listen: "127.0.0.1:0".to_owned(),
+            store: None,
+            no_mail: false,
+            provider_url: None,
+        }
     }
 
     /// On this address and with this database instead of a SQLite file in the folder.
@@ -58,6 +70,12 @@ impl Development {
     #[must_use]
     pub fn without_mail(self) -> Self {
         Self { no_mail: true, ..self }
+    }
+
+    /// With an identity provider of Auth0's kind at this address, for the tenant's customers.
+    #[must_use]
+    pub fn with_provider(self, url: String) -> Self {
+        Self { provider_url: Some(url), ..self }
     }
 
     /// Makes the folder and its keys if they are not there, and reads the configuration that they mean.
@@ -100,7 +118,10 @@ impl Development {
             paper = "{code}"
             change_password_url = "https://paper.example/password"
             jwt = {{ algorithm = "HS256", secret_file = {jwt_file} }}
+            {provider}
             "#,
+            // Its secret counts for nothing at a provider of ours: any file will do.
+            provider = self.provider_url.clone().map(|url| provider(url, &jwt_file)).unwrap_or_default(),
             code = Self::NAVIGA_CODE,
             jwt_file = quoted(jwt_file.display().to_string()),
             mail = if self.no_mail { "" } else { MAIL },
@@ -110,6 +131,26 @@ impl Development {
         );
         Ok(Config::read(&text, Some("development settings".into()), Environment::of_process(), Purpose::Develop)?)
     }
+}
+
+/// The tenant's provider: on this machine, and so without TLS and on a private address.
+fn provider(url: String, secret_file: &Path) -> String {
+    format!(
+        r#"
+            user_provider = "{name}"
+            [providers.{name}]
+            kind = "auth0"
+            base_url = {url}
+            client_id = "{name}"
+            client_secret_file = {secret_file}
+            connection = "demo"
+            allow_insecure_http = true
+            net = {{ allow_private = true }}
+        "#,
+        name = Development::PROVIDER,
+        url = toml::Value::String(url),
+        secret_file = toml::Value::String(secret_file.display().to_string()),
+    )
 }
 
 /// A new key that only its owner can read. Written aside and renamed: half a key would be lost data.
@@ -125,6 +166,29 @@ fn write_new_key(path: &Path) -> std::io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&aside, path)
+}
+
+/// Makes a customer who has a password here and at the provider, as an import makes those whom a shop brings along. It is
+/// told as a creation.
+pub async fn bring_along(running: &Running, email: &str, password: &str, user: &str) -> Result<(), Complaint> {
+    let app = &running.app;
+    let project: ProjectKey = Development::PROJECT.parse().map_err(|why: String| Complaint::new(why))?;
+    let password =
+        Password::new(password.to_owned()).map_err(|error| Complaint::because("the password is too long", &error))?;
+    let hash = app.hash.hash(Lane::Import, password, app.moments.ctx().bytes()).await;
+    let hash = hash.map_err(|error| Complaint::because("the password cannot be hashed", &error))?;
+    let fields = Fields {
+        email: Some(email.to_owned()),
+        password_hash: Some(hash.as_phc().to_owned()),
+        provider_users: [(Development::PROVIDER.to_owned(), user.to_owned())].into(),
+        ..Fields::default()
+    };
+    let record = app.check_import(fields).map_err(|rejected| Complaint::new(rejected.to_string()))?;
+    let outcomes = app.import_customers(project, vec![record], true).await;
+    match outcomes.map_err(|failure| Complaint::because("the import failed", &failure))?.as_slice() {
+        [ImportOutcome::Imported] => Ok(()),
+        _ => Err(Complaint::new("the customer was not imported")),
+    }
 }
 
 /// Starts a development server: [`boot::start`], and the client and the mailbox that everybody knows.

@@ -17,7 +17,7 @@ use crate::black_box::api::{Answer, Api};
 pub struct Customer {
     pub id: String,
     pub version: i64,
-    email: String,
+    pub email: String,
 }
 
 /// A request that was done: what its message is about, and the moment to measure from.
@@ -58,6 +58,12 @@ impl Customer {
         }
         Ok(answer)
     }
+
+    /// The same where nothing speaks against it.
+    pub async fn must_change(&mut self, api: &Api) -> Result<()> {
+        let answer = self.change(api).await?;
+        if answer.status == 200 { Ok(()) } else { Err(unexpected("change a password", &answer)) }
+    }
 }
 
 fn unexpected(what: &str, answer: &Answer) -> Box<dyn std::error::Error + Send + Sync> {
@@ -66,13 +72,18 @@ fn unexpected(what: &str, answer: &Answer) -> Box<dyn std::error::Error + Send +
 
 /// Creates customers, a few at a time.
 pub async fn create(api: &Arc<Api>, count: usize, clients: usize) -> Result<Vec<Customer>> {
+    create_as(api, "customer", count, clients).await
+}
+
+/// The same with another name.
+pub async fn create_as(api: &Arc<Api>, name: &'static str, count: usize, clients: usize) -> Result<Vec<Customer>> {
     let mut tasks = JoinSet::new();
     for client in 0..clients {
         let api = api.clone();
         tasks.spawn(async move {
             let mut customers = Vec::new();
             for number in (client..count).step_by(clients) {
-                let email = format!("customer-{number}@example.com");
+                let email = format!("{name}-{number}@example.com");
                 let answer = api.post("/customers", &json!({"email": email, "password": password(1)})).await?;
                 if answer.status != 201 {
                     return Err(unexpected("create a customer", &answer));

@@ -9,6 +9,7 @@
 //!   the client, which is shortly after the commit (a message that is faster than the answer counts as 0). From above:
 //!   from the moment when the request for a reset token is sent, which needs no hash, so that nothing lies between but
 //!   HTTP, the commit, and the delivery.
+//! * **operations**: changes that an identity provider takes part in, see [`operations`].
 //!
 //! Clients and receiver share one thread of this process; what it takes of the machine is measured as well. Prints one
 //! JSON line per section for `cargo xtask bench`; `--quick` measures briefly.
@@ -17,7 +18,9 @@
 #[path = "../../tests/black_box/mod.rs"]
 mod black_box;
 mod load;
+mod operations;
 mod process;
+mod provider;
 mod receipts;
 mod report;
 
@@ -59,15 +62,18 @@ struct Plan {
     round: Duration,
     half_load: Duration,
     overload: Duration,
+    operations: operations::Plan,
 }
 
 impl Plan {
     fn of_arguments() -> Self {
         let seconds = Duration::from_secs;
         if std::env::args().any(|argument| argument == "--quick") {
-            Self { rounds: 2, round: seconds(1), half_load: seconds(3), overload: seconds(4) }
+            let operations = operations::Plan { rounds: 2, round: seconds(1) };
+            Self { rounds: 2, round: seconds(1), half_load: seconds(3), overload: seconds(4), operations }
         } else {
-            Self { rounds: 12, round: seconds(3), half_load: seconds(30), overload: seconds(15) }
+            let operations = operations::Plan { rounds: 8, round: seconds(3) };
+            Self { rounds: 12, round: seconds(3), half_load: seconds(30), overload: seconds(15), operations }
         }
     }
 }
@@ -84,6 +90,10 @@ fn main() -> ExitCode {
     }
 }
 
+fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_keyherald"))
+}
+
 /// What is measured: the server, and the world around it.
 struct Stage {
     server: Server,
@@ -94,7 +104,7 @@ struct Stage {
 async fn measure(plan: &Plan) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let launch = Launch {
-        program: PathBuf::from(env!("CARGO_BIN_EXE_keyherald")),
+        program: program(),
         data: folder.path().join("data"),
         store: None,
         log: folder.path().join("server.log"),
@@ -117,7 +127,9 @@ async fn measure(plan: &Plan) -> Result<()> {
     if measured.is_err() {
         eprintln!("the server's log ends with:\n{}", launch.log_tail());
     }
-    measured
+    measured?;
+    drop(stage);
+    operations::measure(&plan.operations).await
 }
 
 impl Stage {

@@ -38,7 +38,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Complaint> {
                 Color::Always => Colors::Always,
                 Color::Never => Colors::Never,
             };
-            let told = on_runtime(demo::run(demo::Options { keep: options.keep, colors }))?;
+            let told = on_runtime(demo::run(demo::Options { keep: options.keep, colors, naviga_token: jwt_of_dev }))?;
             Ok(if told { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Dev(options) => on_runtime(run_dev(options)),
@@ -108,10 +108,13 @@ async fn run_dev(options: Dev) -> Result<ExitCode, Complaint> {
 
 /// What a caller of the development server's Naviga API sends.
 fn naviga_of_dev(config: &Config) -> Result<serde_json::Value, Complaint> {
-    let project = Development::PROJECT.parse().map_err(|why: String| Complaint::new(why))?;
-    let jwt = token::mint(config, &project, &token::Caller::default(), Moments::of_system().now())?;
-    let code = Development::NAVIGA_CODE;
+    let (jwt, code) = (jwt_of_dev(config)?, Development::NAVIGA_CODE);
     Ok(serde_json::json!({"jwt": jwt, "clientGroup": code, "client": code, "paper": code}))
+}
+
+fn jwt_of_dev(config: &Config) -> Result<String, Complaint> {
+    let project = Development::PROJECT.parse().map_err(|why: String| Complaint::new(why))?;
+    token::mint(config, &project, &token::Caller::default(), Moments::of_system().now())
 }
 
 /// Prints a line; a closed pipe (`| head`) ends the command quietly: `false`.

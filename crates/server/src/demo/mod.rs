@@ -6,6 +6,7 @@
 //!
 //! Nothing here is a shortcut: the story uses the HTTP contract only.
 
+mod provider;
 mod receiver;
 mod screen;
 mod story;
@@ -19,20 +20,24 @@ use tokio::task::JoinSet;
 
 use crate::clock::{ManualClock, Moments, SystemEntropy};
 use crate::complaint::Complaint;
+use crate::config::Config;
 use crate::dev::{self, Development};
 use crate::life::{Ending, Task};
+use provider::Provider;
 use receiver::Receiver;
 pub use screen::Colors;
 use screen::Screen;
-use story::Story;
+use story::{Story, World};
 
 /// What the command line asks for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Options {
     /// Leave the server running at the end.
     pub keep: bool,
     /// Whether to write in colours.
     pub colors: Colors,
+    /// Makes a token for a caller of the tenant's Naviga API.
+    pub naviga_token: fn(&Config) -> Result<String, Complaint>,
 }
 
 /// Plays the demo. True: everything that was shown was as expected.
@@ -45,21 +50,29 @@ pub async fn run(options: Options) -> Result<bool, Complaint> {
         .map_err(|error| Complaint::because("no temporary folder can be made", &error))?;
     let clock = Arc::new(ManualClock::running());
     let moments = Moments::new(clock.clone(), Arc::new(SystemEntropy));
-    let development = Development::in_folder(folder.path());
-    let server = dev::start(&development.config()?, moments).await?;
+    let provider = Provider::new(story::GRACES_FIRST);
+    let (provider_url, provider_listener) = listen("the identity provider").await?;
+    let config = Development::in_folder(folder.path()).with_provider(provider_url.clone()).config()?;
+    let naviga_token = (options.naviga_token)(&config)?;
+    let server = dev::start(&config, moments).await?;
+    let serving = provider.clone();
+    server.life.spawn(Task::DemoProvider, move |_| serving.clone().serve(provider_listener.clone()));
 
     let (arrived, receipts) = mpsc::channel(1000);
-    let unheard = |error: std::io::Error| Complaint::because("the receiver cannot listen", &error);
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(unheard)?;
-    let receiver_url = format!("http://{}/messages", listener.local_addr().map_err(unheard)?);
-    let listener = Arc::new(listener);
+    let (receiver_url, listener) = listen("the receiver").await?;
+    let receiver_url = format!("{receiver_url}/messages");
     server.life.spawn(Task::DemoReceiver, move |_| receiver::serve(listener.clone(), arrived.clone()));
 
     let commits = CommitTimes::watch(server.app.store.committed());
     let screen = Screen::new(options.colors);
-    screen.title(&server.url, folder.path(), &receiver_url);
-    let mut story = Story::new(&server.url, Receiver::new(receiver_url, receipts), commits, clock, screen);
-    let outcome = story.play().await;
+    screen.title(&server.url, folder.path(), &receiver_url, &provider_url);
+    let world = World { receiver: Receiver::new(receiver_url, receipts), provider, naviga_token, commits, clock };
+    let mut story = Story::new(&server.url, world, screen);
+    let mut outcome = story.play().await;
+    if outcome.is_ok() {
+        dev::bring_along(&server, Provider::EMAIL, story::GRACES_FIRST, Provider::USER).await?;
+        outcome = story.play_the_second_part().await;
+    }
     let told = story.close(outcome);
 
     if options.keep {
@@ -68,6 +81,13 @@ pub async fn run(options: Options) -> Result<bool, Complaint> {
     }
     server.life.end();
     Ok(server.run().await == Ending::Orderly && told)
+}
+
+/// Listens on any free port of this machine.
+async fn listen(who: &str) -> Result<(String, Arc<TcpListener>), Complaint> {
+    let unheard = |error: std::io::Error| Complaint::because(&format!("{who} cannot listen"), &error);
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(unheard)?;
+    Ok((format!("http://{}", listener.local_addr().map_err(unheard)?), Arc::new(listener)))
 }
 
 /// When the store committed: the moments from which the way of a message is timed.

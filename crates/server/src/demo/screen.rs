@@ -75,13 +75,14 @@ impl Screen {
     }
 
     /// The head.
-    pub fn title(&self, server: &str, folder: &Path, receiver: &str) {
+    pub fn title(&self, server: &str, folder: &Path, receiver: &str, provider: &str) {
         Self::line("");
         Self::line(&Self::paint(self.strong, "Keyherald: a customer's password changes, and the message arrives"));
         Self::line("");
         for (what, text) in [
             ("server", format!("{server}  (embedded store in {})", folder.display())),
             ("receiver", format!("{receiver}  (checks every signature)")),
+            ("provider", format!("{provider}  (has some customers' passwords too, as Auth0 would)")),
         ] {
             Self::line(&format!("  {}  {text}", Self::paint(self.faint, &format!("{what:<8}"))));
         }
@@ -122,6 +123,11 @@ impl Screen {
         if lines.len() > LINES_MAX {
             Self::line(&format!("      {}", Self::paint(self.faint, "…")));
         }
+    }
+
+    /// What happened at a third place.
+    pub fn seen(&self, text: &str) {
+        Self::line(&format!("  {} {}", Self::paint(self.faint, "·"), Self::paint(self.faint, text)));
     }
 
     /// Something was not as expected.

@@ -8,6 +8,7 @@ use keyherald_core::signature::WebhookSecret;
 use serde_json::{Value, json};
 
 use super::CommitTimes;
+use super::provider::Provider;
 use super::receiver::Receiver;
 use super::screen::{Line, Screen};
 use crate::clock::ManualClock;
@@ -39,15 +40,27 @@ impl Answer {
     }
 }
 
+/// Whom the story meets besides the server.
+pub struct World {
+    /// Who hears of everything.
+    pub receiver: Receiver,
+    /// Who has Grace's password too.
+    pub provider: Provider,
+    /// What a caller of the Naviga API shows.
+    pub naviga_token: String,
+    /// When the server committed.
+    pub commits: CommitTimes,
+    /// The server's clock.
+    pub clock: Arc<ManualClock>,
+}
+
 /// The player of the story.
 pub struct Story {
     http: Option<reqwest::Client>,
     url: String,
     access_token: String,
-    receiver: Receiver,
+    world: World,
     secret: Option<WebhookSecret>,
-    commits: CommitTimes,
-    clock: Arc<ManualClock>,
     screen: Screen,
     lines: Vec<Line>,
     wrong: Vec<String>,
@@ -56,19 +69,20 @@ pub struct Story {
 const FIRST: &str = "correct horse battery staple";
 const SECOND: &str = "a better horse, a longer battery";
 const THIRD: &str = "staples are for stationery";
+/// Grace's password at the beginning, here and at the provider.
+pub const GRACES_FIRST: &str = "nanoseconds of wire";
+const GRACES_SECOND: &str = "a bug, taped into the logbook";
 
 impl Story {
     /// A story that has not begun.
-    pub fn new(url: &str, receiver: Receiver, commits: CommitTimes, clock: Arc<ManualClock>, screen: Screen) -> Self {
+    pub fn new(url: &str, world: World, screen: Screen) -> Self {
         Self {
             // The story talks to its own server on loopback only.
             http: reqwest::Client::builder().no_proxy().build().ok(),
             url: url.to_owned(),
             access_token: String::new(),
-            receiver,
+            world,
             secret: None,
-            commits,
-            clock,
             screen,
             lines: Vec::new(),
             wrong: Vec::new(),
@@ -94,12 +108,20 @@ impl Story {
         self.the_log_agrees(&customer).await
     }
 
+    /// Plays what happens with an identity provider.
+    pub async fn play_the_second_part(&mut self) -> Result<(), Broken> {
+        let grace = self.grace_is_brought_along().await?;
+        self.a_line_is_cut(&grace).await?;
+        self.the_two_agree().await?;
+        self.support_looks(&grace).await
+    }
+
     /// Closes with the table. True: all was as expected.
     pub fn close(&mut self, outcome: Result<(), Broken>) -> bool {
         if let Err(Broken(why)) = outcome {
             self.wrong.push(format!("the story broke off: {why}"));
         }
-        if self.receiver.left_over().is_some() {
+        if self.world.receiver.left_over().is_some() {
             self.wrong.push("the receiver got a message that nobody expected".into());
         }
         self.screen.table(&self.lines, &self.wrong);
@@ -124,7 +146,7 @@ impl Story {
         self.screen.chapter("Somebody wants to hear");
         let draft = json!({
             "key": "demo-receiver",
-            "destination": {"type": "Webhook", "url": self.receiver.url},
+            "destination": {"type": "Webhook", "url": self.world.receiver.url},
             "messages": [{"resourceTypeId": "customer"}, {"resourceTypeId": "customer-password-token"}],
         });
         let answer = self.call("POST", "/demo/subscriptions", Some(draft), "key").await?;
@@ -203,7 +225,7 @@ impl Story {
         let answer = self.call("POST", "/demo/customers/password-token", Some(order), "expiresAt").await?;
         self.expect("the token is made", answer.status == 200);
         self.hear("make a short-lived token", "CustomerPasswordTokenCreated", 1, &answer, |_| true).await?;
-        self.clock.advance(2 * Micros::MINUTE);
+        self.world.clock.advance(2 * Micros::MINUTE);
         self.screen.aside("(the demo moves its server's clock two minutes ahead)");
         let reset = json!({"tokenValue": answer.text("/value")?, "newPassword": "too late for this one"});
         let answer = self.call("POST", "/demo/customers/password/reset", Some(reset), "errors/0/code").await?;
@@ -232,6 +254,80 @@ impl Story {
         self.expect("the log has the customer's three messages in order", types == expected);
         let version = self.call("GET", &format!("/demo/customers/{id}"), None, "version").await?.number("/version")?;
         self.expect("two changes made version 3", version == 3);
+        Ok(())
+    }
+
+    async fn grace_is_brought_along(&mut self) -> Result<String, Broken> {
+        self.screen.chapter("Grace's password is in two systems: here, and at the paper's identity provider");
+        let path = "/demo/customers?where=lowercaseEmail=%22grace%40example.com%22";
+        let answer = self.call("GET", path, None, "total").await?;
+        self.expect("an import has brought her along", answer.body.pointer("/total") == Some(&1.into()));
+        let id = answer.text("/results/0/id")?;
+        self.hear("import a customer", "CustomerCreated", 1, &answer, |_| true).await?;
+        Ok(id)
+    }
+
+    async fn a_line_is_cut(&mut self, id: &str) -> Result<(), Broken> {
+        self.screen.chapter("The paper's backend sets a new one, and the provider's line is cut");
+        self.world.provider.cut_the_line();
+        let path = format!("/v4/Users/{}/Password", Provider::USER);
+        let code = Development::NAVIGA_CODE;
+        let request = self
+            .http()?
+            .patch(format!("{}{}", self.url, path.replace('|', "%7C")))
+            .bearer_auth(&self.world.naviga_token)
+            .header("X-SourceSystem", "demo")
+            .header("X-ClientGroupCode", code)
+            .header("X-ClientCode", code)
+            .header("X-PaperCode", code)
+            .json(&json!({"password": GRACES_SECOND}));
+        let answer = self.send("PATCH", &path, request, "message/text").await?;
+        let calls = self.world.provider.calls();
+        for call in &calls {
+            let lost = if call.starts_with("PATCH") && calls.iter().position(|other| other == call) == Some(1) {
+                "   the provider sets it, and the line is cut: no answer"
+            } else {
+                ""
+            };
+            self.screen.seen(&format!("provider: {call}{lost}"));
+        }
+        self.screen.aside("nobody knew whether it was set, so the provider was asked before anything was told");
+        self.expect("the change is told as done", answer.status == 200);
+        let asked_again = calls.iter().filter(|call| call.starts_with("GET")).count() >= 2;
+        self.expect("the provider was asked what became of it", asked_again);
+        let id = id.to_owned();
+        self.hear("set it in two systems", "CustomerPasswordUpdated", 2, &answer, move |body| {
+            body.pointer("/resource/id").and_then(Value::as_str) == Some(&id)
+        })
+        .await
+    }
+
+    async fn the_two_agree(&mut self) -> Result<(), Broken> {
+        self.screen.chapter("Both systems have the same password");
+        self.expect("the provider has the new one", self.world.provider.has(GRACES_SECOND));
+        self.screen.seen("provider: the new password works there");
+        for (password, status, show) in [(GRACES_FIRST, 400, "errors/0/code"), (GRACES_SECOND, 200, "customer/email")] {
+            let login = json!({"email": Provider::EMAIL, "password": password});
+            let answer = self.call("POST", "/demo/login", Some(login), show).await?;
+            self.expect("here the new one works, and the old one does not", answer.status == status);
+        }
+        Ok(())
+    }
+
+    async fn support_looks(&mut self, id: &str) -> Result<(), Broken> {
+        self.screen.chapter("Support looks at what was done, call by call");
+        let path = format!("/admin/demo/activity?customerId={id}");
+        let answer = self.call("GET", &path, None, "count").await?;
+        let mut events = Vec::new();
+        for entry in answer.list("/results") {
+            let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
+            let Some(event) = entry.get("eventId").and_then(Value::as_i64) else { continue };
+            events.push(event);
+            let outcome = if text("result") == "succeeded" { "done" } else { text("outcome") };
+            self.screen.seen(&format!("{event}  {:<32} {outcome}", text("code")));
+        }
+        let documented = [4601, 4001, 4609, 4010].iter().all(|event| events.contains(event));
+        self.expect("the four documented events are there", documented);
         Ok(())
     }
 
@@ -280,9 +376,9 @@ impl Story {
         answer: &Answer,
         fits: impl Fn(&Value) -> bool,
     ) -> Result<(), Broken> {
-        let receipt = self.receiver.next().await.ok_or_else(|| Broken(format!("{kind} did not arrive")))?;
+        let receipt = self.world.receiver.next().await.ok_or_else(|| Broken(format!("{kind} did not arrive")))?;
         let body = receipt.json();
-        let from = self.commits.before(answer.at).unwrap_or(answer.at);
+        let from = self.world.commits.before(answer.at).unwrap_or(answer.at);
         let line = Line {
             flow,
             message: body.get("type").and_then(Value::as_str).unwrap_or("(no type)").to_owned(),

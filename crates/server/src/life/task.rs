@@ -21,6 +21,8 @@ pub enum Task {
     Activity,
     /// The demo's own receiver of messages.
     DemoReceiver,
+    /// The demo's own identity provider.
+    DemoProvider,
 }
 
 /// How a task behaves at its ends.
@@ -66,7 +68,7 @@ impl Task {
                 (Phase::Lanes, OnStop::Drains, OnError::Restart)
             }
             Self::StoreProbe => (Phase::Requests, OnStop::Drops, OnError::Restart),
-            Self::DemoReceiver => (Phase::Closed, OnStop::Drops, OnError::TakeDown),
+            Self::DemoReceiver | Self::DemoProvider => (Phase::Closed, OnStop::Drops, OnError::TakeDown),
         };
         Manners { stops_at, on_stop, on_error }
     }

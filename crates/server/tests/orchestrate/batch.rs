@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use keyherald_core::Ctx;
 use keyherald_core::activity::ActivityFacts;
 use keyherald_core::id::{CustomerId, ProjectKey};
 use keyherald_core::message::Flow;
 use keyherald_core::operation::State;
-use keyherald_core::Ctx;
 use keyherald_store::tx::{query_all, query_one};
 use keyherald_store::{Sql, Store, Tx, log};
 use serde_json::Value;
