@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 
 use keyherald_core::client::Scopes;
 use keyherald_core::id::ProjectKey;
-use keyherald_core::import::Fields;
-use keyherald_core::secret::{Password, TokenDigest};
+use keyherald_core::provider::ProviderLink;
+use keyherald_core::secret::TokenDigest;
 
-use crate::app::import_customers::ImportOutcome;
+use crate::app::Call;
 use crate::boot::{self, Extras, Running};
 use crate::clock::Moments;
 use crate::complaint::Complaint;
 use crate::config::{Config, Environment, Purpose};
-use crate::hash::Lane;
 use crate::mail::Mailbox;
 
 mod mailbox;
@@ -168,26 +167,17 @@ fn write_new_key(path: &Path) -> std::io::Result<()> {
     std::fs::rename(&aside, path)
 }
 
-/// Makes a customer who has a password here and at the provider, as an import makes those whom a shop brings along. It is
-/// told as a creation.
-pub async fn bring_along(running: &Running, email: &str, password: &str, user: &str) -> Result<(), Complaint> {
-    let app = &running.app;
+/// Says which user of the provider a customer is, as an import does for those whom a shop brings along.
+pub async fn link(running: &Running, customer: &str, user: &str) -> Result<(), Complaint> {
+    let wrong = |what: &str| Complaint::new(format!("the customer cannot be linked: {what}"));
     let project: ProjectKey = Development::PROJECT.parse().map_err(|why: String| Complaint::new(why))?;
-    let password =
-        Password::new(password.to_owned()).map_err(|error| Complaint::because("the password is too long", &error))?;
-    let hash = app.hash.hash(Lane::Import, password, app.moments.ctx().bytes()).await;
-    let hash = hash.map_err(|error| Complaint::because("the password cannot be hashed", &error))?;
-    let fields = Fields {
-        email: Some(email.to_owned()),
-        password_hash: Some(hash.as_phc().to_owned()),
-        provider_users: [(Development::PROVIDER.to_owned(), user.to_owned())].into(),
-        ..Fields::default()
-    };
-    let record = app.check_import(fields).map_err(|rejected| Complaint::new(rejected.to_string()))?;
-    let outcomes = app.import_customers(project, vec![record], true).await;
-    match outcomes.map_err(|failure| Complaint::because("the import failed", &failure))?.as_slice() {
-        [ImportOutcome::Imported] => Ok(()),
-        _ => Err(Complaint::new("the customer was not imported")),
+    let id = customer.parse().map_err(|_| wrong("no id"))?;
+    let provider = Development::PROVIDER.parse().map_err(|_| wrong("no provider"))?;
+    let link = ProviderLink { provider, user: user.parse().map_err(|_| wrong("no user"))? };
+    match running.app.link_customer(Call::on(project), id, link).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(wrong("another customer is that user")),
+        Err(failure) => Err(Complaint::because("the customer cannot be linked", &failure)),
     }
 }
 

@@ -68,11 +68,14 @@ pub async fn run(options: Options) -> Result<bool, Complaint> {
     screen.title(&server.url, folder.path(), &receiver_url, &provider_url);
     let world = World { receiver: Receiver::new(receiver_url, receipts), provider, naviga_token, commits, clock };
     let mut story = Story::new(&server.url, world, screen);
-    let mut outcome = story.play().await;
-    if outcome.is_ok() {
-        dev::bring_along(&server, Provider::EMAIL, story::GRACES_FIRST, Provider::USER).await?;
-        outcome = story.play_the_second_part().await;
-    }
+    let outcome = match story.play().await {
+        Ok(grace) => {
+            // What `customers import` does, for those whom a shop brings along with their provider.
+            dev::link(&server, &grace, Provider::USER).await?;
+            story.play_the_second_part(&grace).await
+        }
+        Err(broken) => Err(broken),
+    };
     let told = story.close(outcome);
 
     if options.keep {

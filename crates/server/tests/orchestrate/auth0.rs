@@ -35,7 +35,7 @@ impl Spoken for Auth0 {
 
     fn call_of(got: &Got) -> Call {
         match (got.path(), got.method.as_str()) {
-            ("/oauth/token", _) if got.json()["grant_type"] == "client_credentials" => Call::Access,
+            ("/oauth/token", _) if got.fields()["grant_type"] == "client_credentials" => Call::Access,
             ("/oauth/token", _) => Call::SignIn,
             (_, "PATCH") => Call::Set,
             (_, "POST") => Call::EndSessions,

@@ -24,6 +24,7 @@ mod batch;
 #[path = "../black_box/mod.rs"]
 mod black_box;
 mod cell;
+mod described;
 #[expect(dead_code, reason = "other tests need more of it")]
 #[path = "../connector/double.rs"]
 mod double;

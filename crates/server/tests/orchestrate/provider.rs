@@ -61,6 +61,7 @@ pub const SECRETS: &[&str] = &[
 pub fn connectors() -> &'static [Connector] {
     &[
         crate::auth0::CONNECTOR,
+        crate::described::CONNECTOR,
         crate::gigya::CONNECTOR,
         crate::keycloak::CONNECTOR,
         crate::kratos::CONNECTOR,
