@@ -29,6 +29,8 @@ statements! {
     RELEASE = "UPDATE parked_lane SET next_at = $2, failed_attempts = 0 WHERE subscription_id = $1";
     PARKED = "SELECT customer_id, partition, from_position, failed_attempts, next_at, last_error, parked_at
               FROM parked_lane WHERE subscription_id = $1 ORDER BY customer_id";
+    WAITING = "SELECT customer_id, partition, from_position, failed_attempts, next_at, last_error, parked_at FROM parked_lane
+               WHERE subscription_id = $1 AND (CAST($2 AS TEXT) IS NULL OR customer_id = $2) ORDER BY parked_at LIMIT $3";
     // While it is held, the customer cannot be erased.
     HOLD_KEY = {
         sqlite: "SELECT 1 FROM customer_key WHERE project = $1 AND customer_id = $2",
@@ -41,6 +43,9 @@ statements! {
     LETTER_POSITIONS = "SELECT position FROM dead_letter WHERE subscription_id = $1 AND position > $2 ORDER BY position";
     LETTERS = "SELECT project, id, subscription_id, position, message_id, customer_id, reason, attempts, last_error, body, created_at
                FROM dead_letter WHERE subscription_id = $1 ORDER BY position LIMIT $2";
+    PUT_ASIDE = "SELECT project, id, subscription_id, position, message_id, customer_id, reason, attempts, last_error, NULL, created_at
+                 FROM dead_letter WHERE subscription_id = $1 AND (CAST($2 AS TEXT) IS NULL OR customer_id = $2)
+                 ORDER BY position DESC LIMIT $3";
     DROP_CURSORS = "DELETE FROM delivery_cursor WHERE subscription_id = $1";
     DROP_LANES = "DELETE FROM parked_lane WHERE subscription_id = $1";
     DROP_LETTERS = "DELETE FROM dead_letter WHERE subscription_id = $1";
@@ -140,17 +145,7 @@ pub(crate) fn release(tx: &mut dyn Tx, subscription: SubscriptionId, now: Micros
 
 /// All parked lanes of a subscription.
 pub fn parked(tx: &mut dyn Tx, subscription: SubscriptionId) -> Result<Vec<ParkedLane>, Fault> {
-    query_all(tx, &PARKED, &[subscription.into()], |row| {
-        Ok(ParkedLane {
-            customer: row.parsed(0)?,
-            partition: u16::try_from(row.int(1)?).map_err(|_| Fault::corrupt("a partition is out of range"))?,
-            from_position: row.int(2)?,
-            failed_attempts: u32::try_from(row.int(3)?).unwrap_or(u32::MAX),
-            next_at: row.int_opt(4)?.map(Micros),
-            last_error: row.text(5)?,
-            parked_at: row.micros(6)?,
-        })
-    })
+    query_all(tx, &PARKED, &[subscription.into()], read_lane)
 }
 
 /// A message that will not be tried again by itself.
@@ -218,6 +213,39 @@ pub fn open_body(ring: &KeyRing, letter: &DeadLetter) -> Result<Option<Zeroizing
 
 fn body_binding(letter: DeadLetterId) -> String {
     format!("dead_letter:{letter}")
+}
+
+/// The lanes of a subscription that have waited longest; of one customer, if it is named.
+pub fn waiting(
+    tx: &mut dyn Tx,
+    subscription: SubscriptionId,
+    customer: Option<CustomerId>,
+    limit: i64,
+) -> Result<Vec<ParkedLane>, Fault> {
+    query_all(tx, &WAITING, &[subscription.into(), customer.into(), limit.into()], read_lane)
+}
+
+/// The messages of a subscription that were put aside last, the newest first, without what was sent; of one customer, if
+/// it is named.
+pub fn put_aside(
+    tx: &mut dyn Tx,
+    subscription: SubscriptionId,
+    customer: Option<CustomerId>,
+    limit: i64,
+) -> Result<Vec<DeadLetter>, Fault> {
+    query_all(tx, &PUT_ASIDE, &[subscription.into(), customer.into(), limit.into()], read_letter)
+}
+
+fn read_lane(row: &dyn Row) -> Result<ParkedLane, Fault> {
+    Ok(ParkedLane {
+        customer: row.parsed(0)?,
+        partition: u16::try_from(row.int(1)?).map_err(|_| Fault::corrupt("a partition is out of range"))?,
+        from_position: row.int(2)?,
+        failed_attempts: u32::try_from(row.int(3)?).unwrap_or(u32::MAX),
+        next_at: row.int_opt(4)?.map(Micros),
+        last_error: row.text(5)?,
+        parked_at: row.micros(6)?,
+    })
 }
 
 /// The first `limit` dead letters of a subscription, in log order.

@@ -1,15 +1,16 @@
 //! What is mailed: the subscription that a project's configuration means.
 
 use keyherald_core::Ctx;
-use keyherald_core::id::ProjectKey;
+use keyherald_core::id::{CustomerId, ProjectKey};
 use keyherald_core::initiator::Initiator;
 use keyherald_core::mail::MailKind;
 use keyherald_core::subscription::{
     self, Action, Command, DestinationSettings, FormatKind, MessageSelection, Selections, Subscription, Update,
 };
-use keyherald_store::{Tx, subscription as subscriptions};
+pub use keyherald_store::delivery::{DeadLetter, ParkedLane};
+use keyherald_store::{Tx, delivery, subscription as subscriptions};
 
-use super::{Answer, App};
+use super::{Answer, App, Fault};
 
 impl App {
     /// Makes the project's subscription of letters what the configuration says: made, changed, or deleted when nothing is
@@ -57,6 +58,33 @@ impl App {
     pub async fn letters(&self, project: ProjectKey) -> Answer<Option<Subscription>> {
         Ok(self.store.read(move |tx| subscriptions::of_letters(tx, &project)).await?)
     }
+
+    /// How the project's mail goes, with at most `limit` entries of each kind; of one customer, if it is named. `None`: it
+    /// mails nothing.
+    pub async fn mail_state(
+        &self,
+        project: ProjectKey,
+        customer: Option<CustomerId>,
+        limit: i64,
+    ) -> Answer<Option<MailState>> {
+        let look = move |tx: &mut dyn Tx| {
+            let Some(letters) = subscriptions::of_letters(tx, &project)? else { return Ok(None) };
+            let waiting = delivery::waiting(tx, letters.id, customer, limit)?;
+            let put_aside = delivery::put_aside(tx, letters.id, customer, limit)?;
+            Ok::<_, Fault>(Some(MailState { letters, waiting, put_aside }))
+        };
+        Ok(self.store.query(look).await?)
+    }
+}
+
+/// How a project's mail goes.
+pub struct MailState {
+    /// Its subscription of letters.
+    pub letters: Subscription,
+    /// Customers whose mail waits for another try, those first who wait longest.
+    pub waiting: Vec<ParkedLane>,
+    /// Mail that will not be sent, the newest first.
+    pub put_aside: Vec<DeadLetter>,
 }
 
 /// The messages that bring these mails about.

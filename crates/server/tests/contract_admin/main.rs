@@ -14,24 +14,36 @@ use support::TestServer;
 use transcript::{Defaults, Names};
 
 const ACTIVITY: &str = include_str!("transcripts/activity.txt");
+const MAIL: &str = include_str!("transcripts/mail.txt");
 
-async fn run(server: TestServer) {
+async fn run(server: TestServer, name: &str, text: &str) {
     let mut names = Names::new();
     names.insert("demo".into(), server.token("demo-client").await);
     names.insert("other".into(), server.token("other-client").await);
     names.insert("demo-basic".into(), support::basic("demo-client"));
     let headers = vec![("authorization", format!("Bearer {}", names["demo"]))];
     let defaults = Defaults { names, headers };
-    transcript::run(&server, "activity", ACTIVITY, defaults).await;
+    transcript::run(&server, name, text, defaults).await;
 }
 
 #[test]
 fn activity_sqlite() {
-    block_on(async { run(TestServer::sqlite().await).await });
+    block_on(async { run(TestServer::sqlite().await, "activity", ACTIVITY).await });
 }
 
 #[test]
 #[ignore = "needs PostgreSQL: cargo xtask test starts one"]
 fn activity_postgres() {
-    block_on(async { run(TestServer::postgres().await).await });
+    block_on(async { run(TestServer::postgres().await, "activity", ACTIVITY).await });
+}
+
+#[test]
+fn mail_sqlite() {
+    block_on(async { run(TestServer::sqlite().await, "mail", MAIL).await });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test starts one"]
+fn mail_postgres() {
+    block_on(async { run(TestServer::postgres().await, "mail", MAIL).await });
 }

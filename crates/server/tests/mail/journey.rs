@@ -110,6 +110,14 @@ impl World {
         assert!(waited.await.is_ok(), "waited for too long until {what}");
     }
 
+    /// What operators see.
+    async fn seen(&self, query: &str) -> Value {
+        let uri = format!("/admin/demo/mail{query}");
+        let answered = self.server.json(&self.token, Method::GET, &uri, &Value::Null).await;
+        assert_eq!(answered.status, StatusCode::OK, "{answered:?}");
+        answered.json()
+    }
+
     async fn status(&self) -> Option<SubscriptionStatus> {
         self.server.app.letters("demo".parse().unwrap()).await.unwrap().map(|letters| letters.status)
     }
@@ -272,6 +280,11 @@ async fn an_address_that_never_works_is_put_aside_and_stops_nobody() {
     let letter = world.put_aside().await.remove(0);
     assert_eq!((letter.reason.as_str(), letter.attempts), ("rejected", 1));
     assert_eq!(letter.last_error, "the recipient was answered 550");
+    let seen = world.seen(&format!("?customerId={}", jo["id"].as_str().unwrap())).await;
+    let (waiting, aside) = (&seen["waiting"], &seen["putAside"][0]);
+    assert_eq!((waiting, &aside["customerId"], &aside["reason"]), (&json!([]), &jo["id"], &json!("rejected")));
+    assert_eq!(aside["lastError"], "the recipient was answered 550");
+    assert!(!seen.to_string().contains('@'), "no address: {seen}");
     double.heal();
     world.change(&jo).await;
     world.until("the next one arrives", async || double.accepted().len() == 1).await;
@@ -288,6 +301,9 @@ async fn an_erased_customer_gets_no_mail() {
     let jo = world.change(&jo).await;
     world.until("it waits", async || world.status().await == Some(SubscriptionStatus::TemporaryError)).await;
     let (id, version) = (jo["id"].as_str().unwrap(), &jo["version"]);
+    let seen = world.seen("").await;
+    assert_eq!((&seen["status"], &seen["waiting"][0]["customerId"]), (&json!("TemporaryError"), &jo["id"]));
+    assert!(seen["waiting"][0]["attempts"].as_u64().unwrap() > 0 && seen["waiting"][0]["nextAt"].is_string(), "{seen}");
     let uri = format!("/demo/customers/{id}?version={version}&dataErasure=true");
     let deleted = world.server.json(&world.token, Method::DELETE, &uri, &Value::Null).await;
     assert_eq!(deleted.status, StatusCode::OK, "{deleted:?}");

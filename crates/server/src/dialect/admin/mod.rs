@@ -5,6 +5,7 @@
 //! with its key and a word that is no key of a project there.
 
 mod activity;
+mod mail;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
@@ -12,20 +13,33 @@ use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use keyherald_core::client::Permission;
-use keyherald_core::id::ProjectKey;
+use keyherald_core::id::{CustomerId, ProjectKey};
 
 use super::commercetools::parameters::Parameters;
-use super::commercetools::reply::{self, Answer};
+use super::commercetools::reply::{self, Answer, Problem};
 use super::commercetools::request;
 use crate::app::{App, Call};
 
 /// The dialect, to be served at `/`. What it does not know is left to others.
 pub fn router(app: App) -> Router {
-    let activity = get(answer).fallback(|| async { reply::method_not_allowed() });
-    Router::new().route("/admin/{project}/activity", activity).with_state(app)
+    let looked_at = |what: What| {
+        get(move |state, project, request| answer(what, state, project, request))
+            .fallback(|| async { reply::method_not_allowed() })
+    };
+    Router::new()
+        .route("/admin/{project}/activity", looked_at(What::Activity))
+        .route("/admin/{project}/mail", looked_at(What::Mail))
+        .with_state(app)
 }
 
-async fn answer(State(app): State<App>, Path(project): Path<String>, request: Request) -> Response {
+/// What can be looked at.
+#[derive(Clone, Copy)]
+enum What {
+    Activity,
+    Mail,
+}
+
+async fn answer(what: What, State(app): State<App>, Path(project): Path<String>, request: Request) -> Response {
     let span = tracing::Span::current();
     span.record("dialect", "admin");
     let project: Option<ProjectKey> = project.parse().ok();
@@ -37,12 +51,38 @@ async fn answer(State(app): State<App>, Path(project): Path<String>, request: Re
     let place = (project.as_ref(), None);
     let call = request::authorize(&app, &head.headers, source, place, Permission::ManageProject).await;
     let answer: Answer = match call {
-        Ok((call, _)) => enter(&app, call, &head.uri).await,
+        Ok((call, _)) => enter(what, &app, call, &head.uri).await,
         Err(problem) => Err(problem),
     };
     answer.into_response()
 }
 
-async fn enter(app: &App, call: Call, uri: &Uri) -> Answer {
-    activity::handle(app, call, &Parameters::of_query(uri)?).await
+async fn enter(what: What, app: &App, call: Call, uri: &Uri) -> Answer {
+    let parameters = Parameters::of_query(uri)?;
+    match what {
+        What::Activity => activity::handle(app, call, &parameters).await,
+        What::Mail => mail::handle(app, call, &parameters).await,
+    }
+}
+
+const LIMIT_DEFAULT: i64 = 20;
+const LIMIT_MAX: i64 = 500;
+
+/// `customerId`
+fn customer(parameters: &Parameters) -> Result<Option<CustomerId>, Problem> {
+    let Some(text) = parameters.first("customerId") else { return Ok(None) };
+    let id = text.parse().map_err(|_| Problem::malformed_parameter("customerId", "Expected a customer's id."))?;
+    Ok(Some(id))
+}
+
+/// `limit`
+fn limit(parameters: &Parameters) -> Result<i64, Problem> {
+    let limit = number(parameters, "limit", 1, LIMIT_MAX, "Expected an integer between 1 and 500.")?;
+    Ok(limit.unwrap_or(LIMIT_DEFAULT))
+}
+
+fn number(parameters: &Parameters, name: &str, min: i64, max: i64, why: &str) -> Result<Option<i64>, Problem> {
+    let Some(text) = parameters.first(name) else { return Ok(None) };
+    let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+    number.map(Some).ok_or_else(|| Problem::malformed_parameter(name, why))
 }
