@@ -3,7 +3,8 @@
 use axum::http::Method;
 use keyherald_core::Refusal;
 use keyherald_core::client::Permission;
-use keyherald_core::refusal::UniqueField;
+use keyherald_core::customer::Customer;
+use keyherald_core::refusal::{UniqueField, Versioned};
 use keyherald_core::update::{Action, Command};
 
 use super::super::reply::{Answer, Problem, Reply, failed};
@@ -55,12 +56,22 @@ async fn handle(request: Request, call: Call, target: Result<Target, Problem>, i
     let password = command.password_action().and_then(|at| passwords.get_mut(at)?.take());
     match app.update_customer(call.clone(), which.clone(), command, password).await {
         Ok(customer) => Ok(Reply::ok(commercetools::customer(&customer))),
-        Err(failure) => {
+        Err(Failure::Refused(Refusal::Duplicate(UniqueField::Email))) if named.email.is_empty() => {
             // Other stores can bring two customers with one address together: then the address is the customer's own.
-            if named.email.is_empty() && matches!(failure, Failure::Refused(Refusal::Duplicate(UniqueField::Email))) {
-                named.email = app.customer(call, which).await.map(|customer| customer.email).unwrap_or_default();
-            }
+            let failure = match app.customer(call, which).await {
+                Ok(customer) if customer.version == version => {
+                    named.email = customer.email;
+                    Refusal::Duplicate(UniqueField::Email).into()
+                }
+                // Changed or deleted since: the address that was in the way is not known any more. Nothing was done, so
+                // the answer may as well be that of a call that came after.
+                Ok(Customer { id, version: actual, .. }) => {
+                    Refusal::VersionMismatch { of: Versioned::Customer(id), expected: version, actual }.into()
+                }
+                Err(failure) => failure,
+            };
             Err(failed(failure, &named))
         }
+        Err(failure) => Err(failed(failure, &named)),
     }
 }
