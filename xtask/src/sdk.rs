@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::process::{Keep, Kept};
 use crate::test::cargo;
-use crate::tool::Tool;
+use crate::tool::{Packages, Tool};
 use crate::{Result, root};
 
 /// Its name among the tests.
@@ -28,8 +28,12 @@ const START_WAIT: Duration = Duration::from_mins(15);
 /// Hashes that may wait for a thread: few, so that the journey's crowd meets a busy server.
 const HASHES_WAITING_MAX: &str = "4";
 
-static NODE: Tool =
-    Tool { name: "Node.js", packages: &["nodejs", "npm"], programs: &["node", "npm"], folders: Vec::new };
+static NODE: Tool = Tool {
+    name: "Node.js",
+    packages: Packages::Debian(&["nodejs", "npm"]),
+    programs: &["node", "npm"],
+    folders: Vec::new,
+};
 
 /// The SDK, ready to walk.
 pub(crate) struct Sdk {

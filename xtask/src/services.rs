@@ -4,6 +4,7 @@
 //! variable. Each run gets a service of its own, in a temporary folder, on a free port of 127.0.0.1; nothing that
 //! already runs on the machine is used or touched.
 
+mod keystone;
 mod postgres;
 mod slapd;
 mod smtp;
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::Result;
 use crate::process::Kept;
-use crate::tool::Tool;
+use crate::tool::{Packages, Tool};
 
 /// Every service that tests may need. To add one: a file with its `start`, and an entry here.
 pub(crate) static SERVICES: &[Service] = &[
@@ -24,7 +25,7 @@ pub(crate) static SERVICES: &[Service] = &[
         variable: "KEYHERALD_TEST_POSTGRES",
         tool: Tool {
             name: "PostgreSQL",
-            packages: &["postgresql"],
+            packages: Packages::Debian(&["postgresql"]),
             programs: &["initdb", "postgres", "pg_isready"],
             folders: postgres::folders,
         },
@@ -34,7 +35,12 @@ pub(crate) static SERVICES: &[Service] = &[
         name: "a directory",
         word: "slapd",
         variable: "KEYHERALD_TEST_SLAPD",
-        tool: Tool { name: "OpenLDAP", packages: &["slapd"], programs: &["slapd", "slapadd"], folders: slapd::folders },
+        tool: Tool {
+            name: "OpenLDAP",
+            packages: Packages::Debian(&["slapd"]),
+            programs: &["slapd", "slapadd"],
+            folders: slapd::folders,
+        },
         start: slapd::start,
     },
     Service {
@@ -43,11 +49,23 @@ pub(crate) static SERVICES: &[Service] = &[
         variable: "KEYHERALD_TEST_SMTP",
         tool: Tool {
             name: "aiosmtpd",
-            packages: &["python3-aiosmtpd"],
+            packages: Packages::Debian(&["python3-aiosmtpd"]),
             programs: &["aiosmtpd"],
             folders: smtp::folders,
         },
         start: smtp::start,
+    },
+    Service {
+        name: "Keystone",
+        word: "keystone",
+        variable: "KEYHERALD_TEST_KEYSTONE",
+        tool: Tool {
+            name: "Keystone",
+            packages: Packages::Python(keystone::ENVIRONMENT, &["keystone==30.0.0", "waitress==3.0.2"]),
+            programs: &["keystone-manage", "waitress-serve", "python"],
+            folders: keystone::folders,
+        },
+        start: keystone::start,
     },
 ];
 

@@ -1,20 +1,36 @@
 //! Programs that tests need and the machine may not have: found, or installed when asked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::Result;
+use crate::{Result, root};
 
 /// Programs, and where they come from.
 pub(crate) struct Tool {
     /// For people.
     pub(crate) name: &'static str,
-    /// The Debian packages that bring them.
-    pub(crate) packages: &'static [&'static str],
+    /// The packages that bring them.
+    pub(crate) packages: Packages,
     /// The programs, which must lie in one folder.
     pub(crate) programs: &'static [&'static str],
     /// Where else than on PATH they may be, best first.
     pub(crate) folders: fn() -> Vec<PathBuf>,
+}
+
+/// Where packages come from.
+#[derive(Clone, Copy)]
+pub(crate) enum Packages {
+    /// Debian, for the whole machine.
+    Debian(&'static [&'static str]),
+    /// PyPI, into an environment of their own in this folder of the repository.
+    Python(&'static str, &'static [&'static str]),
+}
+
+impl Packages {
+    fn names(self) -> String {
+        let (Self::Debian(names) | Self::Python(_, names)) = self;
+        names.join(" ")
+    }
 }
 
 impl Tool {
@@ -27,7 +43,7 @@ impl Tool {
             return Err(format!("not found: {} (`--install` installs it)", self.wanted()).into());
         }
         self.install()?;
-        let missing = || format!("{} was installed but is not found: {}", self.packages.join(" "), self.wanted());
+        let missing = || format!("{} was installed but is not found: {}", self.packages.names(), self.wanted());
         Ok(self.find().ok_or_else(missing)?)
     }
 
@@ -41,20 +57,38 @@ impl Tool {
         find_in(std::env::split_paths(&path).chain((self.folders)()), self.programs)
     }
 
-    /// Installs its Debian packages.
+    /// Installs its packages.
     fn install(&self) -> Result<()> {
-        let packages = self.packages.join(" ");
+        let packages = self.packages.names();
+        let names = match self.packages {
+            Packages::Debian(names) => names,
+            Packages::Python(folder, names) => {
+                println!("{} is missing and tests need it: installing from PyPI into {folder}: {packages}", self.name);
+                return python(&root().join(folder), names);
+            }
+        };
         if !rustix::process::geteuid().is_root() {
             return Err(format!("only root can install {}: `apt-get install {packages}`", self.name).into());
         }
         println!("{} is missing and tests need it: installing from Debian: {packages}", self.name);
         apt_get(&["update"])?;
-        apt_get(&[&["install", "--yes", "--no-install-recommends"], self.packages].concat())
+        apt_get(&[&["install", "--yes", "--no-install-recommends"], names].concat())
     }
 }
 
 fn find_in(mut folders: impl Iterator<Item = PathBuf>, programs: &[&str]) -> Option<PathBuf> {
     folders.find(|folder| programs.iter().all(|program| folder.join(program).is_file()))
+}
+
+/// Installs Python packages into an environment of their own.
+fn python(folder: &Path, names: &[&str]) -> Result<()> {
+    run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+    run(Command::new(folder.join("bin/python")).args(["-m", "pip", "install", "--quiet"]).args(names))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.stdin(Stdio::null()).status().map_err(|error| format!("{command:?} does not run: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} failed: {status}").into()) }
 }
 
 fn apt_get(args: &[&str]) -> Result<()> {

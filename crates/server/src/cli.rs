@@ -1,11 +1,15 @@
 //! The command line: what can be said, and its help. Only parsing; what the commands do is elsewhere.
 
+mod provider;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use keyherald_core::id::{CustomerId, OperationId, ProjectKey};
+
+pub use self::provider::{Provider, ProviderCheck};
 
 /// Changes, resets and recovers a customer's password, and heralds the fact.
 ///
@@ -97,6 +101,9 @@ Examples:
     /// Operations: passwords that are set at an identity provider and here as one.
     #[command(subcommand)]
     Operations(Operations),
+    /// Identity providers: try one out.
+    #[command(subcommand)]
+    Provider(Provider),
     /// Tokens of those who call the Naviga API of a tenant.
     #[command(subcommand)]
     Token(Token),

@@ -5,6 +5,7 @@ mod client;
 pub mod customers;
 mod migrate;
 mod operations;
+pub mod provider;
 mod scrub;
 mod tail;
 mod token;
@@ -52,6 +53,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Complaint> {
         Command::Client(command) => on_runtime(client::run(command)),
         Command::Customers(command) => on_runtime(customers::run(command)),
         Command::Operations(command) => on_runtime(operations::run(command)),
+        Command::Provider(command) => on_runtime(provider::run(command)),
         Command::Messages(Messages::Tail(options)) => on_runtime(tail::run(options)),
         Command::Token(command) => token::run(command),
     }

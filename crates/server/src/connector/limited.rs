@@ -213,6 +213,21 @@ impl Connector for Limited {
         Box::pin(self.within(now, (1, ProviderError::Ambiguous), self.inner.set_password(user, password, ctx)))
     }
 
+    fn set_password_as<'a>(
+        &'a self,
+        step: &'a str,
+        user: &'a ProviderUser,
+        password: &'a Password,
+        ctx: Ctx,
+    ) -> BoxFuture<'a, Result<(), ProviderError>> {
+        if let Err(too_long) = self.fits(password) {
+            return Box::pin(async { Err(too_long) });
+        }
+        let now = ctx.now;
+        let work = self.inner.set_password_as(step, user, password, ctx);
+        Box::pin(self.within(now, (1, ProviderError::Ambiguous), work))
+    }
+
     fn try_sign_in<'a>(
         &'a self,
         user: &'a ProviderUser,

@@ -171,6 +171,18 @@ pub trait Connector: Send + Sync {
         ctx: Ctx,
     ) -> BoxFuture<'a, Result<(), ProviderError>>;
 
+    /// The same as a step that has a name: one and the same on every repeat, so that a provider that knows repeats by such
+    /// a name does the work once. For all others the name says nothing.
+    fn set_password_as<'a>(
+        &'a self,
+        _step: &'a str,
+        user: &'a ProviderUser,
+        password: &'a Password,
+        ctx: Ctx,
+    ) -> BoxFuture<'a, Result<(), ProviderError>> {
+        self.set_password(user, password, ctx)
+    }
+
     /// Whether a sign-in with this password succeeds. Nothing is kept of what the sign-in returns.
     fn try_sign_in<'a>(
         &'a self,

@@ -140,7 +140,8 @@ impl Inner {
         });
         let event = match (&held.password, self.provider(&attempt.intent.link)) {
             (Some(password), Some(provider)) if in_time => {
-                let call = provider.set_password(&attempt.intent.link.user, password, self.moments.ctx());
+                let (step, user) = (attempt.id.to_string(), &attempt.intent.link.user);
+                let call = provider.set_password_as(&step, user, password, self.moments.ctx());
                 match self.called(call).await.unwrap_or(Err(ProviderError::Ambiguous)) {
                     Ok(()) => Event::Accepted,
                     Err(error) => Event::NotAccepted(error),

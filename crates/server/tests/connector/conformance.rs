@@ -36,10 +36,11 @@ pub(crate) struct Case {
     pub broken: Said,
 }
 
-fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     vec![
         crate::auth0::case(),
         crate::described::auth0(),
+        crate::described::keycloak(),
         crate::gigya::case(),
         crate::keycloak::case(),
         crate::kratos::case(),

@@ -77,6 +77,13 @@ fn every_example_can_be_used_as_it_stands_or_says_what_is_blank() {
     assert_eq!(seen, 9);
 }
 
+#[test]
+fn the_documents_sample_can_be_used() {
+    let (_, rest) = include_str!("../../../../docs/http-provider.md").split_once("```toml\n").unwrap();
+    let sample = rest.split("```").next().unwrap().replace("PUBLISHER_X_TOKEN", SECRETS[0]);
+    read(&sample, "s3cret").unwrap_or_else(|problems| panic!("{problems}"));
+}
+
 /// A line whose blank has got the value that stands behind it.
 fn filled(line: &str) -> String {
     let Some((before, after)) = line.split_once("# BLANK ") else { return line.to_owned() };

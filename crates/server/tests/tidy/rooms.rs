@@ -18,9 +18,9 @@ struct Room {
 static ROOMS: &[Room] = &[
     Room { name: "main", may: &["commands", "cli"],
         why: "parses the command line and runs it: it wires nothing and stores nothing" },
-    Room { name: "commands", may: &["cli", "check", "demo", "dev", "boot", "app", "format", "complaint", "config", "jwt", "life",
-            "telemetry", "clock", "store", "core"],
-        why: "what the commands do; of the store they know what they print" },
+    Room { name: "commands", may: &["cli", "check", "demo", "dev", "boot", "app", "format", "connector", "complaint", "config", "jwt",
+            "life", "telemetry", "clock", "store", "core"],
+        why: "what the commands do; of the store they know what they print, of a connector how it answers" },
     Room { name: "cli", may: &["core"],
         why: "the command line's words and helps, nothing that acts" },
     Room { name: "check", may: &["complaint", "config", "mail"],

@@ -219,6 +219,20 @@ impl Http {
         self.find(By::Email(user.email), ctx).await.map_err(|_| ProviderError::Ambiguous)
     }
 
+    async fn set(
+        &self,
+        step: Option<&str>,
+        user: &ProviderUser,
+        password: &Password,
+        ctx: Ctx,
+    ) -> Result<(), ProviderError> {
+        let mut call = self.call_about(user, ctx)?.with("secret.new_password", password);
+        if let Some(step) = step {
+            call.values.set("op.id", Some(step));
+        }
+        self.run(OpName::SetPassword, &mut call).await.map(drop)
+    }
+
     async fn update(&self, user: &ProviderUser, changes: UserChanges<'_>, ctx: Ctx) -> Result<(), ProviderError> {
         let mut call = self.call_about(user, ctx)?;
         call.values.set("new.email", changes.email);
@@ -299,10 +313,17 @@ impl Connector for Http {
         password: &'a Password,
         ctx: Ctx,
     ) -> BoxFuture<'a, Result<(), ProviderError>> {
-        Box::pin(async move {
-            let mut call = self.call_about(user, ctx)?.with("secret.new_password", password);
-            self.run(OpName::SetPassword, &mut call).await.map(drop)
-        })
+        Box::pin(self.set(None, user, password, ctx))
+    }
+
+    fn set_password_as<'a>(
+        &'a self,
+        step: &'a str,
+        user: &'a ProviderUser,
+        password: &'a Password,
+        ctx: Ctx,
+    ) -> BoxFuture<'a, Result<(), ProviderError>> {
+        Box::pin(self.set(Some(step), user, password, ctx))
     }
 
     fn try_sign_in<'a>(

@@ -48,3 +48,56 @@ pub(super) fn header(about: &About<'_>, draft: &Draft, base: &str) -> String {
     let shown: Vec<String> = shown.map(|(name, value)| format!("{name}=\"{}\"", percent::encode(&value))).collect();
     format!("OAuth {}", shown.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use keyherald_core::Ctx;
+    use keyherald_core::Micros;
+
+    use super::*;
+    use crate::connector::http::values::Values;
+    use crate::recipe::body::{Body, Content};
+    use crate::recipe::op::{Method, Op};
+    use crate::recipe::predicate::Statuses;
+
+    /// The example by which X (Twitter) explains its signatures.
+    #[test]
+    fn a_published_example_is_signed_as_published() {
+        let content = Content::Form(vec![(
+            "status".to_owned(),
+            "Hello Ladies + Gentlemen, a signed OAuth request!".parse().unwrap(),
+        )]);
+        let op = Op {
+            method: Method::Post,
+            path: "/1.1/statuses/update.json".parse().unwrap(),
+            query: vec![("include_entities".to_owned(), "true".parse().unwrap())],
+            headers: Vec::new(),
+            body: Some(Body { content, media_type: None }),
+            auth: true,
+            require: None,
+            if_match: None,
+            idempotency_header: None,
+            expect: Statuses::of(vec![200..=200]),
+            success_when: Vec::new(),
+            items: None,
+            extract: std::collections::BTreeMap::new(),
+            errors: Vec::new(),
+        };
+        let draft = Draft::of(&op, &Values::default(), &mut Ctx::new(Micros(0), [0; 32])).unwrap();
+        let about = About {
+            consumer_key: "xvz1evFS4wEEPTGEFPHBog",
+            consumer_secret: "kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw",
+            token: Some("370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb"),
+            token_secret: "LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE",
+            realm: Some("a b"),
+            timestamp: 1_318_622_958,
+            nonce: "kYjzVBB8Y0ZFabxSWbWovY3uYSQ2pTgmZeNu2VS4cg",
+        };
+        let header = header(&about, &draft, "https://api.twitter.com");
+        assert!(
+            header.starts_with("OAuth realm=\"a%20b\", oauth_consumer_key=\"xvz1evFS4wEEPTGEFPHBog\", "),
+            "{header}"
+        );
+        assert!(header.ends_with("oauth_signature=\"hCtSmYh%2BiHYCEqBWrE7C7hYmtUk%3D\""), "{header}");
+    }
+}
