@@ -39,7 +39,7 @@ impl Spoken for Described {
         let mut provider = example["providers"]["auth0-described"].as_table().unwrap().clone();
         provider["auth"]["client_secret"] = toml::Table::from_iter([("file".to_owned(), secret.into())]).into();
         // One key a line, for a table that has another name here.
-        provider.into_iter().map(|(key, value)| format!("{key} = {value}\n")).collect()
+        provider.into_iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join("\n") + "\n"
     }
 
     fn call_of(got: &Got) -> Call {

@@ -1,6 +1,7 @@
 //! `GET /admin/{projectKey}/mail?customerId=&limit=`: whether mail goes out, whose mail waits and since when, and which
 //! will not be sent. No addresses and no words: support knows the customer by the id.
 
+use keyherald_core::Micros;
 use keyherald_core::subscription::SubscriptionStatus;
 
 use serde_json::{Value, json};
@@ -32,7 +33,7 @@ fn waiting(lane: &ParkedLane) -> Value {
         .with("customerId", lane.customer.to_string())
         .with("since", lane.parked_at.iso())
         .with("attempts", lane.failed_attempts)
-        .with_some("nextAt", lane.next_at.map(|at| at.iso()))
+        .with_some("nextAt", lane.next_at.map(Micros::iso))
         .with("lastError", lane.last_error.as_str())
         .into()
 }
