@@ -3,8 +3,14 @@
 //! A sealed value is `id length (1) | key id | nonce (24) | ciphertext and tag`. The first key of the ring seals; every
 //! key opens, so a key is rotated by putting the new one first and keeping the old one until nothing uses it.
 //!
+//! What is to be the same value every time, an id in a link, is sealed as a *name* instead: a text whose nonce is a MAC of
+//! what is sealed (the construction of RFC 5297), so that a nonce comes again only with the very same content. It tells
+//! that two are the same and nothing else.
+//!
 //! The ring also says whether two secrets are the same without keeping either: a MAC, `id length (1) | key id | tag`.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use hmac::{Hmac, Mac};
@@ -66,19 +72,49 @@ impl SealingKey {
 }
 
 impl SealingKey {
-    /// The MAC of `plain` in the row that `bound_to` names. Its key is derived, so that no key serves two algorithms.
+    /// The MAC of `plain` in the row that `bound_to` names.
     fn tag(&self, bound_to: &str, plain: &[u8]) -> Result<[u8; 32], SealError> {
-        let hmac = |key: &[u8], parts: [&[u8]; 3]| -> Result<[u8; 32], SealError> {
-            let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| SealError::Broken)?;
-            for part in parts {
-                mac.update(part);
-            }
-            Ok(mac.finalize().into_bytes().into())
-        };
-        let derived = Zeroizing::new(hmac(&*self.key, [b"keyherald mac", b"", b""])?);
         // The row's name has no NUL: where it ends is told apart.
-        hmac(&*derived, [bound_to.as_bytes(), b"\0", plain])
+        hmac(&*self.derived(b"keyherald mac")?, [bound_to.as_bytes(), b"\0", plain])
     }
+
+    /// The name of `plain`, without the key's id.
+    fn name(&self, bound_to: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
+        let nonce = self.nonce(bound_to, plain)?;
+        let payload = Payload { msg: plain, aad: bound_to.as_bytes() };
+        let text = self.namer()?.encrypt((&nonce).into(), payload).map_err(|_| SealError::Broken)?;
+        Ok([nonce.as_slice(), &text].concat())
+    }
+
+    /// What [`SealingKey::name`] was made of.
+    fn named(&self, bound_to: &str, name: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let (nonce, text) = name.split_first_chunk::<24>().ok_or(SealError::Broken)?;
+        let payload = Payload { msg: text, aad: bound_to.as_bytes() };
+        let plain = self.namer()?.decrypt(nonce.into(), payload).map_err(|_| SealError::Broken)?;
+        Ok(Zeroizing::new(plain))
+    }
+
+    fn namer(&self) -> Result<XChaCha20Poly1305, SealError> {
+        Ok(XChaCha20Poly1305::new((&*self.derived(b"keyherald name")?).into()))
+    }
+
+    fn nonce(&self, bound_to: &str, plain: &[u8]) -> Result<[u8; 24], SealError> {
+        let mac = hmac(&*self.derived(b"keyherald name nonce")?, [bound_to.as_bytes(), b"\0", plain])?;
+        mac.first_chunk().copied().ok_or(SealError::Broken)
+    }
+
+    /// A key of its own for each use, so that no key serves two algorithms.
+    fn derived(&self, purpose: &[u8]) -> Result<Zeroizing<[u8; 32]>, SealError> {
+        hmac(&*self.key, [purpose, b"", b""]).map(Zeroizing::new)
+    }
+}
+
+fn hmac(key: &[u8], parts: [&[u8]; 3]) -> Result<[u8; 32], SealError> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| SealError::Broken)?;
+    for part in parts {
+        mac.update(part);
+    }
+    Ok(mac.finalize().into_bytes().into())
 }
 
 fn split_key_id(sealed: &[u8]) -> Result<(&str, &[u8]), SealError> {
@@ -107,6 +143,21 @@ impl KeyRing {
         let (id, _) = split_key_id(sealed)?;
         let key = self.0.iter().find(|key| key.id == id).ok_or_else(|| SealError::UnknownKey(id.to_owned()))?;
         key.open(bound_to, sealed)
+    }
+
+    /// The name of `plain`: `{key id}.{base64url}`, the same text each time until the first key changes. `bound_to` says
+    /// whose name it is and for which use, and has no NUL.
+    pub fn name(&self, bound_to: &str, plain: &[u8]) -> Result<String, SealError> {
+        let key = self.0.first().ok_or(SealError::EmptyRing)?;
+        Ok(format!("{}.{}", key.id, URL_SAFE_NO_PAD.encode(key.name(bound_to, plain)?)))
+    }
+
+    /// What a name stands for, also after the first key has changed.
+    pub fn named(&self, bound_to: &str, name: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        // Ids may have dots, base64url has none.
+        let (id, text) = name.rsplit_once('.').ok_or(SealError::Broken)?;
+        let key = self.0.iter().find(|key| key.id == id).ok_or_else(|| SealError::UnknownKey(id.to_owned()))?;
+        key.named(bound_to, &URL_SAFE_NO_PAD.decode(text).map_err(|_| SealError::Broken)?)
     }
 
     /// What tells later whether another secret is the same as `plain`, in the row that `bound_to` names.
@@ -165,6 +216,32 @@ mod tests {
         assert_eq!(ring(&[("2026", 2)]).is_mac_of(&mac, "row 1", b"secret"), Err(SealError::UnknownKey("2025".into())));
         let other = ring(&[("2025", 3)]);
         assert_eq!(other.is_mac_of(&mac, "row 1", b"secret"), Ok(false));
+    }
+
+    #[test]
+    fn a_name_is_always_the_same_and_another_for_another_use() {
+        let old = ring(&[("2025.1", 1)]);
+        let name = old.name("tenant 1, id", b"2937").unwrap();
+        assert_eq!(old.name("tenant 1, id", b"2937").unwrap(), name);
+        assert_eq!(old.named("tenant 1, id", &name).unwrap().as_slice(), b"2937");
+        assert!(name.starts_with("2025.1.") && name.len() == 7 + 59, "{name}");
+        for (bound_to, plain) in [("tenant 1, id", "2938"), ("tenant 2, id", "2937"), ("tenant 1, mail", "2937")] {
+            let other = old.name(bound_to, plain.as_bytes()).unwrap();
+            assert_ne!(other.split_at(7 + 32), name.split_at(7 + 32)); // nor the nonce
+            assert_eq!(old.named("tenant 1, id", &other).ok().is_some(), bound_to == "tenant 1, id");
+        }
+        let rotated = ring(&[("2026", 2), ("2025.1", 1)]);
+        assert_eq!(rotated.named("tenant 1, id", &name).unwrap().as_slice(), b"2937");
+        assert_ne!(rotated.name("tenant 1, id", b"2937").unwrap(), name);
+        assert!(matches!(ring(&[("2026", 2)]).named("tenant 1, id", &name), Err(SealError::UnknownKey(_))));
+        for place in 7..name.len() - 1 {
+            let mut altered = name.clone().into_bytes();
+            altered[place] = if altered[place] == b'A' { b'B' } else { b'A' };
+            assert!(old.named("tenant 1, id", std::str::from_utf8(&altered).unwrap()).is_err(), "byte {place}");
+        }
+        for wrong in ["", ".", "2025.1.", "2025.1.AAAA", "2025.1", "2025.1.\u{e9}"] {
+            assert!(old.named("tenant 1, id", wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

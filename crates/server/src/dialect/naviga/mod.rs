@@ -7,6 +7,7 @@
 //! Both APIs run the same use cases and differ in their words: a [`Problem`] is the same in both until [`reply`] spells it.
 //! Served only where the configuration has a tenant.
 
+mod encrypted;
 mod fields;
 mod old;
 pub mod reply;
