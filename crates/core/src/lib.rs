@@ -30,6 +30,7 @@ pub mod notice;
 pub mod operation;
 pub mod project;
 pub mod provider;
+pub mod recover;
 pub mod refusal;
 pub mod reset;
 pub mod seal;

@@ -101,8 +101,23 @@ pub enum Carries {
 ///
 /// The page is the operator's, and it redeems by POST: what opens links in mail is often a scanner, and a GET must not
 /// use a token up. In the fragment (`#token={token}`) the value reaches no server's log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Link(String);
+
+impl TryFrom<String> for Link {
+    type Error = crate::id::NotAnId;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Link> for String {
+    fn from(link: Link) -> Self {
+        link.0
+    }
+}
 
 impl Link {
     /// The place of the token's value.
@@ -157,7 +172,7 @@ impl std::str::FromStr for Link {
 }
 
 /// Whom a mail goes to: the customer as it was when the message came about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {
     /// The address.
     pub email: String,
@@ -196,6 +211,9 @@ pub struct Letter {
     /// The token's value, or the code. Absent where one belongs: it has ended, and the mail is pointless.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub secret: Option<String>,
+    /// Where its link leads. `None`: to the page that is configured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub page: Option<Link>,
 }
 
 impl Letter {
@@ -231,6 +249,7 @@ mod tests {
             at: Micros(0),
             until,
             secret: secret.map(str::to_owned),
+            page: None,
         };
         assert!(!letter(MailKind::PasswordChanged, None, None).is_moot(Micros(9)));
         assert!(letter(MailKind::ResetPassword, None, Some(Micros(10))).is_moot(Micros(9)));

@@ -11,7 +11,7 @@ use crate::ctx::{Ctx, Micros};
 use crate::customer::{Address, AddressRole, Customer, Version};
 use crate::id::{CustomerId, Key, MessageId, TokenId};
 use crate::initiator::Initiator;
-use crate::mail::{MailKind, Recipient};
+use crate::mail::{Link, MailKind, Recipient};
 use crate::secret::TokenValue;
 
 /// Lanes are spread over this many partitions, by customer. Fixed: cursors are stored per partition.
@@ -347,6 +347,9 @@ pub struct Personal {
     /// Whom the mail about it goes to, if there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recipient: Option<Recipient>,
+    /// Where the link in that mail leads, if the call that brought it about named a page.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub page: Option<Link>,
 }
 
 impl Personal {
@@ -392,6 +395,8 @@ pub struct ForMail {
     pub to: Recipient,
     /// Becomes the secret if there is none yet.
     pub secret: Option<(TokenValue, Micros)>,
+    /// Where its link leads. `None`: to the page that is configured.
+    pub page: Option<Link>,
 }
 
 impl NewMessage {
@@ -404,7 +409,8 @@ impl NewMessage {
         ctx: &mut Ctx,
     ) -> Self {
         let identifiers = customer.identifiers();
-        let for_mail = MailKind::about(&content).map(|_| ForMail { to: Recipient::of(customer), secret: None });
+        let for_mail =
+            MailKind::about(&content).map(|_| ForMail { to: Recipient::of(customer), secret: None, page: None });
         Self {
             id: MessageId::new(ctx),
             created_at: ctx.now,

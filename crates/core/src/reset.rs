@@ -1,24 +1,27 @@
 //! Reset a password by redeeming a token (commercetools.md 3.3).
 
-use crate::Refusal;
 use crate::change::{PasswordSet, check_version};
-use crate::credential::{AuthenticationMode, PasswordHash};
+use crate::credential::PasswordHash;
 use crate::ctx::{Ctx, Micros};
 use crate::customer::{Customer, Version};
 use crate::initiator::Initiator;
 use crate::message::Flow;
 use crate::token::{Token, TokenKind};
+use crate::{Refusal, set};
 
 /// What the caller asks for, without the token's value and the password.
 #[derive(Clone)]
 pub struct Command {
     /// The version that the caller read, if it says one.
     pub version: Option<Version>,
+    /// Whether a token is redeemed ([`Flow::Reset`]), or what a mail said about a forgotten password ([`Flow::Recover`]).
+    pub flow: Flow,
     /// Who asks.
     pub by: Initiator,
 }
 
-/// All that can be refused before any hashing. A refused reset does not consume the token.
+/// All that can be refused before any hashing, but for the way in which the customer signs in ([`set::admit`]). A refused
+/// reset does not consume the token.
 pub fn admit(token: &Token, customer: &Customer, command: &Command, now: Micros) -> Result<(), Refusal> {
     if token.kind != TokenKind::Password || token.customer != customer.id {
         return Err(Refusal::TokenUnknown);
@@ -27,10 +30,7 @@ pub fn admit(token: &Token, customer: &Customer, command: &Command, now: Micros)
     if let Some(version) = command.version {
         check_version(customer, version)?;
     }
-    match customer.authentication_mode {
-        AuthenticationMode::Password => Ok(()),
-        AuthenticationMode::ExternalAuth => Err(Refusal::NotPasswordMode),
-    }
+    Ok(())
 }
 
 /// Decides on the locked customer and its token, read under that lock: of two calls at once, the second finds the
@@ -43,16 +43,18 @@ pub fn decide(
     ctx: &mut Ctx,
 ) -> Result<PasswordSet, Refusal> {
     admit(token, customer, command, ctx.now)?;
+    set::admit(customer)?;
     if token.reserved_by.is_some() {
         return Err(Refusal::PasswordChangeUnderway { retry_after_s: Refusal::UNDERWAY_RETRY_AFTER_S });
     }
-    Ok(PasswordSet::new(customer, Some(hash), Flow::Reset, &command.by, ctx))
+    Ok(PasswordSet::new(customer, Some(hash), command.flow, &command.by, ctx))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::create::tests::customer;
+    use crate::credential::AuthenticationMode;
     use crate::id::OperationId;
     use crate::message::Content;
     use crate::token;
@@ -64,7 +66,13 @@ mod tests {
 
     fn reset(token: &Token, customer: &Customer, version: Option<i64>, now: Micros) -> Result<PasswordSet, Refusal> {
         let hash = PasswordHash::parse("$argon2id$v=19$m=8,t=1,p=1$AAAA$aGg=").unwrap();
-        decide(token, customer, &Command { version, by: Initiator::default() }, hash, &mut Ctx::new(now, [8; 32]))
+        decide(
+            token,
+            customer,
+            &Command { version, flow: Flow::Reset, by: Initiator::default() },
+            hash,
+            &mut Ctx::new(now, [8; 32]),
+        )
     }
 
     #[test]
@@ -81,7 +89,7 @@ mod tests {
         let refusal = reset(&reserved, &customer(), None, Micros(1)).err().unwrap();
         assert!(matches!(refusal, Refusal::PasswordChangeUnderway { .. }));
         // Before that it is looked at like any other: whoever asks for the same password joins the operation.
-        let command = Command { version: None, by: Initiator::default() };
+        let command = Command { version: None, flow: Flow::Recover, by: Initiator::default() };
         assert_eq!(admit(&reserved, &customer(), &command, Micros(1)), Ok(()));
     }
 

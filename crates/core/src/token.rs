@@ -105,10 +105,22 @@ pub fn decide(customer: &Customer, command: &Command, ctx: &mut Ctx) -> TokenCre
 
 /// A new token of either kind.
 pub(crate) fn created(kind: TokenKind, customer: &Customer, command: &Command, ctx: &mut Ctx) -> TokenCreated {
+    let (id, value) = (TokenId::new(ctx), TokenValue::new(ctx));
+    created_as((id, value), kind, (customer.id, Recipient::of(customer)), command, ctx)
+}
+
+/// The same with an id and a value that were chosen before, for whoever is told of it by mail.
+pub(crate) fn created_as(
+    (id, value): (TokenId, TokenValue),
+    kind: TokenKind,
+    (customer_id, to): (CustomerId, Recipient),
+    command: &Command,
+    ctx: &mut Ctx,
+) -> TokenCreated {
     let token = Token {
-        id: TokenId::new(ctx),
+        id,
         kind,
-        customer: customer.id,
+        customer: customer_id,
         created_at: ctx.now,
         expires_at: ctx.now.plus(command.ttl_minutes.saturating_mul(Micros::MINUTE)),
         invalidate_older_tokens: command.invalidate_older_tokens,
@@ -116,8 +128,7 @@ pub(crate) fn created(kind: TokenKind, customer: &Customer, command: &Command, c
         valid: true,
         reserved_by: None,
     };
-    let value = TokenValue::new(ctx);
-    let (customer_id, expires_at) = (customer.id, token.expires_at);
+    let expires_at = token.expires_at;
     let invalidate_older_tokens = command.invalidate_older_tokens;
     let (content, flow) = match kind {
         TokenKind::Password => (
@@ -129,10 +140,10 @@ pub(crate) fn created(kind: TokenKind, customer: &Customer, command: &Command, c
             Flow::CreateEmailToken,
         ),
     };
-    let mut message = NewMessage::about_token(token.id, customer.id, content, flow, &command.by, ctx);
+    let mut message = NewMessage::about_token(token.id, customer_id, content, flow, &command.by, ctx);
     // Mailed whatever its life is, though the contract shows only the value of a short one.
     let mailed_until = ctx.now.plus(Token::MAILED_FOR).min(expires_at);
-    message.for_mail = Some(ForMail { to: Recipient::of(customer), secret: Some((value.clone(), mailed_until)) });
+    message.for_mail = Some(ForMail { to, secret: Some((value.clone(), mailed_until)), page: None });
     if command.ttl_minutes <= Token::TTL_MINUTES_SHOWN {
         message.secret = Some((value.clone(), token.expires_at));
     }

@@ -21,7 +21,7 @@ pub mod activity;
 use keyherald_core::activity::{Activity, Recorded, project_lane};
 use keyherald_core::filter::{Comparison, Filter, Kind, Scalar, Test};
 use keyherald_core::id::{CustomerId, MessageId, ProjectKey};
-use keyherald_core::message::{Content, Facts, Identifiers, Message, NewMessage, Personal, partition};
+use keyherald_core::message::{Content, Facts, ForMail, Identifiers, Message, NewMessage, Personal, partition};
 use keyherald_core::notice::{Change, ChangeFacts, NewChange, Notice};
 use keyherald_core::seal::{KeyRing, SealingKey, customer_key};
 use keyherald_core::secret::TokenValue;
@@ -104,6 +104,7 @@ statements! {
                  WHERE project = $1 AND format = '\"Letter\"' AND replace(messages, $2, '') <> messages";
     APPEND_PERSONAL = "INSERT INTO log_personal (position, project, customer_id, sealed) VALUES ($1, $2, $3, $4)";
     APPEND_SECRET = "INSERT INTO log_secret (position, project, token_id, expires_at, sealed) VALUES ($1, $2, $3, $4, $5)";
+    WRITE_NOTHING = "DELETE FROM log_secret WHERE position < 0";
     PUT_KEY = "INSERT INTO customer_key (project, customer_id, sealed) VALUES ($1, $2, $3)";
     KEY = "SELECT sealed FROM customer_key WHERE project = $1 AND customer_id = $2";
     LAST_POSITION = {
@@ -155,7 +156,7 @@ pub fn append(
         Some(mail) if is_mailed(tx, project, content)? => Some(mail),
         _ => None,
     };
-    let personal = Personal { recipient: mail.map(|mail| mail.to.clone()), ..message.personal.clone() };
+    let personal = personal_of(message, mail);
     let secret = message.secret.as_ref().or_else(|| mail?.secret.as_ref());
     let has_personal = !personal.is_empty();
     let args = [
@@ -189,6 +190,34 @@ pub fn append(
         Some(change) => append_change(tx, project, &change),
         None => Ok(()),
     }
+}
+
+fn personal_of(message: &NewMessage, mail: Option<&ForMail>) -> Personal {
+    let (recipient, page) = (mail.map(|mail| mail.to.clone()), mail.and_then(|mail| mail.page.clone()));
+    Personal { recipient, page, ..message.personal.clone() }
+}
+
+/// Costs what [`append`] costs, and writes nothing: for the message about somebody who is not there, where that must not
+/// be told by how long it takes.
+pub fn rehearse(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    message: &NewMessage,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    let is_mailed = is_mailed(tx, project, &message.facts.content)?;
+    let mail = message.for_mail.as_ref().filter(|_| is_mailed);
+    let personal = personal_of(message, mail);
+    let has_secret = message.secret.is_some() || mail.is_some_and(|mail| mail.secret.is_some());
+    let mut statements = 1;
+    if !personal.is_empty() {
+        query_one(tx, &KEY, &[project.into(), message.customer.into()], |row| row.bytes(0))?;
+        ring.seal(ctx, &binding(message.id), &serde_json::to_vec(&personal)?)?;
+        statements += 1;
+    }
+    statements += i64::from(has_secret) + i64::from(NewChange::of_token(message).is_some());
+    (0..statements).try_for_each(|_| tx.execute(&WRITE_NOTHING, &[]).map(drop))
 }
 
 /// Whether somebody is mailed about such messages. Without it, no address is copied and no value kept for that.

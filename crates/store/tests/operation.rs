@@ -430,7 +430,8 @@ async fn a_reserved_token_is_nobody_elses_and_does_not_expire(store: &TestStore)
     let find = move |tx: &mut dyn Tx| tokens::by_digest(tx, &demo(), TokenKind::Password, digest);
     let token = store.read(find).await.unwrap().unwrap();
     assert_eq!(token.reserved_by, Some(id));
-    let command = reset::Command { version: None, by: Initiator::default() };
+    let command =
+        reset::Command { version: None, flow: keyherald_core::message::Flow::Reset, by: Initiator::default() };
     let refused = reset::decide(&token, &ada, &command, hash("x"), &mut ctx(4)).err().unwrap();
     assert!(matches!(refused, Refusal::PasswordChangeUnderway { .. }));
     let (customer, token_id) = (ada.id, made.token.id);

@@ -14,6 +14,8 @@ use keyherald_core::refusal::Lookup;
 use keyherald_core::shop::Known;
 use keyherald_store::{Fault, Tx, customer, provider_link, shop};
 
+use crate::operate::Repeat;
+
 /// How often an address is looked for that changes hands meanwhile.
 const LOOKS_MAX: usize = 3;
 
@@ -28,6 +30,8 @@ pub struct Call {
     pub by: Initiator,
     /// From where.
     pub source: Source,
+    /// The request, if its caller may repeat it. Looked at where a password is set.
+    pub repeatable: Option<Repeat>,
 }
 
 /// The store within which a call is made.
@@ -42,7 +46,7 @@ pub struct InStore {
 impl Call {
     /// One on a project as a whole, by nobody in particular.
     pub fn on(project: ProjectKey) -> Self {
-        Self { project, store: None, by: Initiator::default(), source: Source::default() }
+        Self { project, store: None, by: Initiator::default(), source: Source::default(), repeatable: None }
     }
 
     /// For the activity that it leaves.

@@ -31,16 +31,21 @@ impl App {
         self.hash.admit(Lane::Change)?;
         let mut ctx = self.ctx();
         let command = Command { version, by: call.by.clone() };
-        let (looking, operations) = (call.clone(), self.operations.clone());
+        let (looking, app, now) = (call.clone(), self.clone(), ctx.now);
         let look = move |tx: &mut dyn Tx| {
+            let operations = &app.operations;
+            let replay = app.replay(tx, &looking, now)?;
             let found = CustomerRef::Id(id).find(tx, &looking)?;
             let stored = credential::by_customer(tx, &looking.project, id)?;
             let link = operations.link_of(tx, &looking.project, id)?;
             // Of a password that nobody knows, the one here says nothing.
             let stored = if operations.must_recover(tx, &looking.project, id)? { None } else { stored };
-            Ok::<_, Fault>((found, stored, link))
+            Ok::<_, Fault>((replay, found, stored, link))
         };
-        let (found, stored, link) = self.store.read(look).await?;
+        let (replay, found, stored, link) = self.store.read(look).await?;
+        if let Some(before) = self.answer_before(&call, Flow::Change, replay, Some(id)).await {
+            return before;
+        }
         let Some(found) = found else {
             return self.refuse(call, Flow::Change, None, Refusal::CustomerNotFound(Lookup::Id), ctx).await;
         };
@@ -53,17 +58,24 @@ impl App {
         // The version guards what was verified: the hash cannot change without it, except for an upgrade, which is
         // of the same password.
         let (verified, new_hash) = self.hash.change(current, stored, new, ctx.bytes()).await?;
-        let (ring, operations, calling) = (self.ring.clone(), self.operations.clone(), call.clone());
+        let (app, calling) = (self.clone(), call.clone());
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             let outcome = match calling.lock(tx, id)? {
                 // Linked just now: another try will find it.
-                Some(_) if operations.link_of(tx, &calling.project, id)?.is_some() => return Ok(Turn::Underway(id)),
-                Some(locked) => change::decide(&locked, &command, verified.matches, new_hash.clone(), ctx),
+                Some(_) if app.operations.link_of(tx, &calling.project, id)?.is_some() => {
+                    return Ok(Turn::Underway(id));
+                }
+                Some(locked) => match app.done_before(tx, &calling, ctx.now)? {
+                    Some(Ok(())) => return Ok(Turn::Decided(Ok(locked))),
+                    Some(Err(refusal)) => Err(refusal),
+                    None => change::decide(&locked, &command, verified.matches, new_hash.clone(), ctx),
+                },
                 None => Err(Refusal::CustomerNotFound(Lookup::Id)),
             };
             match outcome {
                 Ok(set) => {
-                    customer::set_password(tx, &ring, &calling.project, &set, ctx)?;
+                    customer::set_password(tx, &app.ring, &calling.project, &set, ctx)?;
+                    app.remember(tx, &calling, ctx.now)?;
                     note(
                         tx,
                         &calling,
@@ -111,17 +123,8 @@ impl App {
         };
         let version = Some(command.version);
         let kind = Kind::Change;
-        let setting = Setting {
-            call,
-            customer: id,
-            link,
-            kind,
-            version,
-            token: None,
-            password,
-            hash: Some(hash),
-            repeatable: None,
-        };
+        let (token, hash) = (None, Some(hash));
+        let setting = Setting { call, customer: id, link, kind, version, token, password, hash };
         self.set_password(setting, move |_, locked, _| {
             Ok(change::admit(locked, &command).and_then(|()| check_mode(locked)))
         })

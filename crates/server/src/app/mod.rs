@@ -21,6 +21,8 @@ pub mod mail;
 pub mod messages;
 pub mod operations;
 pub mod projects;
+pub mod recover_password;
+mod repeat;
 pub mod replace_password;
 pub mod reset_password;
 mod set_password;
@@ -46,7 +48,6 @@ use tokio::sync::watch;
 
 use self::activity::Recorder;
 pub use self::call::{Call, CustomerRef, InStore};
-pub use self::replace_password::Replacing;
 use crate::clock::Moments;
 use crate::destination;
 use crate::hash::{HashPool, Overloaded};

@@ -5,27 +5,18 @@ use keyherald_core::credential::{AuthenticationMode, PasswordHash};
 use keyherald_core::customer::Customer;
 use keyherald_core::id::CustomerId;
 use keyherald_core::message::Flow;
-use keyherald_core::operation::{Kind, Operation};
+use keyherald_core::operation::Kind;
 use keyherald_core::provider::ProviderLink;
 use keyherald_core::secret::Password;
-use keyherald_core::{Ctx, Micros, Refusal, set};
-use keyherald_store::operation::{self, Replay};
+use keyherald_core::{Ctx, Refusal, set};
+use keyherald_store::operation::Replay;
 use keyherald_store::{Fault, Tx, customer, log};
 use tokio::time::Instant;
 
 use super::in_turn::Turn;
 use super::set_password::Setting;
-use super::{Answer, App, Call, CustomerRef, Repeat, trace};
+use super::{Answer, App, Call, CustomerRef, trace};
 use crate::hash::Lane;
-
-/// How a password is replaced.
-#[derive(Clone, Default)]
-pub struct Replacing {
-    /// Keep no hash of it here, if a provider has it.
-    pub at_provider_alone: bool,
-    /// The request, if its caller may repeat it.
-    pub repeatable: Option<Repeat>,
-}
 
 /// What the first look finds.
 struct Found {
@@ -34,14 +25,21 @@ struct Found {
 }
 
 impl App {
-    /// Sets `new` as the password of the customer that is meant, at its identity provider too if it has one.
-    pub async fn replace_password(&self, call: Call, which: CustomerRef, new: Password, how: Replacing) -> Answer<()> {
+    /// Sets `new` as the password of the customer that is meant, at its identity provider too if it has one: then a hash
+    /// is kept here only if `keeps_hash`.
+    pub async fn replace_password(
+        &self,
+        call: Call,
+        which: CustomerRef,
+        new: Password,
+        keeps_hash: bool,
+    ) -> Answer<()> {
         self.hash.admit(Lane::Change)?;
         let ctx = self.ctx();
         let (looking, named, now) = (call.clone(), which.clone(), ctx.now);
-        let (app, repeatable) = (self.clone(), how.repeatable.clone());
+        let app = self.clone();
         let look = move |tx: &mut dyn Tx| {
-            let replay = app.replay(tx, &looking, repeatable.as_ref(), now)?;
+            let replay = app.replay(tx, &looking, now)?;
             let customer = match named.find(tx, &looking)? {
                 Some(found) => {
                     let link = app.operations.link_of(tx, &looking.project, found.id)?;
@@ -52,18 +50,16 @@ impl App {
             Ok::<_, Fault>(Found { replay, customer })
         };
         let found = self.store.read(look).await?;
-        match found.replay {
-            Replay::New => {}
-            Replay::Done => return Ok(()),
-            Replay::Same(same) => return self.answer_again(call, &same).await,
-            Replay::OtherRequest => {
-                return self.refuse(call, Flow::Set, None, Refusal::IdempotencyKeyReused, ctx).await;
-            }
+        if let Replay::Done = found.replay {
+            return Ok(());
+        }
+        if let Some(before) = self.answer_before(&call, Flow::Set, found.replay, None).await {
+            return before.map(drop);
         }
         match found.customer {
             None => self.not_found(call, which.not_found()).await,
-            Some((found, Some(link))) => self.replace_with_provider(call, &found, link, new, how).await,
-            Some((found, None)) => self.replace_here(call, &found, new, how.repeatable).await,
+            Some((found, Some(link))) => self.replace_with_provider(call, &found, link, new, keeps_hash).await,
+            Some((found, None)) => self.replace_here(call, &found, new).await,
         }
     }
 
@@ -78,26 +74,13 @@ impl App {
         Err(refusal.into())
     }
 
-    fn replay(&self, tx: &mut dyn Tx, call: &Call, repeatable: Option<&Repeat>, now: Micros) -> Result<Replay, Fault> {
-        match repeatable {
-            Some(repeat) => operation::replay(tx, &self.ring, &call.project, &repeat.as_repeatable(), now),
-            None => Ok(Replay::New),
-        }
-    }
-
-    /// What came of the same request before.
-    async fn answer_again(&self, call: Call, same: &Operation) -> Answer<()> {
-        let told = self.operations.outcome(&call.project, same.id).await?;
-        self.answer(call, same.intent.kind.flow(), same.customer, told).await.map(drop)
-    }
-
     async fn replace_with_provider(
         &self,
         call: Call,
         found: &Customer,
         link: ProviderLink,
         new: Password,
-        how: Replacing,
+        keeps_hash: bool,
     ) -> Answer<()> {
         let mut ctx = self.ctx();
         if let Err(refusal) = self.check_length(&link, &new) {
@@ -105,31 +88,22 @@ impl App {
         }
         let password = new.duplicate();
         // Of a customer who signs in elsewhere, no hash is kept whatever the tenant wants.
-        let keeps = !how.at_provider_alone && found.authentication_mode == AuthenticationMode::Password;
+        let keeps = keeps_hash && found.authentication_mode == AuthenticationMode::Password;
         let hash = if keeps { Some(self.hash.hash(Lane::Change, new, ctx.bytes()).await?) } else { None };
-        let (kind, repeatable) = (Kind::Set, how.repeatable);
-        let setting =
-            Setting { call, customer: found.id, link, kind, version: None, token: None, password, hash, repeatable };
+        let kind = Kind::Set;
+        let setting = Setting { call, customer: found.id, link, kind, version: None, token: None, password, hash };
         self.set_password(setting, |_, _, _| Ok(Ok(()))).await.map(drop)
     }
 
     /// The same for a customer whose password is here alone.
-    async fn replace_here(
-        &self,
-        call: Call,
-        found: &Customer,
-        new: Password,
-        repeatable: Option<Repeat>,
-    ) -> Answer<()> {
+    async fn replace_here(&self, call: Call, found: &Customer, new: Password) -> Answer<()> {
         let (id, mut ctx) = (found.id, self.ctx());
         if let Err(refusal) = set::admit(found) {
             return self.refuse(call, Flow::Set, Some(id), refusal, ctx).await;
         }
         let hash = self.hash.hash(Lane::Change, new, ctx.bytes()).await?;
         let (app, calling) = (self.clone(), call.clone());
-        let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            app.replace_locked(tx, (&calling, id), &hash, repeatable.as_ref(), ctx)
-        };
+        let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| app.replace_locked(tx, (&calling, id), &hash, ctx);
         self.in_turn(call, Flow::Set, ctx, work).await
     }
 
@@ -138,7 +112,6 @@ impl App {
         tx: &mut dyn Tx,
         (call, id): (&Call, CustomerId),
         hash: &PasswordHash,
-        repeatable: Option<&Repeat>,
         ctx: &mut Ctx,
     ) -> Result<Turn<()>, Fault> {
         let began = Instant::now();
@@ -148,12 +121,13 @@ impl App {
         if self.operations.link_of(tx, &call.project, id)?.is_some() {
             return Ok(Turn::Underway(id));
         }
-        let outcome = match (locked, self.replay(tx, call, repeatable, ctx.now)?) {
-            (None, _) => Err(CustomerRef::Id(id).not_found()),
-            // Of two at the same moment, the second finds the first.
-            (_, Replay::Done) => return Ok(Turn::Decided(Ok(()))),
-            (_, Replay::Same(_) | Replay::OtherRequest) => Err(Refusal::IdempotencyKeyReused),
-            (Some(locked), Replay::New) => set::decide(&locked, hash.clone(), &call.by, ctx),
+        let outcome = match locked {
+            None => Err(CustomerRef::Id(id).not_found()),
+            Some(locked) => match self.done_before(tx, call, ctx.now)? {
+                Some(Ok(())) => return Ok(Turn::Decided(Ok(()))),
+                Some(Err(refusal)) => Err(refusal),
+                None => set::decide(&locked, hash.clone(), &call.by, ctx),
+            },
         };
         match outcome {
             Ok(set) => {
@@ -163,9 +137,7 @@ impl App {
                 customer::set_password(tx, &self.ring, &call.project, &set, ctx)?;
                 let set = Made::done(activity::Call::SetAtHome).took(micros(began));
                 log::activity::append(tx, &call.project, &run.called(Some(id), set, ctx))?;
-                if let Some(repeat) = repeatable {
-                    operation::remember(tx, &self.ring, &call.project, &repeat.as_repeatable(), ctx.now)?;
-                }
+                self.remember(tx, call, ctx.now)?;
                 Ok(Turn::Decided(Ok(())))
             }
             Err(refusal) => {

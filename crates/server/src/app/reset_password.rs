@@ -1,22 +1,38 @@
-//! Reset a password by redeeming a token.
+//! Reset or recover a password by redeeming a token.
 
 use keyherald_core::activity::{self, Made};
+use keyherald_core::credential::AuthenticationMode;
 use keyherald_core::customer::Customer;
 use keyherald_core::id::CustomerId;
-use keyherald_core::message::Flow;
 use keyherald_core::operation::Kind;
 use keyherald_core::provider::ProviderLink;
 use keyherald_core::refusal::Lookup;
 use keyherald_core::reset::{self, Command};
 use keyherald_core::secret::{Password, TokenDigest};
 use keyherald_core::token::{Token, TokenKind};
-use keyherald_core::{Ctx, Refusal};
+use keyherald_core::{Ctx, Refusal, set};
+use keyherald_store::operation::Replay;
 use keyherald_store::{Fault, Tx, customer, token};
 
 use super::in_turn::Turn;
 use super::set_password::Setting;
 use super::{Answer, App, Call, CustomerRef, note, trace};
 use crate::hash::Lane;
+
+/// How a token is redeemed.
+#[derive(Clone, Copy)]
+struct Redeeming {
+    kind: Kind,
+    version: Option<i64>,
+    /// Whether a hash is kept here of a password that a provider has.
+    keeps_hash: bool,
+}
+
+/// What the first look finds.
+struct Looked {
+    replay: Replay,
+    found: Option<(Token, Customer, Option<ProviderLink>)>,
+}
 
 impl App {
     /// Sets `new` as the password of the customer to whom the token belongs.
@@ -27,76 +43,124 @@ impl App {
         version: Option<i64>,
         new: Password,
     ) -> Answer<Customer> {
+        self.redeem(call, token_value, Redeeming { kind: Kind::Reset, version, keeps_hash: true }, new).await
+    }
+
+    /// The same for what a mail said about a forgotten password (naviga.md 3.12). The customer may be one whose password
+    /// is the provider's alone; a hash is kept here only if `keeps_hash`.
+    pub async fn recover_password(
+        &self,
+        call: Call,
+        token_value: &str,
+        new: Password,
+        keeps_hash: bool,
+    ) -> Answer<Customer> {
+        self.redeem(call, token_value, Redeeming { kind: Kind::Recover, version: None, keeps_hash }, new).await
+    }
+
+    async fn redeem(&self, call: Call, token_value: &str, how: Redeeming, new: Password) -> Answer<Customer> {
         self.hash.admit(Lane::Change)?;
-        let mut ctx = self.ctx();
-        let digest = TokenDigest::of(token_value);
-        let command = Command { version, by: call.by.clone() };
-        let (looking, operations) = (call.clone(), self.operations.clone());
+        let ctx = self.ctx();
+        let (digest, flow) = (TokenDigest::of(token_value), how.kind.flow());
+        let command = Command { version: how.version, flow, by: call.by.clone() };
+        let (looking, app, now) = (call.clone(), self.clone(), ctx.now);
         let look = move |tx: &mut dyn Tx| {
-            let Some((token, owner)) = by_token(tx, &looking, TokenKind::Password, digest)? else { return Ok(None) };
-            let link = operations.link_of(tx, &looking.project, owner.id)?;
-            Ok::<_, Fault>(Some((token, owner, link)))
+            let replay = app.replay(tx, &looking, now)?;
+            let found = match by_token(tx, &looking, TokenKind::Password, digest)? {
+                Some((token, owner)) => {
+                    let link = app.operations.link_of(tx, &looking.project, owner.id)?;
+                    Some((token, owner, link))
+                }
+                None => None,
+            };
+            Ok::<_, Fault>(Looked { replay, found })
         };
-        let Some((found, owner, link)) = self.store.read(look).await? else {
-            return self.refuse(call, Flow::Reset, None, Refusal::TokenUnknown, ctx).await;
+        let Looked { replay, found } = self.store.read(look).await?;
+        // Whose token it was is known until it is swept, also after it was redeemed.
+        let owner = found.as_ref().map(|(_, owner, _)| owner.id);
+        if let Some(before) = self.answer_before(&call, flow, replay, owner).await {
+            return before;
+        }
+        let Some((found, owner, link)) = found else {
+            return self.refuse(call, flow, None, Refusal::TokenUnknown, ctx).await;
         };
-        if let Err(refusal) = reset::admit(&found, &owner, &command, ctx.now) {
-            return self.refuse(call, Flow::Reset, Some(owner.id), refusal, ctx).await;
+        let admitted =
+            reset::admit(&found, &owner, &command, ctx.now).and_then(|()| how.admit_mode(&owner, link.as_ref()));
+        if let Err(refusal) = admitted {
+            return self.refuse(call, flow, Some(owner.id), refusal, ctx).await;
         }
-        if let Some(link) = link {
-            return self.reset_with_provider(call, (found, owner.id, digest), command, link, new).await;
+        match link {
+            Some(link) => self.redeem_with_provider(call, (found, owner, digest), command, link, (how, new)).await,
+            None => self.redeem_here(call, (owner.id, digest), command, new, ctx).await,
         }
+    }
+
+    async fn redeem_here(
+        &self,
+        call: Call,
+        (id, digest): (CustomerId, TokenDigest),
+        command: Command,
+        new: Password,
+        mut ctx: Ctx,
+    ) -> Answer<Customer> {
+        let flow = command.flow;
         let hash = self.hash.hash(Lane::Change, new, ctx.bytes()).await?;
-        let (ring, operations, calling) = (self.ring.clone(), self.operations.clone(), call.clone());
+        let (app, calling) = (self.clone(), call.clone());
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             // The customer first, then the token under its lock: of two calls with one token, the second sees it ended.
-            let locked = calling.lock(tx, owner.id)?;
-            if operations.link_of(tx, &calling.project, owner.id)?.is_some() {
-                return Ok(Turn::Underway(owner.id)); // linked just now: another try will find it
+            let locked = calling.lock(tx, id)?;
+            if app.operations.link_of(tx, &calling.project, id)?.is_some() {
+                return Ok(Turn::Underway(id)); // linked just now: another try will find it
             }
+            let before = app.done_before(tx, &calling, ctx.now)?;
             let token = token::by_digest(tx, &calling.project, TokenKind::Password, digest)?;
-            let outcome = match (locked, token) {
-                (Some(locked), Some(token)) => reset::decide(&token, &locked, &command, hash.clone(), ctx),
+            let outcome = match (locked, before, token) {
+                (Some(locked), Some(Ok(())), _) => return Ok(Turn::Decided(Ok(locked))),
+                (_, Some(Err(refusal)), _) => Err(refusal),
+                (Some(locked), None, Some(token)) => reset::decide(&token, &locked, &command, hash.clone(), ctx),
                 _ => Err(Refusal::TokenUnknown),
             };
             match outcome {
                 Ok(set) => {
-                    customer::set_password(tx, &ring, &calling.project, &set, ctx)?;
-                    note(tx, &calling, Flow::Reset, Some(set.customer.id), Made::done(activity::Call::SetAtHome), ctx)?;
+                    customer::set_password(tx, &app.ring, &calling.project, &set, ctx)?;
+                    app.remember(tx, &calling, ctx.now)?;
+                    note(tx, &calling, flow, Some(set.customer.id), Made::done(activity::Call::SetAtHome), ctx)?;
                     Ok(Turn::Decided(Ok(set.customer)))
                 }
                 Err(refusal) => {
-                    trace(tx, &calling, Flow::Reset, Some(owner.id), &refusal, ctx)?;
+                    trace(tx, &calling, flow, Some(id), &refusal, ctx)?;
                     Ok(Turn::Decided(Err(refusal)))
                 }
             }
         };
-        self.in_turn(call, Flow::Reset, ctx, work).await
+        self.in_turn(call, flow, ctx, work).await
     }
 
     /// The same for a customer whose password is a provider's as well.
-    async fn reset_with_provider(
+    async fn redeem_with_provider(
         &self,
         call: Call,
-        (token, id, digest): (Token, CustomerId, TokenDigest),
+        (token, owner, digest): (Token, Customer, TokenDigest),
         command: Command,
         link: ProviderLink,
-        new: Password,
+        (how, new): (Redeeming, Password),
     ) -> Answer<Customer> {
-        let mut ctx = self.ctx();
+        let (id, flow, mut ctx) = (owner.id, command.flow, self.ctx());
         if let Err(refusal) = self.check_length(&link, &new) {
-            return self.refuse(call, Flow::Reset, Some(id), refusal, ctx).await;
+            return self.refuse(call, flow, Some(id), refusal, ctx).await;
         }
         let password = new.duplicate();
-        let hash = self.hash.hash(Lane::Change, new, ctx.bytes()).await?;
-        let (project, version) = (call.project.clone(), command.version);
-        let (kind, token) = (Kind::Reset, Some(token.id));
-        let setting =
-            Setting { call, customer: id, link, kind, version, token, password, hash: Some(hash), repeatable: None };
+        // Of a customer who signs in elsewhere, no hash is kept.
+        let keeps = how.keeps_hash && owner.authentication_mode == AuthenticationMode::Password;
+        let hash = if keeps { Some(self.hash.hash(Lane::Change, new, ctx.bytes()).await?) } else { None };
+        let (project, Redeeming { kind, version, .. }) = (call.project.clone(), how);
+        let setting = Setting { call, customer: id, link, kind, version, token: Some(token.id), password, hash };
+        let link = Some(setting.link.clone());
         self.set_password(setting, move |tx, locked, ctx| {
             let found = token::by_digest(tx, &project, TokenKind::Password, digest)?;
             let token = found.ok_or(Refusal::TokenUnknown);
-            Ok(token.and_then(|token| reset::admit(&token, locked, &command, ctx.now)))
+            let admitted = token.and_then(|token| reset::admit(&token, locked, &command, ctx.now));
+            Ok(admitted.and_then(|()| how.admit_mode(locked, link.as_ref())))
         })
         .await
     }
@@ -112,6 +176,13 @@ impl App {
             other => other,
         })?;
         Ok(owner)
+    }
+}
+
+impl Redeeming {
+    /// Refuses a customer who signs in elsewhere, unless that is what the password is recovered for.
+    fn admit_mode(self, customer: &Customer, link: Option<&ProviderLink>) -> Result<(), Refusal> {
+        if self.kind == Kind::Recover && link.is_some() { Ok(()) } else { set::admit(customer) }
     }
 }
 

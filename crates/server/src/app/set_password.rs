@@ -14,7 +14,7 @@ use keyherald_core::{Ctx, Refusal};
 use keyherald_store::{Fault, Tx};
 
 use super::{Answer, App, Call, CustomerRef};
-use crate::operate::{Admit, Repeat, Told, Wish};
+use crate::operate::{Admit, Told, Wish};
 
 /// A password for a customer who has a provider.
 pub(super) struct Setting {
@@ -27,7 +27,6 @@ pub(super) struct Setting {
     pub password: Password,
     /// `None`: none is kept here.
     pub hash: Option<PasswordHash>,
-    pub repeatable: Option<Repeat>,
 }
 
 impl App {
@@ -36,7 +35,7 @@ impl App {
     where
         A: Fn(&mut dyn Tx, &Customer, &mut Ctx) -> Result<Result<(), Refusal>, Fault> + Send + Sync + 'static,
     {
-        let Setting { call, customer: id, link, kind, version, token, password, hash, repeatable } = setting;
+        let Setting { call, customer: id, link, kind, version, token, password, hash } = setting;
         let flow = kind.flow();
         let calling = call.clone();
         let admit: Admit = Arc::new(move |tx: &mut dyn Tx, locked: Option<&Customer>, ctx: &mut Ctx| {
@@ -45,7 +44,7 @@ impl App {
                 None => Ok(Err(Refusal::CustomerNotFound(Lookup::Id))),
             }
         });
-        let Call { project, by, source, .. } = call.clone();
+        let Call { project, by, source, repeatable, .. } = call.clone();
         let wish = Wish { project, customer: id, link, kind, by, source, version, token, password, hash, repeatable };
         let told = self.operations.set_password(wish, admit).await?;
         self.answer(call, flow, id, told).await

@@ -52,9 +52,8 @@ impl App {
                     let (call, hash) = (call.clone(), hash.clone());
                     let version = Some(command.version);
                     let kind = Kind::Set;
-                    let (token, hash, repeatable) = (None, Some(hash), None);
-                    let setting =
-                        Setting { call, customer: id, link, kind, version, token, password, hash, repeatable };
+                    let (token, hash) = (None, Some(hash));
+                    let setting = Setting { call, customer: id, link, kind, version, token, password, hash };
                     command.version = self.set_before_update(setting, command.clone()).await?;
                 }
                 Some(hash)

@@ -24,7 +24,8 @@ pub fn render(notice: &Notice) -> Result<Rendered, Erased> {
         _ => None,
     };
     let secret = message.secret.as_ref().map(|value| value.reveal_with(str::to_owned));
-    let letter = Letter { kind, to, new_email, at: message.created_at, until, secret };
+    let page = personal.page.clone();
+    let letter = Letter { kind, to, new_email, at: message.created_at, until, secret, page };
     let body = serde_json::to_vec(&letter).map_err(|_| Erased)?;
     Ok(Rendered { content_type: "application/json", body })
 }

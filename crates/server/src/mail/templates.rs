@@ -188,7 +188,8 @@ impl Templates {
         let secret = letter.secret.as_deref();
         let link = match letter.kind.carries() {
             Carries::Link => {
-                let link = sender.links.get(&letter.kind).ok_or("no link is configured for it")?;
+                let link = letter.page.as_ref().or_else(|| sender.links.get(&letter.kind));
+                let link = link.ok_or("no link is configured for it")?;
                 Some(link.with_token(secret.ok_or("its token is missing")?))
             }
             Carries::Nothing | Carries::Code => None,
@@ -300,7 +301,15 @@ fn sample(kind: MailKind, language: &str, name: Option<&str>, contact: Option<&s
         Carries::Link | Carries::Code => Some("sample-SECRET-0".to_owned()),
     };
     let at = Micros(1_763_784_000_000_000);
-    let letter = Letter { kind, to, new_email: None, at, until: secret.as_ref().map(|_| at.plus(Micros::DAY)), secret };
+    let letter = Letter {
+        kind,
+        to,
+        new_email: None,
+        at,
+        until: secret.as_ref().map(|_| at.plus(Micros::DAY)),
+        secret,
+        page: None,
+    };
     let link = "https://sample.example/page#token={token}".parse::<Link>();
     let sender = Sender {
         name: "Sample Sender".to_owned(),

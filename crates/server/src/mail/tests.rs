@@ -33,6 +33,7 @@ fn letter(kind: MailKind, locale: Option<&str>, name: Option<&str>) -> Letter {
         at,
         until: secret.as_ref().map(|_| at.plus(Micros::DAY)),
         secret,
+        page: None,
     }
 }
 

@@ -10,6 +10,7 @@ mod forms;
 #[path = "../connector/people.rs"]
 mod people;
 mod provider;
+mod recovery;
 mod stage;
 #[expect(dead_code, reason = "other targets use more of it")]
 #[path = "../support/mod.rs"]

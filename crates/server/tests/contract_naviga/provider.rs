@@ -279,6 +279,64 @@ fn a_lost_answer_is_told_as_not_known_and_found_out_in_the_background() {
     });
 }
 
+/// `POST /v4/Users/ForgotPassword/..`, `path` being the rest.
+async fn forgot(stage: &Stage, path: &str, body: &serde_json::Value) -> Answered {
+    let path = format!("/v4/Users/ForgotPassword{path}");
+    stage.server.send(axum::http::Method::POST, &path, &stage::headers(), body.to_string()).await
+}
+
+async fn event_of(stage: &Stage) -> String {
+    let started = forgot(stage, "", &json!({"loginName": "u1@example.com"})).await;
+    started.json()["data"]["encryptedEventId"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_forgotten_password_is_replaced_there_and_here_and_the_event_consumed_with_it() {
+    block_on(async {
+        for keeps_hash in [true, false] {
+            let stage = Stage::with(keeps_hash).await;
+            let event = event_of(&stage).await;
+            // A refusal consumes nothing.
+            let weak = forgot(&stage, "/Finish", &json!({"encryptedEventId": event, "password": "Abc-1"})).await;
+            assert_eq!(code(&weak), "UsersOrchestrator_E400_00");
+            assert_eq!(stage.there(), OLD);
+            let done = forgot(&stage, "/Finish", &json!({"encryptedEventId": event, "password": NEW})).await;
+            assert_eq!(said(&done), three(200, "S200_10", "Finish ForgotPassword completed."));
+            assert_eq!((stage.there().as_str(), stage.here().await.version), (NEW, 2));
+            assert_eq!(stage.is_password_here(NEW).await, keeps_hash);
+            let again = forgot(&stage, "/Finish", &json!({"encryptedEventId": event, "password": "Other-1!"})).await;
+            assert_eq!(said(&again), three(400, "E400", "Bad Request"));
+            stage.settle().await;
+            let events = stage.events().await;
+            assert_eq!(events.first(), Some(&4009));
+            let change: Vec<_> = events.iter().filter(|id| [4609, 4010].contains(id)).collect();
+            assert_eq!(change, [&4609, &4609, &4010], "one refused, one done");
+        }
+    });
+}
+
+#[test]
+fn an_event_stays_while_the_outcome_is_not_known() {
+    block_on(async {
+        let stage = Stage::new().await;
+        let event = event_of(&stage).await;
+        let look = Said::json(200, &json!({"user_id": USER, "identities": [{"connection": "db"}]}));
+        stage.double.next(Fault::AppliedBut(look));
+        stage.double.next(Fault::Cut);
+        for _ in 0..6 {
+            stage.double.next(Fault::Instead(error(503, "down")));
+        }
+        let finish = json!({"encryptedEventId": event, "password": NEW});
+        assert_eq!(said(&forgot(&stage, "/Finish", &finish).await), three(500, "E500", "Internal Server Error"));
+        let valid = forgot(&stage, "/Validate", &json!({"encryptedEventId": event})).await;
+        assert_eq!(code(&valid), "UsersOrchestrator_S200_09", "it is reserved, and not consumed");
+        stage.settle().await;
+        assert_eq!((stage.there().as_str(), stage.here().await.version), (NEW, 2));
+        let valid = forgot(&stage, "/Validate", &json!({"encryptedEventId": event})).await;
+        assert_eq!(code(&valid), "UsersOrchestrator_E400");
+    });
+}
+
 #[test]
 fn the_same_request_twice_at_once_is_one_change() {
     block_on(async {

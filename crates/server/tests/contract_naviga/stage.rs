@@ -26,7 +26,7 @@ pub fn tenant() -> Tenant {
         keep_local_hash: true,
         change_password_url: None,
         return_url: None,
-        return_hosts: Vec::new(),
+        return_hosts: vec!["paper.example".into()],
     }
 }
 

@@ -51,6 +51,7 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    forgot_password,
     headers,
     old_update,
     routes,

@@ -37,8 +37,15 @@ async fn a_mail_in_each_language_arrives_at_aiosmtpd_over_starttls() {
         };
         let at = Micros(1_763_784_000_000_000);
         let until = Some(at.plus(Micros::DAY));
-        let letter =
-            Letter { kind: MailKind::VerifyEmail, to, new_email: None, at, until, secret: Some("t0ken".into()) };
+        let letter = Letter {
+            kind: MailKind::VerifyEmail,
+            to,
+            new_email: None,
+            at,
+            until,
+            secret: Some("t0ken".into()),
+            page: None,
+        };
         let delivery = Delivery {
             message_id: format!("019aa4b2-0000-7000-8000-00000000000{number}").parse().unwrap(),
             sequence: Some(1),

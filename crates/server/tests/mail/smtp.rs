@@ -59,6 +59,7 @@ fn letter(email: &str) -> Letter {
         at: Micros(1_763_784_000_000_000),
         until: Some(Micros(1_763_787_600_000_000)),
         secret: Some("t0ken".to_owned()),
+        page: None,
     }
 }
 

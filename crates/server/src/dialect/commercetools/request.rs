@@ -99,7 +99,7 @@ pub async fn authorize(
         None => None,
     };
     let by = session.initiator(external_user_id(headers)?);
-    Ok((Call { project, store, by, source }, session))
+    Ok((Call { project, store, by, source, repeatable: None }, session))
 }
 
 async fn in_store(

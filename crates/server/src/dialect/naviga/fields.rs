@@ -8,6 +8,13 @@ use serde_json::{Map, Value};
 
 use super::reply::Problem;
 
+/// Longest e-mail address in characters.
+pub const EMAIL_CHARS_MAX: usize = 256;
+/// Longest text that is looked for.
+pub const INDEXED_CHARS_MAX: usize = 512;
+/// Longest address of a page in characters.
+pub const URL_CHARS_MAX: usize = 800;
+
 /// The properties of a body. Reading one takes it out.
 pub struct Fields {
     /// By their names in lower case. Of two that differ in letter case only, the later one.
@@ -58,7 +65,29 @@ impl Fields {
         }
     }
 
-    fn not_valid(&mut self, name: &str) {
+    /// A text that must be there, of at most `chars_max` characters. `None`: it is not, and [`Fields::problem`] says so.
+    pub fn required_text(&mut self, name: &str, chars_max: usize) -> Option<String> {
+        let text = self.text(name, chars_max)?;
+        if text.is_none() {
+            self.wrong.push(format!("The {name} field is required."));
+        }
+        text
+    }
+
+    /// A text that may be there. `None`: it is none that could be, and [`Fields::problem`] says so.
+    pub fn text(&mut self, name: &str, chars_max: usize) -> Option<Option<String>> {
+        match self.take(name) {
+            None => Some(None),
+            Some(Value::String(text)) if text.chars().count() <= chars_max && !text.contains('\0') => Some(Some(text)),
+            Some(_) => {
+                self.not_valid(name);
+                None
+            }
+        }
+    }
+
+    /// Notes that a field's value cannot be.
+    pub fn not_valid(&mut self, name: &str) {
         self.wrong.push(format!("The {name} field is not valid."));
     }
 

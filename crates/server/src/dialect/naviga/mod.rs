@@ -29,7 +29,14 @@ use crate::app::App;
 use crate::http::{self, RequestIds};
 
 /// Every endpoint.
-static ROUTES: &[Route] = &[users::update_password::ROUTE, old::update::ROUTE];
+static ROUTES: &[Route] = &[
+    users::start_forgot_password::ROUTE,
+    users::validate_forgot_password::ROUTE,
+    users::finish_forgot_password::ROUTE,
+    users::update_password::ROUTE,
+    old::start_forgot_password::ROUTE,
+    old::update::ROUTE,
+];
 
 /// What the dialect is given besides the use cases.
 #[derive(Clone)]

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use keyherald_core::Refusal;
 use keyherald_core::provider::{PolicyText, ProviderError};
+use keyherald_core::seal::SealError;
 use serde_json::{Value, json};
 
 use super::route::{Era, era};
@@ -38,6 +39,12 @@ const fn code(status: StatusCode, number: Option<u8>, text: &'static str) -> Cod
     Code { status, number, text }
 }
 
+/// The start of a recovery.
+pub const S200_08: Code = code(StatusCode::OK, Some(8), "Start ForgotPassword completed.");
+/// What was mailed can be redeemed.
+pub const S200_09: Code = code(StatusCode::OK, Some(9), "Validate ForgotPassword completed.");
+/// A forgotten password was replaced.
+pub const S200_10: Code = code(StatusCode::OK, Some(10), "Finish ForgotPassword completed.");
 /// A password was set.
 pub const S200_11: Code = code(StatusCode::OK, Some(11), "Update password completed.");
 /// The request is wrong in a way that has no code of its own.
@@ -74,14 +81,19 @@ impl Code {
 pub struct Reply(Success);
 
 enum Success {
-    V4(Code),
+    V4(Code, Option<Value>),
     Old(Value),
 }
 
 impl Reply {
     /// In the envelope of today, without data.
     pub fn ok(code: Code) -> Self {
-        Self(Success::V4(code))
+        Self(Success::V4(code, None))
+    }
+
+    /// The same with data.
+    pub fn with_data(code: Code, data: Value) -> Self {
+        Self(Success::V4(code, Some(data)))
     }
 
     /// In the old envelope.
@@ -188,7 +200,13 @@ impl Frame {
     /// The answer as HTTP.
     pub fn respond(&self, answer: Answer) -> Response {
         let problem = match answer {
-            Ok(Reply(Success::V4(code))) => return json_response(code.status, &envelope(code, code.text, "Success")),
+            Ok(Reply(Success::V4(code, data))) => {
+                let mut body = envelope(code, code.text, "Success");
+                if let Some(data) = data {
+                    body["data"] = data;
+                }
+                return json_response(code.status, &body);
+            }
             Ok(Reply(Success::Old(result))) => {
                 return json_response(StatusCode::OK, &self.old_envelope(&json!([]), &result));
             }
@@ -335,6 +353,12 @@ pub fn faulted(fault: &Fault) -> Problem {
             Problem::of(E500)
         }
     }
+}
+
+/// The answer when an id cannot be encrypted: there is no key.
+pub fn unsealed(error: &SealError) -> Problem {
+    tracing::error!(%error, "an id cannot be encrypted");
+    Problem::of(E500)
 }
 
 /// The answer when a token cannot be checked: that is not the caller's fault.

@@ -91,7 +91,13 @@ impl Received {
     pub fn call(&self) -> Call {
         let Caller { tenant, source_system, source } = &self.caller;
         let by = Initiator { client_id: Some(source_system.clone()), ..Initiator::default() };
-        Call { project: tenant.project.clone(), store: None, by, source: source.clone() }
+        Call {
+            project: tenant.project.clone(),
+            store: None,
+            by,
+            source: source.clone(),
+            repeatable: self.repeatable.clone(),
+        }
     }
 }
 

@@ -60,6 +60,14 @@ impl Tenant {
         Some(CustomerRef::User(ProviderLink { provider: provider.name.clone(), user: user.ok()? }))
     }
 
+    /// Whether mail of this tenant may lead to a page: one of its own pages' hosts, or of those that are allowed besides.
+    pub fn may_lead_to(&self, page: &Url) -> bool {
+        let own = [&self.change_password_url, &self.return_url].into_iter().flatten().filter_map(Url::host_str);
+        let mut hosts = own.chain(self.return_hosts.iter().map(String::as_str));
+        let is_plain = page.username().is_empty() && page.password().is_none();
+        is_plain && page.host_str().is_some_and(|host| hosts.any(|known| known.eq_ignore_ascii_case(host)))
+    }
+
     /// Whether a caller may call itself so.
     pub fn knows_source(&self, source_system: &str) -> bool {
         self.source_systems.is_empty() || is_among(&self.source_systems, source_system)

@@ -1,18 +1,19 @@
 //! `/v4/Users..`, and what these endpoints share with the old ones.
 
+pub mod finish_forgot_password;
+pub mod start_forgot_password;
 pub mod update_password;
+pub mod validate_forgot_password;
 
 use keyherald_core::secret::Password;
 
 use super::reply::{Problem, failed, unknown_user};
 use super::request::Received;
-use crate::app::Replacing;
 
 /// Sets the password of the user whom the path names (naviga.md chapter 6).
 pub async fn set_password(received: &Received, password: Password) -> Result<(), Problem> {
     let tenant = &received.caller.tenant;
     let Some(which) = tenant.customer(&received.crid) else { return Err(unknown_user(tenant)) };
-    let how = Replacing { at_provider_alone: !tenant.keep_local_hash, repeatable: received.repeatable.clone() };
-    let replaced = received.app.replace_password(received.call(), which, password, how).await;
+    let replaced = received.app.replace_password(received.call(), which, password, tenant.keep_local_hash).await;
     replaced.map_err(|failure| failed(failure, tenant))
 }

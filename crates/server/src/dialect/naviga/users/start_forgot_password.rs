@@ -1,0 +1,96 @@
+//! `POST /v4/Users/ForgotPassword`: a link with which a new password can be chosen, by mail (naviga.md 3.10).
+//!
+//! The answer is made before anybody is looked for, and is the same whoever is meant: an `encryptedEventId` that may be
+//! nobody's. It is the value of a password token, whose id it encrypts.
+
+use axum::http::Method;
+use keyherald_core::id::TokenId;
+use keyherald_core::mail::Link;
+use keyherald_core::recover::Command;
+use keyherald_core::secret::TokenValue;
+use serde_json::json;
+use url::Url;
+
+use super::super::encrypted::{Label, encrypted};
+use super::super::fields::{EMAIL_CHARS_MAX, Fields, URL_CHARS_MAX};
+use super::super::reply::{Answer, Problem, Reply, S200_08, failed, unsealed};
+use super::super::request::{Received, Request};
+use super::super::route::{Era, Route};
+use super::super::tenant::Tenant;
+
+pub const ROUTE: Route = Route {
+    method: Method::POST,
+    path: "/v4/Users/ForgotPassword",
+    era: Era::V4,
+    handle: |request| Box::pin(handle(request)),
+};
+
+async fn handle(request: Request) -> Answer {
+    let (received, fields) = request.received().await?;
+    let event = start(&received, fields).await?;
+    Ok(Reply::with_data(S200_08, json!({"encryptedEventId": event})))
+}
+
+/// Starts a recovery. Answers its encrypted event id.
+pub async fn start(received: &Received, mut fields: Fields) -> Result<String, Problem> {
+    let (tenant, app) = (&received.caller.tenant, &received.app);
+    let login_name = fields.required_text("LoginName", EMAIL_CHARS_MAX);
+    let page = page(tenant, &mut fields);
+    let (Some(login_name), Some(page)) = (login_name, page) else { return Err(fields.problem()) };
+    let id = TokenId::new(&mut app.moments.ctx());
+    let event =
+        encrypted(&app.ring, &tenant.project, Label::Event, &id.to_string()).map_err(|error| unsealed(&error))?;
+    let call = received.call();
+    let command = Command { id, value: TokenValue::from_sealed(event.clone()), page, by: call.by.clone() };
+    app.start_recovery(call, login_name, command).await.map_err(|failure| failed(failure, tenant))?;
+    Ok(event)
+}
+
+/// The page that the mail leads to: the call's, the tenant's, or (`Some(None)`) that of the project's mail. `None`: the
+/// call's is no page that this tenant's mail may lead to, and [`Fields::problem`] says so.
+fn page(tenant: &Tenant, fields: &mut Fields) -> Option<Option<Link>> {
+    let page = match fields.text("ReturnUrl", URL_CHARS_MAX)? {
+        Some(text) => Some(text.parse::<Url>().ok().filter(|url| tenant.may_lead_to(url))),
+        None => tenant.change_password_url.clone().map(Some),
+    };
+    match page {
+        None => Some(None),
+        Some(Some(url)) => match link(&url) {
+            Some(link) => Some(Some(link)),
+            None => refused(fields),
+        },
+        Some(None) => refused(fields),
+    }
+}
+
+fn refused<T>(fields: &mut Fields) -> Option<T> {
+    fields.not_valid("ReturnUrl");
+    None
+}
+
+/// `{page}?encryptedEventId={value}` (naviga.md 3.4).
+fn link(page: &Url) -> Option<Link> {
+    let mut page = page.clone();
+    let query = page.query().filter(|query| !query.is_empty()).map(|query| format!("{query}&")).unwrap_or_default();
+    page.set_query(Some(&format!("{query}encryptedEventId=PLACE")));
+    // Braces would be escaped by the query.
+    page.as_str().replacen("encryptedEventId=PLACE", "encryptedEventId={token}", 1).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_event_is_a_parameter_of_the_page() {
+        let link = |page: &str| super::link(&page.parse().unwrap()).map(|link| link.as_str().to_owned());
+        for (page, expected) in [
+            ("https://paper.example/password", "https://paper.example/password?encryptedEventId={token}"),
+            ("https://paper.example", "https://paper.example/?encryptedEventId={token}"),
+            ("https://paper.example/p?a=b%20c#top", "https://paper.example/p?a=b%20c&encryptedEventId={token}#top"),
+        ] {
+            assert_eq!(link(page).as_deref(), Some(expected));
+        }
+        assert_eq!(link("http://paper.example/password"), None);
+    }
+}
