@@ -12,7 +12,6 @@ pub enum Label {
     /// A CRID.
     Crid,
     /// An e-mail address.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for users who are read by it"))]
     Email,
     /// The event of a password that was forgotten.
     Event,
