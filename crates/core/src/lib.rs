@@ -41,8 +41,10 @@ pub mod shop;
 pub mod sign_in;
 pub mod signature;
 pub mod subscription;
+pub mod synchronise;
 pub mod token;
 pub mod update;
+pub mod user_record;
 
 pub use ctx::{Ctx, Micros};
 pub use refusal::Refusal;

@@ -17,7 +17,7 @@ use keyherald_core::update::{CredentialChange, Updated};
 
 use crate::fault::FaultKind;
 use crate::tx::{Row, query_all, query_one};
-use crate::{Fault, Tx, Value, claim, credential, erase, log, operation, session, statements, token};
+use crate::{Fault, Tx, Value, claim, credential, erase, log, operation, session, statements, token, user_record};
 
 macro_rules! columns {
     () => {
@@ -223,6 +223,7 @@ pub fn delete(
     operation::forget(tx, project, last.id)?;
     token::delete_of_customer(tx, project, last.id)?;
     session::end_of_customer(tx, project, last.id)?;
+    user_record::delete(tx, project, last.id)?;
     log::append(tx, ring, project, &deleted.message, ctx)?;
     let change = NewChange::of_deleted_customer(last, deleted.data_erasure, deleted.message.created_at);
     log::append_change_of_customer(tx, ring, project, &change, ctx)?;

@@ -37,6 +37,7 @@ pub mod subscription;
 pub mod testing;
 pub mod token;
 pub mod tx;
+pub mod user_record;
 
 pub use fault::{Fault, FaultKind};
 pub use listing::{Listing, Page};
@@ -46,7 +47,7 @@ pub use tx::{Row, Tx, Value};
 
 /// Every fixed statement of every module, for the test that prepares them all on both engines.
 pub fn statements() -> impl Iterator<Item = &'static Sql> {
-    let lists: [&[&'static Sql]; 17] = [
+    let lists: [&[&'static Sql]; 18] = [
         claim::STATEMENTS,
         client::STATEMENTS,
         credential::STATEMENTS,
@@ -64,6 +65,7 @@ pub fn statements() -> impl Iterator<Item = &'static Sql> {
         shop::STATEMENTS,
         subscription::STATEMENTS,
         token::STATEMENTS,
+        user_record::STATEMENTS,
     ];
     lists.into_iter().flatten().copied()
 }

@@ -43,6 +43,7 @@ pub static MIGRATIONS: &[Migration] = &[
     migration!(5, "0005_grants_and_settings"),
     migration!(6, "0006_operations"),
     migration!(7, "0007_activity"),
+    migration!(8, "0008_registrations"),
 ];
 
 /// One step of the database's form.

@@ -148,6 +148,6 @@ impl App {
     }
 }
 
-fn micros(since: Instant) -> i64 {
+pub(super) fn micros(since: Instant) -> i64 {
     i64::try_from(since.elapsed().as_micros()).unwrap_or(i64::MAX)
 }

@@ -105,7 +105,7 @@ impl App {
     }
 
     /// The refusal for a call to the provider that changed nothing.
-    fn of_provider(&self, error: ProviderError) -> Refusal {
+    pub(super) fn of_provider(&self, error: ProviderError) -> Refusal {
         match error.meaning() {
             Meaning::Refused => Refusal::ProviderRefused(error),
             Meaning::Later(Some(not_before)) => {

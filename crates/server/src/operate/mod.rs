@@ -13,6 +13,7 @@ mod perform;
 mod resume;
 mod set;
 mod turn;
+mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -31,6 +32,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use self::counters::Counters;
 pub use self::counters::Figures;
 pub use self::set::{Admit, Repeat, Told, Wish};
+pub use self::users::{By, LookedUp, NewUser, UserChanges};
 use crate::clock::Moments;
 use crate::connector::{Connector, Registry};
 

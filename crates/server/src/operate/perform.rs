@@ -219,7 +219,7 @@ impl Inner {
     }
 
     /// A call's answer. `None`: it took too long, or panicked; what was sent stays sent.
-    async fn called<T>(&self, call: BoxFuture<'_, T>) -> Option<T> {
+    pub(super) async fn called<T>(&self, call: BoxFuture<'_, T>) -> Option<T> {
         let answered = timeout(self.settings.call_max, AssertUnwindSafe(call).catch_unwind()).await;
         answered.ok()?.ok()
     }

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "other targets use more of it")]
+#[path = "../connector/auth0/vendor.rs"]
+mod auth0;
+#[expect(dead_code, reason = "other targets use more of it")]
 #[path = "../connector/double.rs"]
 mod double;
 mod forms;
@@ -19,3 +22,4 @@ mod tokens;
 #[path = "../support/transcript.rs"]
 mod transcript;
 mod transcripts;
+mod users;

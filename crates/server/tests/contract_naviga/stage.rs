@@ -53,6 +53,17 @@ pub async fn serve_with(providers: Providers, settings: Settings, provider: User
     TestServer::with_tenants(TestStore::sqlite().await, providers, settings, tenants).await
 }
 
+/// The same on this store.
+pub async fn serve_users(
+    store: TestStore,
+    providers: Providers,
+    settings: Settings,
+    provider: UserProvider,
+) -> TestServer {
+    let tenants = Tenants::of([Tenant { provider: Some(provider), ..tenant() }]);
+    TestServer::with_tenants(store, providers, settings, tenants).await
+}
+
 pub fn token() -> String {
     signed(SECRET, &json!({"sub": "ExternalSystem"}))
 }

@@ -1,6 +1,7 @@
 //! Every file of `transcripts/`, on both engines; and the contract's sample answers byte for byte.
 
 use axum::http::Method;
+use keyherald::dialect::naviga::encrypted::{Label, encrypted};
 use keyherald_store::testing::{TestStore, block_on};
 use serde_json::Value;
 
@@ -14,6 +15,9 @@ async fn run(server: &TestServer, name: &str, text: &str) {
     names.insert("token".into(), stage::token());
     names.insert("other".into(), stage::other_token());
     names.insert("demo".into(), server.token("demo-client").await);
+    let encrypted = |label, plain: &str| encrypted(&server.app.ring, &"demo".parse().unwrap(), label, plain).unwrap();
+    names.insert("encrypted-email".into(), encrypted(Label::Email, "jo@example.com"));
+    names.insert("encrypted-nobody".into(), encrypted(Label::Email, "nobody@example.com"));
     crate::transcript::run(server, name, text, Defaults { names, headers: stage::headers() }).await;
 }
 
@@ -53,7 +57,9 @@ macro_rules! transcripts {
 transcripts! {
     forgot_password,
     headers,
+    old_read,
     old_update,
+    read,
     routes,
     update_password,
 }

@@ -7,13 +7,15 @@
 //! Both APIs run the same use cases and differ in their words: a [`Problem`] is the same in both until [`reply`] spells it.
 //! Served only where the configuration has a tenant.
 
-mod encrypted;
+pub mod encrypted;
 mod fields;
 mod old;
+mod query;
 pub mod reply;
 mod request;
 mod route;
 pub mod tenant;
+mod user;
 mod users;
 
 use axum::Router;
@@ -30,10 +32,15 @@ use crate::http::{self, RequestIds};
 
 /// Every endpoint.
 static ROUTES: &[Route] = &[
+    users::find::ROUTE,
+    users::read_by_id::ROUTE,
     users::start_forgot_password::ROUTE,
     users::validate_forgot_password::ROUTE,
     users::finish_forgot_password::ROUTE,
     users::update_password::ROUTE,
+    old::find::ROUTE,
+    old::find::BY_TYPE,
+    old::read_by_id::ROUTE,
     old::start_forgot_password::ROUTE,
     old::update::ROUTE,
 ];

@@ -51,6 +51,10 @@ pub const S200_11: Code = code(StatusCode::OK, Some(11), "Update password comple
 pub const E400: Code = code(StatusCode::BAD_REQUEST, None, "Bad Request");
 /// Something in the request is wrong; the text goes on with what.
 pub const E400_00: Code = code(StatusCode::BAD_REQUEST, Some(0), "Invalid InputModel");
+/// The same, where the contract says no more.
+pub const E400_02: Code = code(StatusCode::BAD_REQUEST, Some(2), "Invalid InputModel");
+/// No user has the address.
+pub const E400_14: Code = code(StatusCode::BAD_REQUEST, Some(14), "The email is not registered.");
 /// The user's record cannot be changed.
 pub const E400_22: Code = code(StatusCode::BAD_REQUEST, Some(22), "There was an error trying to update the user.");
 const E401: Code = code(StatusCode::UNAUTHORIZED, None, "");
@@ -58,7 +62,15 @@ const E404: Code = code(StatusCode::NOT_FOUND, None, "Not Found");
 const E500: Code = code(StatusCode::INTERNAL_SERVER_ERROR, None, "Internal Server Error");
 const E500_01: Code =
     code(StatusCode::INTERNAL_SERVER_ERROR, Some(1), "There was a problem during the GetById workflow.");
+/// A user could not be read.
+pub const E500_02: Code =
+    code(StatusCode::INTERNAL_SERVER_ERROR, Some(2), "There was a problem during the Get workflow.");
 const E503: Code = code(StatusCode::SERVICE_UNAVAILABLE, None, "Service Unavailable");
+
+/// The success of an endpoint whose code no document gives: a bare one cannot be another's.
+pub const fn completed(text: &'static str) -> Code {
+    code(StatusCode::OK, None, text)
+}
 
 impl Code {
     fn name(self) -> String {
@@ -201,10 +213,11 @@ impl Frame {
     pub fn respond(&self, answer: Answer) -> Response {
         let problem = match answer {
             Ok(Reply(Success::V4(code, data))) => {
-                let mut body = envelope(code, code.text, "Success");
+                let mut body = json!({"message": message(code, code.text, "Success")});
                 if let Some(data) = data {
                     body["data"] = data;
                 }
+                body["meta"] = Value::Null;
                 return json_response(code.status, &body);
             }
             Ok(Reply(Success::Old(result))) => {
@@ -238,7 +251,11 @@ impl Frame {
 }
 
 fn envelope(code: Code, text: &str, kind: &str) -> Value {
-    json!({"message": {"code": code.name(), "text": text, "type": kind}, "meta": null})
+    json!({"message": message(code, text, kind), "meta": null})
+}
+
+fn message(code: Code, text: &str, kind: &str) -> Value {
+    json!({"code": code.name(), "text": text, "type": kind})
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response {
@@ -261,6 +278,17 @@ pub fn failed(failure: Failure, tenant: &Tenant) -> Problem {
 /// The answer about a user who is not here, or not at the provider: the only documented code that names the look-up.
 pub fn unknown_user(tenant: &Tenant) -> Problem {
     Problem::of(if tenant.unknown_user_is_404 { E404 } else { E500_01 })
+}
+
+/// The answer to a read by something else than the user's id (naviga.md 3.6).
+pub fn not_read(failure: Failure, unknown: Code) -> Problem {
+    match failure {
+        Failure::Refused(Refusal::CustomerNotFound(_)) => Problem::of(unknown),
+        Failure::Refused(Refusal::NotLookedUp(_)) => Problem::of(E500_02),
+        Failure::Refused(Refusal::Overloaded { retry_after_s }) => Problem::later(E503, retry_after_s),
+        Failure::Refused(_) => Problem::of(E500),
+        Failure::Fault(fault) => faulted(&fault),
+    }
 }
 
 /// The answer to a refusal. The contract has no code for most of what a provider can say: see naviga.md 1.3.

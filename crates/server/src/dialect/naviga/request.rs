@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, Uri};
 use keyherald_core::activity::{self, Source};
 use keyherald_core::initiator::Initiator;
 use zeroize::Zeroizing;
@@ -52,6 +52,18 @@ pub struct Request {
     pub http: axum::extract::Request,
 }
 
+/// A request that has no body.
+pub struct Asked {
+    /// The use cases.
+    pub app: App,
+    /// Who calls.
+    pub caller: Caller,
+    /// The CRID in the path.
+    pub crid: String,
+    /// Its address.
+    pub uri: Uri,
+}
+
 /// A request whose body was read.
 pub struct Received {
     /// The use cases.
@@ -65,6 +77,11 @@ pub struct Received {
 }
 
 impl Request {
+    /// Without its body.
+    pub fn asked(self) -> Asked {
+        Asked { app: self.app, caller: self.caller, crid: self.crid, uri: self.http.uri().clone() }
+    }
+
     /// Reads the body.
     pub async fn received(self) -> Result<(Received, Fields), Problem> {
         let key = idempotency_key(self.http.headers())?;
@@ -86,18 +103,19 @@ fn fingerprinted(method: &Method, crid: &str, body: &[u8]) -> Zeroizing<Vec<u8>>
     Zeroizing::new([method.as_str().as_bytes(), b"\0", crid.as_bytes(), b"\0", body].concat())
 }
 
+impl Caller {
+    /// The call that it makes.
+    pub fn call(&self) -> Call {
+        let Self { tenant, source_system, source } = self;
+        let by = Initiator { client_id: Some(source_system.clone()), ..Initiator::default() };
+        Call { project: tenant.project.clone(), store: None, by, source: source.clone(), repeatable: None }
+    }
+}
+
 impl Received {
     /// The call that it makes.
     pub fn call(&self) -> Call {
-        let Caller { tenant, source_system, source } = &self.caller;
-        let by = Initiator { client_id: Some(source_system.clone()), ..Initiator::default() };
-        Call {
-            project: tenant.project.clone(),
-            store: None,
-            by,
-            source: source.clone(),
-            repeatable: self.repeatable.clone(),
-        }
+        Call { repeatable: self.repeatable.clone(), ..self.caller.call() }
     }
 }
 

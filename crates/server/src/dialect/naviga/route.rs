@@ -23,7 +23,7 @@ pub enum Era {
 pub struct Route {
     /// The method.
     pub method: Method,
-    /// With all that may be left out: words and `{crid}`.
+    /// With all that may be left out: words, `{crid}` and the old API's `{type}`.
     pub path: &'static str,
     /// In which API.
     pub era: Era,
@@ -78,6 +78,7 @@ impl Path {
             match word {
                 "{crid}" if segment.is_empty() => return None,
                 "{crid}" => crid.clone_from(segment),
+                "{type}" => {}
                 word if segment.eq_ignore_ascii_case(word) => {}
                 _ => return None,
             }

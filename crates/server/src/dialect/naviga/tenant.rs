@@ -45,7 +45,47 @@ pub struct UserProvider {
     pub prefix: Option<&'static str>,
 }
 
+/// A system that users sign in at, as the contract numbers them (naviga.md 4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuthSystem {
+    /// Its number. Only those of the first two are documented.
+    pub id: u32,
+    /// Its code, and its name.
+    pub code: &'static str,
+}
+
+impl AuthSystem {
+    const MG2: Self = Self { id: 1, code: "MG2" };
+    const FIREFLY: Self = Self { id: 2, code: "Firefly" };
+    const ALL: [Self; 5] = [
+        Self::MG2,
+        Self::FIREFLY,
+        Self { id: 3, code: "Auth0" },
+        Self { id: 4, code: "Gigya" },
+        Self { id: 5, code: "SSOR" },
+    ];
+}
+
 impl Tenant {
+    /// Where its users sign in. SSOR and Firefly are described by the operator, so only a provider's name tells them: what
+    /// it begins with.
+    pub fn auth_system(&self) -> AuthSystem {
+        let Some(provider) = &self.provider else { return AuthSystem::MG2 };
+        let name = provider.name.to_string();
+        let begins = |system: &&AuthSystem| name.starts_with(&system.code.to_ascii_lowercase());
+        AuthSystem::ALL.iter().find(begins).copied().unwrap_or(AuthSystem { id: 0, code: "Other" })
+    }
+
+    /// Whether ids of users have an encrypted form: Firefly's have none (naviga.md 2.8).
+    pub fn encrypts_ids(&self) -> bool {
+        self.auth_system() != AuthSystem::FIREFLY
+    }
+
+    /// The name of the provider, if there is one.
+    pub fn provider_name(&self) -> Option<ProviderName> {
+        self.provider.as_ref().map(|provider| provider.name.clone())
+    }
+
     /// The customer that a CRID means: a user of the provider, or, without one, by our number or id. `None`: there can be
     /// none.
     pub fn customer(&self, crid: &str) -> Option<CustomerRef> {

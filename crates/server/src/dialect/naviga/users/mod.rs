@@ -1,6 +1,13 @@
 //! `/v4/Users..`, and what these endpoints share with the old ones.
 
+pub mod find;
 pub mod finish_forgot_password;
+pub mod read_by_email;
+pub mod read_by_encrypted_email;
+pub mod read_by_encrypted_id;
+pub mod read_by_id;
+pub mod read_by_query;
+pub mod read_by_token;
 pub mod start_forgot_password;
 pub mod update_password;
 pub mod validate_forgot_password;
