@@ -79,7 +79,6 @@ fn link(page: &Url) -> Option<Link> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn the_event_is_a_parameter_of_the_page() {
