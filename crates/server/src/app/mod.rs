@@ -6,6 +6,7 @@
 pub mod activity;
 pub mod authenticate;
 mod call;
+pub mod change_email;
 pub mod change_password;
 pub mod clients;
 pub mod create_customer;
@@ -28,6 +29,7 @@ pub mod replace_password;
 pub mod reset_password;
 mod set_password;
 pub mod sign_in;
+pub mod sign_in_user;
 pub mod stores;
 pub mod subscriptions;
 pub mod sweep;

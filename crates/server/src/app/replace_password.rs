@@ -57,18 +57,18 @@ impl App {
             return before.map(drop);
         }
         match found.customer {
-            None => self.not_found(call, which.not_found()).await,
+            None => self.not_found(call, Flow::Set, which.not_found()).await,
             Some((found, Some(link))) => self.replace_with_provider(call, &found, link, new, keeps_hash).await,
             Some((found, None)) => self.replace_here(call, &found, new).await,
         }
     }
 
     /// Commits the trace of a look-up that found nobody.
-    async fn not_found(&self, call: Call, refusal: Refusal) -> Answer<()> {
+    pub(super) async fn not_found(&self, call: Call, flow: Flow, refusal: Refusal) -> Answer<()> {
         let code = refusal.code();
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             let made = Made::done(activity::Call::LookUpAtHome).ended(CallResult::Failed, code);
-            log::activity::append(tx, &call.project, &call.run(Flow::Set).called(None, made, ctx))
+            log::activity::append(tx, &call.project, &call.run(flow).called(None, made, ctx))
         };
         self.store.write(&self.ctx(), work).await?;
         Err(refusal.into())
@@ -148,6 +148,7 @@ impl App {
     }
 }
 
+/// What has passed, in microseconds.
 pub(super) fn micros(since: Instant) -> i64 {
     i64::try_from(since.elapsed().as_micros()).unwrap_or(i64::MAX)
 }

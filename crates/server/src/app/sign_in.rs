@@ -5,17 +5,13 @@ use keyherald_core::credential::{AuthenticationMode, PasswordHash};
 use keyherald_core::customer::Customer;
 use keyherald_core::id::CustomerId;
 use keyherald_core::message::Flow;
+use keyherald_core::recover::nobody;
 use keyherald_core::secret::Password;
 use keyherald_core::{Ctx, Refusal, sign_in};
 use keyherald_store::{Fault, Tx, credential};
 
 use super::{Answer, App, Call, note};
 use crate::hash::Lane;
-
-/// Stands for the customer whom nobody knows, so that an unknown address runs the same statements as a known one.
-fn nobody() -> CustomerId {
-    CustomerId::from(uuid::Uuid::nil())
-}
 
 impl App {
     /// The customer with these credentials. Unknown, wrong and external accounts cost the same: the same statements,

@@ -13,10 +13,12 @@ mod correlation;
 mod cors;
 mod frame;
 mod health;
+mod idempotency;
 mod server;
 
 pub use body::{BodyError, read_body};
 pub use correlation::{CORRELATION_ID, RequestIds};
 pub use frame::{Failure, Frame, Reply, Route, framed};
 pub use health::health;
+pub use idempotency::{IDEMPOTENCY_KEY, NotAKey, idempotency_key};
 pub use server::{Limits, Server};

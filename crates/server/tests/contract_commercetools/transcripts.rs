@@ -53,6 +53,7 @@ transcripts! {
     customers_update,
     email_verification,
     expiry,
+    idempotency_key,
     in_store,
     login,
     me,

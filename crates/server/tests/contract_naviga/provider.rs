@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::double::{Double, Fault, Got, Said, Vendor, decoded};
-use crate::people::{NotSet, OLD, People};
+use crate::people::{NotSet, OLD, People, Person};
 use crate::stage::{self, code, patch, patch_with};
 use crate::support::{Answered, TestServer};
 
@@ -42,6 +42,16 @@ impl Vendor for Auth0 {
     }
 
     fn answer(&self, got: &Got, people: &mut People) -> Said {
+        if got.path() == "/oauth/token" && got.json()["grant_type"] != "client_credentials" {
+            let (login, password) = (got.json()["username"].clone(), got.json()["password"].clone());
+            let is_theirs = |person: &Person| login == *person.email && password == *person.password;
+            return match people.0.values().any(is_theirs) {
+                true => Said::json(200, &json!({"access_token": "u", "token_type": "Bearer", "expires_in": 60})),
+                false => {
+                    Said::json(403, &json!({"error": "invalid_grant", "error_description": "Wrong email or password."}))
+                }
+            };
+        }
         if got.path() == "/oauth/token" {
             return Said::json(200, &json!({"access_token": "t", "token_type": "Bearer", "expires_in": 86_400}));
         }
@@ -52,7 +62,13 @@ impl Vendor for Auth0 {
         if what == "revoke-access" {
             return Said { status: 204, headers: Vec::new(), body: String::new() };
         }
-        if got.method == "PATCH" {
+        if let Some(email) = got.json()["email"].as_str().filter(|_| got.method == "PATCH") {
+            if people.has(email, Some(&id)) {
+                return error(409, "The specified new email already exists");
+            }
+            let Some(person) = people.0.get_mut(&id) else { return error(404, "The user does not exist.") };
+            person.email = email.to_owned();
+        } else if got.method == "PATCH" {
             match people.set(&id, got.json()["password"].as_str().unwrap()) {
                 Ok(()) => {}
                 Err(NotSet::Weak) => {
@@ -64,7 +80,8 @@ impl Vendor for Auth0 {
             }
         }
         let Some(person) = people.0.get(&id) else { return error(404, "The user does not exist.") };
-        let mut user = json!({"user_id": id, "identities": [{"connection": "db", "provider": "auth0"}]});
+        let mut user =
+            json!({"user_id": id, "email": person.email, "identities": [{"connection": "db", "provider": "auth0"}]});
         if person.changes > 0 {
             user["last_password_reset"] = format!("2026-11-22T10:00:{:02}.000Z", person.changes).into();
         }
@@ -89,6 +106,11 @@ impl Stage {
     }
 
     async fn with(keep_local_hash: bool) -> Self {
+        Self::that(keep_local_hash, false).await
+    }
+
+    /// One where a sign-in can be tried at the provider, or not.
+    async fn that(keep_local_hash: bool, trial_sign_in: bool) -> Self {
         let double = Double::start(Auth0, People::of_one(USER)).await;
         let kind = Kind::Auth0(Auth0Settings {
             base_url: double.url.clone(),
@@ -96,10 +118,10 @@ impl Stage {
             client_secret: AccessSecret::new("secret".into()),
             audience: None,
             connection: "db".into(),
-            trial_sign_in: false,
+            trial_sign_in,
         });
         let net = Net { allow_insecure_http: true, ..Net::default() };
-        let limits = Limits::default();
+        let limits = Limits { per_second: 10_000, burst: 10_000, ..Limits::default() };
         let connector: Arc<dyn Connector> = connector::open(connector::Settings { kind, net, limits }).unwrap();
         let name: ProviderName = "auth0-main".parse().unwrap();
         let providers = Providers {
@@ -276,6 +298,127 @@ fn a_lost_answer_is_told_as_not_known_and_found_out_in_the_background() {
         assert_eq!(stage.here().await.version, 2);
         let other = patch_with(&stage.server, "u1", "Other-pass-1!", &[("idempotency-key", "k")]).await;
         assert_eq!(code(&other), "UsersOrchestrator_E400_00");
+    });
+}
+
+/// `PATCH .../Email`.
+async fn patch_email(stage: &Stage, email: &str) -> Answered {
+    let body = json!({"email": email}).to_string();
+    stage.server.send(axum::http::Method::PATCH, "/v4/Users/u1/Email", &stage::headers(), body).await
+}
+
+fn email_there(stage: &Stage) -> String {
+    stage.double.people(|people| people.0[USER].email.clone())
+}
+
+#[test]
+fn an_address_is_set_there_and_here_with_its_four_events() {
+    block_on(async {
+        let stage = Stage::new().await;
+        let answered = patch_email(&stage, "new@example.com").await;
+        assert_eq!(said(&answered), three(200, "S200_12", "Update Email completed."));
+        assert_eq!(
+            (email_there(&stage).as_str(), stage.here().await.email.as_str()),
+            ("new@example.com", "new@example.com")
+        );
+        assert_eq!(stage.events().await, [4601, 4001, 4610, 4011]);
+    });
+}
+
+#[test]
+fn an_address_that_is_taken_at_either_side_is_refused_and_changes_neither() {
+    block_on(async {
+        let stage = Stage::new().await;
+        let taken = three(400, "E400_08", "The email is already in use by another user");
+        stage.double.people(|people| people.add("auth0|u2", Person::new("there@example.com", OLD)).unwrap());
+        assert_eq!(said(&patch_email(&stage, "there@example.com").await), taken);
+        stage.server.customer("here@example.com", OLD).await;
+        let asked = stage.double.got().len();
+        assert_eq!(said(&patch_email(&stage, "here@example.com").await), taken);
+        assert_eq!(stage.double.got().len(), asked, "the provider is not bothered");
+        assert_eq!((email_there(&stage).as_str(), stage.here().await.version), ("u1@example.com", 1));
+    });
+}
+
+#[test]
+fn a_lost_answer_about_an_address_is_found_out_or_healed_by_a_repeat() {
+    block_on(async {
+        let stage = Stage::new().await;
+        // Applied, the line cut: the look afterwards tells.
+        let look = || Said::json(200, &json!({"user_id": USER, "email": "u1@example.com"}));
+        stage.double.next(Fault::Instead(look()));
+        stage.double.next(Fault::Cut);
+        assert_eq!(patch_email(&stage, "one@example.com").await.status, 200);
+        assert_eq!(
+            (email_there(&stage).as_str(), stage.here().await.email.as_str()),
+            ("one@example.com", "one@example.com")
+        );
+        // The look fails too: told as not known, done there and not here.
+        stage.double.next(Fault::Instead(look()));
+        stage.double.next(Fault::Cut);
+        stage.double.next(Fault::Instead(error(503, "down")));
+        assert_eq!(said(&patch_email(&stage, "two@example.com").await), three(500, "E500", "Internal Server Error"));
+        assert_eq!(
+            (email_there(&stage).as_str(), stage.here().await.email.as_str()),
+            ("two@example.com", "one@example.com")
+        );
+        assert_eq!(patch_email(&stage, "two@example.com").await.status, 200);
+        assert_eq!(
+            (email_there(&stage).as_str(), stage.here().await.email.as_str()),
+            ("two@example.com", "two@example.com")
+        );
+    });
+}
+
+#[test]
+fn many_addresses_at_once_end_with_the_same_there_and_here() {
+    block_on(async {
+        let stage = Stage::new().await;
+        let all: Vec<String> = (0..6).map(|number| format!("n{number}@example.com")).collect();
+        futures_util::future::join_all(all.iter().map(|email| patch_email(&stage, email))).await;
+        // Whoever gave up was told so; the next one sets both right.
+        assert_eq!(patch_email(&stage, "last@example.com").await.status, 200);
+        assert_eq!(
+            (email_there(&stage).as_str(), stage.here().await.email.as_str()),
+            ("last@example.com", "last@example.com")
+        );
+    });
+}
+
+async fn authenticate(stage: &Stage, login: &str, password: &str) -> Answered {
+    let body = json!({"loginName": login, "password": password}).to_string();
+    stage.server.send(axum::http::Method::POST, "/v4/Users/Authentication", &stage::headers(), body).await
+}
+
+#[test]
+fn a_sign_in_is_tried_there_where_it_can_be_and_else_here() {
+    block_on(async {
+        for (trial, expected) in [(true, vec![4605, 4001, 4006]), (false, vec![4001, 4006])] {
+            let stage = Stage::that(true, trial).await;
+            let answered = authenticate(&stage, "U1@example.com", OLD).await;
+            assert_eq!(said(&answered), three(200, "S200", "Authentication completed."), "{trial}");
+            assert_eq!(answered.json()["data"]["customerRegistrationId"], USER);
+            assert_eq!(answered.json()["data"]["state"], "Standard");
+            let refused = three(400, "E400", "Bad Request");
+            assert_eq!(said(&authenticate(&stage, "u1@example.com", "wrong").await), refused);
+            assert_eq!(said(&authenticate(&stage, "nobody@example.com", OLD).await), refused);
+            // Who is here and not there is nobody.
+            stage.server.customer("here@example.com", OLD).await;
+            assert_eq!(said(&authenticate(&stage, "here@example.com", OLD).await), refused);
+            assert_eq!(stage.events().await, expected.repeat(2), "{trial}");
+        }
+    });
+}
+
+#[test]
+fn a_provider_that_cannot_be_asked_is_no_wrong_password() {
+    block_on(async {
+        let stage = Stage::that(true, true).await;
+        stage.double.next(Fault::Instead(error(503, "down")));
+        assert_eq!(
+            said(&authenticate(&stage, "u1@example.com", OLD).await),
+            three(500, "E500", "Internal Server Error")
+        );
     });
 }
 

@@ -55,12 +55,14 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    authentication,
     forgot_password,
     headers,
     old_read,
     old_update,
     read,
     routes,
+    update_email,
     update_password,
 }
 

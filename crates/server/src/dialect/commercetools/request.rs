@@ -1,5 +1,7 @@
 //! A request as the endpoints see it, and who is allowed to make it.
 
+use std::sync::Arc;
+
 use axum::http::header::AUTHORIZATION;
 use axum::http::{Extensions, HeaderMap};
 use base64::Engine;
@@ -8,6 +10,7 @@ use keyherald_core::Refusal;
 use keyherald_core::activity::Source;
 use keyherald_core::client::{ApiClient, Permission};
 use keyherald_core::id::{CustomerId, Key, ProjectKey};
+use keyherald_core::initiator::Initiator;
 use keyherald_core::refusal::Lookup;
 use keyherald_core::session::Session;
 use zeroize::Zeroizing;
@@ -16,8 +19,8 @@ use super::Settings;
 use super::fields::Fields;
 use super::parameters::Parameters;
 use super::reply::{Named, Problem, failed, refused};
-use crate::app::{App, Call, InStore};
-use crate::http::{RequestIds, read_body};
+use crate::app::{App, Call, InStore, Repeat};
+use crate::http::{self, RequestIds, read_body};
 
 /// Longest external user id in characters (commercetools.md 7.5).
 const EXTERNAL_USER_ID_CHARS_MAX: usize = 128;
@@ -46,6 +49,23 @@ impl Request {
     /// Reads a JSON body, whatever its media type is called.
     pub async fn json(self) -> Result<Fields, Problem> {
         let body = read_body(self.http, self.settings.body_bytes_max).await?;
+        Fields::parse(&body)
+    }
+
+    /// The same for an endpoint whose caller may repeat the request: the call then knows it by its `Idempotency-Key`.
+    pub async fn repeatable_json(self, call: &mut Call) -> Result<Fields, Problem> {
+        let Some(key) = idempotency_key(self.http.headers())? else { return self.json().await };
+        let (method, path) = (self.http.method().clone(), self.http.uri().path().to_owned());
+        let body = read_body(self.http, self.settings.body_bytes_max).await?;
+        let request = [method.as_str().as_bytes(), b"\0", path.as_bytes(), b"\0", &body].concat();
+        // Of one client, every customer has keys of its own.
+        let Initiator { client_id, customer, .. } = &call.by;
+        let caller = format!(
+            "{} {}",
+            client_id.as_deref().unwrap_or_default(),
+            customer.map(|id| id.to_string()).unwrap_or_default()
+        );
+        call.repeatable = Some(Repeat { caller, key, request: Arc::new(Zeroizing::new(request)) });
         Fields::parse(&body)
     }
 
@@ -151,6 +171,13 @@ fn basic(headers: &HeaderMap) -> Option<(String, Zeroizing<String>)> {
     let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
     let can_be_one = !id.is_empty() && id.len() <= CLIENT_ID_BYTES_MAX && !id.contains('\0');
     can_be_one.then(|| (id.to_owned(), Zeroizing::new(secret.to_owned())))
+}
+
+/// `Idempotency-Key`: 1 to 255 visible characters.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    http::idempotency_key(headers).map_err(|http::NotAKey| {
+        Problem::malformed_parameter(http::IDEMPOTENCY_KEY, "Expected 1 to 255 visible ASCII characters.")
+    })
 }
 
 /// `X-External-User-ID`: at most 128 visible characters.

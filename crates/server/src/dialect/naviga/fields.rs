@@ -12,6 +12,8 @@ use super::reply::Problem;
 pub const EMAIL_CHARS_MAX: usize = 256;
 /// Longest text that is looked for.
 pub const INDEXED_CHARS_MAX: usize = 512;
+/// Longest access token in characters.
+pub const TOKEN_CHARS_MAX: usize = 8192;
 /// Longest address of a page in characters.
 pub const URL_CHARS_MAX: usize = 800;
 
@@ -46,8 +48,8 @@ impl Fields {
         self.values.remove(&name.to_ascii_lowercase()).filter(|value| !is_blank(value))
     }
 
-    /// A new password. `None`: there is none that could be; [`Fields::problem`] says so.
-    pub fn new_password(&mut self, name: &str) -> Option<Password> {
+    /// A password. `None`: there is none that could be; [`Fields::problem`] says so.
+    pub fn password(&mut self, name: &str) -> Option<Password> {
         match self.take(name) {
             None => {
                 self.wrong.push(format!("The {name} field is required."));
@@ -84,6 +86,17 @@ impl Fields {
                 None
             }
         }
+    }
+
+    /// An e-mail address that must be there. `None`: it is not, and [`Fields::problem`] says so.
+    pub fn email(&mut self, name: &str) -> Option<String> {
+        let email = self.required_text(name, EMAIL_CHARS_MAX)?.trim().to_owned();
+        let parts = email.rsplit_once('@').filter(|(local, domain)| !local.is_empty() && !domain.is_empty());
+        if parts.is_none() || email.chars().any(|letter| letter.is_whitespace() || letter.is_control()) {
+            self.not_valid(name);
+            return None;
+        }
+        Some(email)
     }
 
     /// Notes that a field's value cannot be.

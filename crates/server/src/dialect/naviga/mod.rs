@@ -34,13 +34,17 @@ use crate::http::{self, RequestIds};
 static ROUTES: &[Route] = &[
     users::find::ROUTE,
     users::read_by_id::ROUTE,
+    users::authenticate::ROUTE,
     users::start_forgot_password::ROUTE,
     users::validate_forgot_password::ROUTE,
     users::finish_forgot_password::ROUTE,
+    users::update_email::ROUTE,
     users::update_password::ROUTE,
     old::find::ROUTE,
     old::find::BY_TYPE,
     old::read_by_id::ROUTE,
+    old::authenticate::BY_PASSWORD,
+    old::authenticate::BY_TOKEN,
     old::start_forgot_password::ROUTE,
     old::update::ROUTE,
 ];

@@ -47,6 +47,10 @@ pub const S200_09: Code = code(StatusCode::OK, Some(9), "Validate ForgotPassword
 pub const S200_10: Code = code(StatusCode::OK, Some(10), "Finish ForgotPassword completed.");
 /// A password was set.
 pub const S200_11: Code = code(StatusCode::OK, Some(11), "Update password completed.");
+/// An e-mail address was set.
+pub const S200_12: Code = code(StatusCode::OK, Some(12), "Update Email completed.");
+/// A sign-in.
+pub const AUTHENTICATED: Code = code(StatusCode::OK, None, "Authentication completed.");
 /// The request is wrong in a way that has no code of its own.
 pub const E400: Code = code(StatusCode::BAD_REQUEST, None, "Bad Request");
 /// Something in the request is wrong; the text goes on with what.
@@ -55,6 +59,8 @@ pub const E400_00: Code = code(StatusCode::BAD_REQUEST, Some(0), "Invalid InputM
 pub const E400_02: Code = code(StatusCode::BAD_REQUEST, Some(2), "Invalid InputModel");
 /// No user has the address.
 pub const E400_14: Code = code(StatusCode::BAD_REQUEST, Some(14), "The email is not registered.");
+/// Another user has the address.
+pub const E400_08: Code = code(StatusCode::BAD_REQUEST, Some(8), "The email is already in use by another user");
 /// The user's record cannot be changed.
 pub const E400_22: Code = code(StatusCode::BAD_REQUEST, Some(22), "There was an error trying to update the user.");
 const E401: Code = code(StatusCode::UNAUTHORIZED, None, "");

@@ -12,7 +12,7 @@ use super::reply::{Problem, faulted_keys};
 use super::route::Era;
 use super::tenant::{Tenant, Tenants, Unknown};
 use crate::app::{App, Call, Repeat};
-use crate::http::{RequestIds, read_body};
+use crate::http::{self, RequestIds, read_body};
 use crate::jwt::Unverified;
 
 const AUTHORIZATION: &str = "Authorization";
@@ -21,12 +21,9 @@ const CLIENT: &str = "X-ClientCode";
 const PAPER: &str = "X-PaperCode";
 const CLIENT_GROUP: &str = "X-ClientGroupCode";
 const MEDIA_GROUP: &str = "X-MediaGroupCode";
-const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// Longest of the codes and names in headers, in bytes.
 const NAME_BYTES_MAX: usize = 256;
-/// Longest idempotency key in bytes.
-const KEY_BYTES_MAX: usize = 255;
 
 /// Who calls.
 pub struct Caller {
@@ -84,7 +81,9 @@ impl Request {
 
     /// Reads the body.
     pub async fn received(self) -> Result<(Received, Fields), Problem> {
-        let key = idempotency_key(self.http.headers())?;
+        let key = http::idempotency_key(self.http.headers()).map_err(|http::NotAKey| {
+            Problem::invalid_input(format!("The {} header is not valid.", http::IDEMPOTENCY_KEY))
+        })?;
         let method = self.http.method().clone();
         let body = Zeroizing::new(read_body(self.http, self.body_bytes_max).await?.to_vec());
         let repeatable = key.map(|key| Repeat {
@@ -196,14 +195,4 @@ fn group(headers: &HeaderMap, names: [&'static str; 2]) -> Result<(&'static str,
 fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// `Idempotency-Key`: 1 to 255 visible characters.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(sent) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let is_key = (1..=KEY_BYTES_MAX).contains(&sent.len()) && sent.as_bytes().iter().all(u8::is_ascii_graphic);
-    match sent.to_str() {
-        Ok(key) if is_key => Ok(Some(key.to_owned())),
-        _ => Err(Problem::invalid_input(format!("The {IDEMPOTENCY_KEY} header is not valid."))),
-    }
 }

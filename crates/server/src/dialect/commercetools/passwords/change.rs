@@ -25,9 +25,9 @@ pub const ME: Route = Route {
     access: Access::Me(|request, call, me| Box::pin(handle(request, call, Some(me)))),
 };
 
-async fn handle(request: Request, call: Call, me: Option<CustomerId>) -> Answer {
+async fn handle(request: Request, mut call: Call, me: Option<CustomerId>) -> Answer {
     let app = request.app.clone();
-    let mut body = request.json().await?;
+    let mut body = request.repeatable_json(&mut call).await?;
     let id = match me {
         Some(me) => me.to_string(),
         None => body.required_text("id", INDEXED_CHARS_MAX)?,

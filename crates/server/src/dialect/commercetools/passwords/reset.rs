@@ -22,9 +22,9 @@ pub const ME: Route = Route {
     access: Access::Token(Permission::ManageMyProfile, |request, call| Box::pin(handle(request, call, false))),
 };
 
-async fn handle(request: Request, call: Call, is_versioned: bool) -> Answer {
+async fn handle(request: Request, mut call: Call, is_versioned: bool) -> Answer {
     let app = request.app.clone();
-    let mut body = request.json().await?;
+    let mut body = request.repeatable_json(&mut call).await?;
     let named = Named::token(body.required_text("tokenValue", INDEXED_CHARS_MAX)?);
     let new = body.new_password("newPassword")?;
     let version = if is_versioned { body.integer("version")? } else { None };

@@ -1,5 +1,6 @@
 //! The User API of before: the same use cases, in PascalCase and in its own envelope (naviga.md 4).
 
+pub mod authenticate;
 pub mod find;
 pub mod read_by_id;
 pub mod start_forgot_password;

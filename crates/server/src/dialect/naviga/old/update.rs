@@ -6,7 +6,7 @@ use serde_json::json;
 use super::super::reply::{Answer, E400_22, Problem, Reply};
 use super::super::request::Request;
 use super::super::route::{Era, Route};
-use super::super::users::set_password;
+use super::super::users::{set_email, set_password};
 
 pub const ROUTE: Route =
     Route { method: Method::PUT, path: "/api/User/{crid}", era: Era::Old, handle: |request| Box::pin(handle(request)) };
@@ -62,16 +62,28 @@ async fn handle(request: Request) -> Answer {
     let (received, mut fields) = request.received().await?;
     let changes_record = fields.has_any(&PROFILE);
     let (has_email, has_password) = (fields.has("Email"), fields.has("Password"));
-    let names_password = fields.has_any(&["Password"]);
+    let is_mix = changes_record || has_email || has_password;
+    // One that is blank counts as absent in a mix, and is missing by itself.
+    let is_email = has_email || (!is_mix && fields.has_any(&["Email"]));
+    let is_password = has_password || (!is_mix && fields.has_any(&["Password"]));
+    // Both are looked at before anything is done.
+    let email = if is_email { fields.email("Email") } else { None };
+    let password = if is_password { fields.password("Password") } else { None };
+    if email.is_some() != is_email || password.is_some() != is_password {
+        return Err(fields.problem());
+    }
+    if !(changes_record || is_email || is_password) {
+        return Err(Problem::bad_request()); // nothing is asked for
+    }
     // User, then address, then password; it ends with the first that fails.
-    if changes_record || has_email {
+    if changes_record {
         return Err(Problem::of(E400_22)); // not served yet
     }
-    if has_password || names_password {
-        let Some(password) = fields.new_password("Password") else { return Err(fields.problem()) };
+    if let Some(email) = email {
+        set_email(&received, email).await?;
+    }
+    if let Some(password) = password {
         set_password(&received, password).await?;
-    } else {
-        return Err(Problem::bad_request()); // nothing is asked for
     }
     Ok(Reply::old(json!({"CustomerRegistrationId": received.crid, "Updated": true})))
 }

@@ -79,7 +79,6 @@ fn link(page: &Url) -> Option<Link> {
 
 #[cfg(test)]
 mod tests {
-
     #[test]
     fn the_event_is_a_parameter_of_the_page() {
         let link = |page: &str| super::link(&page.parse().unwrap()).map(|link| link.as_str().to_owned());
