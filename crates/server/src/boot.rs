@@ -1,6 +1,6 @@
 //! From a configuration to a running server: the only place that wires the rooms together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,7 +99,11 @@ pub fn assemble(config: &Config, store: Store, moments: Moments) -> Result<App, 
         HashPool::start(&options).map_err(|error| Complaint::because("the hashing pool does not start", &error))?;
     let ring = config.secrets.key_ring().map_err(|error| Complaint::because("[secrets] sealing_keys", &error))?;
     let ring = Arc::new(ring);
-    let providers = Providers { registry: providers(config)?, of_projects: providers_of_projects(config) };
+    let providers = Providers {
+        registry: providers(config)?,
+        of_projects: providers_of_projects(config),
+        unsealed: unsealed(&config.projects),
+    };
     let operations =
         Operations::new(store.clone(), ring.clone(), moments.clone(), providers, operate_settings(config)?);
     Ok(App {
@@ -227,17 +231,15 @@ fn relay(config: &Config, app: &App, office: Option<Arc<Office>>) -> Result<Rela
     ))
 }
 
+/// The projects that keep no password, not even sealed.
+fn unsealed(projects: &[config::Project]) -> BTreeSet<ProjectKey> {
+    let is_unsealed = |project: &&config::Project| project.naviga.as_ref().is_some_and(|naviga| !naviga.seal_password);
+    projects.iter().filter(is_unsealed).map(|project| project.key.clone()).collect()
+}
+
 /// The ids of Naviga's events that are configured.
-fn event_ids(projects: &[config::Project]) -> EventIds {
-    let of = |project: &config::Project| {
-        let configured = project.naviga.as_ref()?.event_ids;
-        let ids = [
-            ("AUTHSYSTEM_USER_CREATE", configured.authsystem_user_create),
-            ("AUTHSYSTEM_USER_UPDATE", configured.authsystem_user_update),
-        ];
-        let known = ids.into_iter().filter_map(|(code, id)| Some((code.to_owned(), id?.into())));
-        Some((project.key.clone(), known.collect()))
-    };
+pub fn event_ids(projects: &[config::Project]) -> EventIds {
+    let of = |project: &config::Project| Some((project.key.clone(), project.naviga.as_ref()?.event_ids.by_code()));
     EventIds(projects.iter().filter_map(of).collect())
 }
 

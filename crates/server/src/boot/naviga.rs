@@ -37,6 +37,7 @@ fn tenant(config: &Config, project: &config::Project, naviga: &config::Naviga) -
         change_password_url: naviga.change_password_url.clone(),
         return_url: naviga.return_url.clone(),
         return_hosts: naviga.return_hosts.clone(),
+        event_ids: naviga.event_ids.by_code(),
     })
 }
 

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use keyherald_core::activity::Recorded;
 use serde_json::Value;
 
 use super::{load, print};
@@ -14,7 +13,8 @@ use crate::cli::Activity;
 use crate::clock::Moments;
 use crate::complaint::Complaint;
 use crate::config::Purpose;
-use crate::format::naviga_activity;
+use crate::format::commercetools::Object;
+use crate::format::{EventIds, naviga_activity};
 
 /// How often a database that another process writes to is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -23,12 +23,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 pub async fn run(options: Activity) -> Result<ExitCode, Complaint> {
     let config = load(&options.file, Purpose::Serve)?;
     let app = boot::assemble(&config, boot::open_store(&config)?, Moments::of_system())?;
-    let outcome = show(&app, &options).await;
+    let outcome = show(&app, &options, &boot::event_ids(&config.projects)).await;
     app.store.close().await;
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-async fn show(app: &App, options: &Activity) -> Result<(), Complaint> {
+async fn show(app: &App, options: &Activity, ids: &EventIds) -> Result<(), Complaint> {
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
     let mut asked = Asked { customer: options.customer, after: options.after, limit: options.limit };
@@ -52,8 +52,8 @@ async fn show(app: &App, options: &Activity) -> Result<(), Complaint> {
             }
         }
         for recorded in &found.entries {
-            let line =
-                if options.json { Value::from(naviga_activity::entry(recorded)).to_string() } else { row(recorded) };
+            let shown = naviga_activity::entry(&options.project, recorded, ids);
+            let line = if options.json { Value::from(shown).to_string() } else { row(shown) };
             if !print(&line) {
                 return Ok(());
             }
@@ -79,8 +79,8 @@ fn head() -> String {
 }
 
 /// The entry as a line of the table. What is no single call is told by its flow.
-fn row(recorded: &Recorded) -> String {
-    let shown = naviga_activity::entry(recorded).into_map();
+fn row(shown: Object) -> String {
+    let shown = shown.into_map();
     let text = |name: &str| match shown.get(name) {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),

@@ -1,5 +1,6 @@
 //! `[projects.naviga]`: the tenant of Naviga's Users Orchestrator API that a project is, and how its callers are known.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use keyherald_core::provider::ProviderName;
@@ -45,6 +46,9 @@ pub struct Naviga {
     pub unknown_user_is_404: bool,
     /// Whether a hash is kept here of a password that a provider has too, so that sign-in works without it.
     pub keep_local_hash: bool,
+    /// Whether a password is kept, sealed, for as long as its change at the provider is underway. If not, what became of a
+    /// change whose answer was lost can only be seen, and not be tried again.
+    pub seal_password: bool,
     /// The page where a new password is chosen, for calls without a `returnUrl`.
     pub change_password_url: Option<Url>,
     /// The page that follows a confirmed address, for calls without a `returnUrl`.
@@ -109,11 +113,23 @@ impl Default for Naviga {
             source_systems: Vec::new(),
             unknown_user_is_404: false,
             keep_local_hash: true,
+            seal_password: true,
             change_password_url: None,
             return_url: None,
             return_hosts: Vec::new(),
             event_ids: EventIds::default(),
         }
+    }
+}
+
+impl EventIds {
+    /// Those that are configured, by the event's code.
+    pub fn by_code(self) -> BTreeMap<String, u32> {
+        let ids = [
+            ("AUTHSYSTEM_USER_CREATE", self.authsystem_user_create),
+            ("AUTHSYSTEM_USER_UPDATE", self.authsystem_user_update),
+        ];
+        ids.into_iter().filter_map(|(code, id)| Some((code.to_owned(), id?.into()))).collect()
     }
 }
 
@@ -144,6 +160,7 @@ impl Section for Naviga {
         keys.list("source_systems", &mut self.source_systems, 0..=1000);
         keys.value("unknown_user_is_404", &mut self.unknown_user_is_404);
         keys.value("keep_local_hash", &mut self.keep_local_hash);
+        keys.value("seal_password", &mut self.seal_password);
         keys.optional("change_password_url", &mut self.change_password_url);
         keys.optional("return_url", &mut self.return_url);
         keys.list("return_hosts", &mut self.return_hosts, 0..=100);
@@ -151,6 +168,10 @@ impl Section for Naviga {
         if !self.keep_local_hash && self.user_provider.is_none() {
             let hint = "name the user_provider, or leave keep_local_hash out";
             keys.refuse("keep_local_hash", "without a provider the hash is the only one", Some(hint.into()));
+        }
+        if !self.seal_password && self.user_provider.is_none() {
+            let hint = "name the user_provider, or leave seal_password out";
+            keys.refuse("seal_password", "without a provider no password is kept", Some(hint.into()));
         }
     }
 }

@@ -365,7 +365,7 @@ const JWT: &str = "0123456789abcdef0123456789abcdef-s3cret";
 #[test]
 fn a_naviga_tenant_reads_back_and_its_secret_is_not_listed() {
     let text = format!(
-        "{NAVIGA}user_provider = \"auth0-main\"\nsource_systems = [\"ExternalSystem\"]\nkeep_local_hash = false\n\
+        "{NAVIGA}user_provider = \"auth0-main\"\nsource_systems = [\"ExternalSystem\"]\nkeep_local_hash = false\nseal_password = false\n\
          change_password_url = \"https://paper.example/password\"\nevent_ids = {{ authsystem_user_create = 4602 }}\n{PROVIDER}"
     );
     let variables = [("JWT", JWT), ("AUTH0_SECRET", "s")];

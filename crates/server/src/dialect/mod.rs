@@ -21,7 +21,8 @@ use crate::http::Reply;
 /// root.
 pub fn router(app: App, body_bytes_max: usize, tenants: naviga::Tenants) -> Router {
     let settings = commercetools::Settings { body_bytes_max };
-    let commercetools = admin::router(app.clone()).merge(commercetools::router(app.clone(), settings));
+    let commercetools =
+        admin::router(app.clone(), tenants.event_ids()).merge(commercetools::router(app.clone(), settings));
     if tenants.is_empty() {
         return commercetools;
     }

@@ -26,8 +26,8 @@ impl EventIds {
     }
 }
 
-/// An entry as operators see it. Unset fields are absent.
-pub fn entry(recorded: &Recorded) -> Object {
+/// An entry as operators see it, with the event ids that were configured. Unset fields are absent.
+pub fn entry(project: &ProjectKey, recorded: &Recorded, ids: &EventIds) -> Object {
     let Recorded { position, activity, .. } = recorded;
     let ActivityFacts { flow, outcome, by, source, parent, step } = &activity.facts;
     let code = activity.facts.event_code();
@@ -37,7 +37,7 @@ pub fn entry(recorded: &Recorded) -> Object {
         .with("position", *position)
         .with("at", activity.at.iso())
         .with_some("code", code.map(|code| code.code))
-        .with_some("eventId", code.and_then(|code| code.id))
+        .with_some("eventId", code.and_then(|code| ids.of(project, &code)))
         .with_some("oldCode", old.map(|(code, _)| code))
         .with_some("oldEventId", old.map(|(_, id)| id))
         .with_some("system", code.map(|code| code.system.as_str()))
@@ -171,6 +171,15 @@ mod tests {
     }
 
     #[test]
+    fn operators_see_configured_ids_too() {
+        let ids =
+            EventIds(BTreeMap::from([(project(), BTreeMap::from([("AUTHSYSTEM_USER_CREATE".to_owned(), 4602)]))]));
+        let shown = |ids: &EventIds| Value::from(entry(&project(), &recorded(Call::CreateAtProvider), ids));
+        assert_eq!(shown(&ids)["eventId"], 4602);
+        assert_eq!(shown(&EventIds::default()).get("eventId"), None);
+    }
+
+    #[test]
     fn what_is_not_known_of_a_run_is_null() {
         let ctx = &mut Ctx::new(Micros(0), [1; 32]);
         let activity = Run::new(Flow::SignIn, &Initiator::default(), &Source::default()).ended(None, None, ctx);
@@ -181,7 +190,7 @@ mod tests {
         for field in ["eventTypeCode", "clientCode", "customerRegistrationId", "customerId", "operationId"] {
             assert_eq!(body.get(field), Some(&Value::Null), "{field}");
         }
-        let shown = Value::from(entry(&recorded));
+        let shown = Value::from(entry(&project(), &recorded, &EventIds::default()));
         assert_eq!(
             shown.as_object().unwrap().keys().collect::<Vec<_>>(),
             ["id", "position", "at", "outcome", "result", "flow"]

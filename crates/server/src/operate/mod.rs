@@ -77,6 +77,9 @@ pub struct Providers {
     pub registry: Registry,
     /// The one of a project. Absent: its customers' passwords are here alone.
     pub of_projects: BTreeMap<ProjectKey, ProviderName>,
+    /// Projects whose passwords are not kept while they are set, not even sealed: nobody can go on with an operation by
+    /// repeating it, only by looking what became of it.
+    pub unsealed: BTreeSet<ProjectKey>,
 }
 
 /// The operations of this process. Cheap to clone; all clones are one.

@@ -263,6 +263,7 @@ impl Inner {
     /// Commits the intent, with its first attempt noted as sent.
     async fn begin(&self, wish: Arc<Wish>, before: Before, admit: Admit, answer_by: AnswerBy) -> Result<Began, Fault> {
         let (ring, node, settings) = (self.ring.clone(), self.node.clone(), self.settings.clone());
+        let keep_password = !self.providers.unsealed.contains(&wish.project);
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             let began = Instant::now();
             let of = (&wish.project, wish.customer);
@@ -310,7 +311,7 @@ impl Inner {
             let begin = Begin {
                 operation: &operation,
                 password: &wish.password,
-                keep_password: true,
+                keep_password,
                 repeatable: wish.repeatable.as_ref().map(Repeat::as_repeatable),
                 looked_up: &looked_up,
                 due: Due::Held { by: &node, until: ctx.now.plus(micros(settings.lease)) },

@@ -1,6 +1,6 @@
 //! A tenant whose users are at Auth0 (a double of it): the password is set there and here, as one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use keyherald_core::operation::State;
 use keyherald_core::provider::{ProviderLink, ProviderName};
 use keyherald_store::log::activity::Asked;
 use keyherald_store::testing::{TestStore, block_on};
-use keyherald_store::{Tx, credential, log};
+use keyherald_store::{Tx, credential, log, operation};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -111,6 +111,11 @@ impl Stage {
 
     /// One where a sign-in can be tried at the provider, or not.
     async fn that(keep_local_hash: bool, trial_sign_in: bool) -> Self {
+        Self::sealing(keep_local_hash, trial_sign_in, true).await
+    }
+
+    /// One that keeps passwords sealed while they are set, or not at all.
+    async fn sealing(keep_local_hash: bool, trial_sign_in: bool, seals: bool) -> Self {
         let double = Double::start(Auth0, People::of_one(USER)).await;
         let kind = Kind::Auth0(Auth0Settings {
             base_url: double.url.clone(),
@@ -127,6 +132,7 @@ impl Stage {
         let providers = Providers {
             registry: Registry::of([(name.clone(), connector)]),
             of_projects: BTreeMap::from([(demo(), name.clone())]),
+            unsealed: if seals { BTreeSet::new() } else { BTreeSet::from([demo()]) },
         };
         let settings = Settings {
             answer_within: Duration::from_millis(500),
@@ -477,6 +483,30 @@ fn an_event_stays_while_the_outcome_is_not_known() {
         assert_eq!((stage.there().as_str(), stage.here().await.version), (NEW, 2));
         let valid = forgot(&stage, "/Validate", &json!({"encryptedEventId": event})).await;
         assert_eq!(code(&valid), "UsersOrchestrator_E400");
+    });
+}
+
+#[test]
+fn a_password_that_is_not_kept_is_looked_after_and_not_repeated() {
+    block_on(async {
+        for (seals, is_applied) in [(true, true), (false, true), (false, false)] {
+            let stage = Stage::sealing(true, false, seals).await;
+            let look = Said::json(200, &json!({"user_id": USER, "identities": [{"connection": "db"}]}));
+            stage.double.next(Fault::Instead(look));
+            stage.double.next(if is_applied { Fault::Cut } else { Fault::Instead(error(503, "down")) });
+            for _ in 0..6 {
+                stage.double.next(Fault::Instead(error(503, "down")));
+            }
+            assert_eq!(said(&patch(&stage.server, "u1", NEW).await), three(500, "E500", "Internal Server Error"));
+            let open = stage.server.app.list_operations(demo(), State::Open, None, 10).await.unwrap();
+            let [open] = open.as_slice() else { panic!("{} are open", open.len()) };
+            let (ring, id, now) = (stage.server.app.ring.clone(), open.id, open.began_at);
+            let look = move |tx: &mut dyn Tx| operation::password(tx, &ring, &demo(), id, now);
+            assert_eq!(stage.server.app.store.read(look).await.unwrap().is_some(), seals);
+            stage.settle().await;
+            let (there, version) = if is_applied { (NEW, 2) } else { (OLD, 1) };
+            assert_eq!((stage.there().as_str(), stage.here().await.version), (there, version), "{seals} {is_applied}");
+        }
     });
 }
 

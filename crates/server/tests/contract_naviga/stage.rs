@@ -27,6 +27,7 @@ pub fn tenant() -> Tenant {
         change_password_url: None,
         return_url: None,
         return_hosts: vec!["paper.example".into()],
+        event_ids: std::collections::BTreeMap::new(),
     }
 }
 

@@ -123,7 +123,7 @@ impl<'a> Stage<'a> {
     fn providers(&self) -> Providers {
         let connector: Arc<dyn Connector> = self.provider.clone();
         let of_projects = BTreeMap::from([(demo(), provider_name())]);
-        Providers { registry: Registry::of([(provider_name(), connector)]), of_projects }
+        Providers { registry: Registry::of([(provider_name(), connector)]), of_projects, ..Providers::default() }
     }
 
     /// Lets time pass until nothing is to be done any more: no operation is open, and none is due.

@@ -12,12 +12,14 @@ use super::{customer, limit, number};
 use crate::app::activity::Asked;
 use crate::app::{App, Call};
 use crate::format::commercetools::Object;
-use crate::format::naviga_activity;
+use crate::format::{EventIds, naviga_activity};
 
-pub async fn handle(app: &App, call: Call, parameters: &Parameters) -> Answer {
+pub async fn handle(app: &App, ids: &EventIds, call: Call, parameters: &Parameters) -> Answer {
     let asked = asked(parameters)?;
+    let project = call.project.clone();
     let found = app.activity(call, asked).await.map_err(|failure| failed(failure, &Named::default()))?;
-    let results: Vec<Value> = found.entries.iter().map(|recorded| naviga_activity::entry(recorded).into()).collect();
+    let results: Vec<Value> =
+        found.entries.iter().map(|recorded| naviga_activity::entry(&project, recorded, ids).into()).collect();
     Ok(Reply::ok(
         Object::default()
             .with("limit", asked.limit)

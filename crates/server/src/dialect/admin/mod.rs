@@ -7,6 +7,8 @@
 mod activity;
 mod mail;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::Uri;
@@ -19,9 +21,13 @@ use super::commercetools::parameters::Parameters;
 use super::commercetools::reply::{self, Answer, Problem};
 use super::commercetools::request;
 use crate::app::{App, Call};
+use crate::format::EventIds;
+
+/// The use cases, and the ids of events that are configured.
+type Served = (App, Arc<EventIds>);
 
 /// The dialect, to be served at `/`. What it does not know is left to others.
-pub fn router(app: App) -> Router {
+pub fn router(app: App, event_ids: EventIds) -> Router {
     let looked_at = |what: What| {
         get(move |state, project, request| answer(what, state, project, request))
             .fallback(|| async { reply::method_not_allowed() })
@@ -29,7 +35,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .route("/admin/{project}/activity", looked_at(What::Activity))
         .route("/admin/{project}/mail", looked_at(What::Mail))
-        .with_state(app)
+        .with_state((app, Arc::new(event_ids)))
 }
 
 /// What can be looked at.
@@ -39,7 +45,12 @@ enum What {
     Mail,
 }
 
-async fn answer(what: What, State(app): State<App>, Path(project): Path<String>, request: Request) -> Response {
+async fn answer(
+    what: What,
+    State((app, ids)): State<Served>,
+    Path(project): Path<String>,
+    request: Request,
+) -> Response {
     let span = tracing::Span::current();
     span.record("dialect", "admin");
     let project: Option<ProjectKey> = project.parse().ok();
@@ -51,16 +62,16 @@ async fn answer(what: What, State(app): State<App>, Path(project): Path<String>,
     let place = (project.as_ref(), None);
     let call = request::authorize(&app, &head.headers, source, place, Permission::ManageProject).await;
     let answer: Answer = match call {
-        Ok((call, _)) => enter(what, &app, call, &head.uri).await,
+        Ok((call, _)) => enter(what, (&app, &ids), call, &head.uri).await,
         Err(problem) => Err(problem),
     };
     answer.into_response()
 }
 
-async fn enter(what: What, app: &App, call: Call, uri: &Uri) -> Answer {
+async fn enter(what: What, (app, ids): (&App, &EventIds), call: Call, uri: &Uri) -> Answer {
     let parameters = Parameters::of_query(uri)?;
     match what {
-        What::Activity => activity::handle(app, call, &parameters).await,
+        What::Activity => activity::handle(app, ids, call, &parameters).await,
         What::Mail => mail::handle(app, call, &parameters).await,
     }
 }

@@ -1,5 +1,6 @@
 //! Tenants: which project the three codes of a request mean, and what goes for it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use keyherald_core::id::ProjectKey;
@@ -7,6 +8,7 @@ use keyherald_core::provider::{ProviderLink, ProviderName};
 use url::Url;
 
 use crate::app::CustomerRef;
+use crate::format::EventIds;
 use crate::jwt;
 
 /// A tenant, as it is configured.
@@ -35,6 +37,8 @@ pub struct Tenant {
     pub return_url: Option<Url>,
     /// Hosts that a call's own page may be on, besides those of the two.
     pub return_hosts: Vec<String>,
+    /// Ids of events that no document tells, by the event's code.
+    pub event_ids: BTreeMap<String, u32>,
 }
 
 /// The provider of a tenant's users.
@@ -142,6 +146,11 @@ impl Tenants {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The ids of events that are configured.
+    pub fn event_ids(&self) -> EventIds {
+        EventIds(self.0.iter().map(|tenant| (tenant.project.clone(), tenant.event_ids.clone())).collect())
     }
 
     /// The tenant with these codes, without regard to their letter case.
