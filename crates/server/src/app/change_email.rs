@@ -67,7 +67,7 @@ impl App {
             let (calling, known, wanted, calls, app) =
                 (call.clone(), before.clone(), email.clone(), made.clone(), self.clone());
             let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-                app.set_here(tx, &calling, &known, (&wanted, refusal.as_ref()), &calls, ctx)
+                app.set_here(tx, (&calling, &known), (&wanted, refusal.as_ref()), &calls, ctx)
             };
             match self.store.write(&self.ctx(), work).await? {
                 Written::Done => return Ok(()),
@@ -165,8 +165,7 @@ impl App {
     fn set_here(
         &self,
         tx: &mut dyn Tx,
-        call: &Call,
-        before: &Before,
+        (call, before): (&Call, &Before),
         (email, refusal): (&str, Option<&Refusal>),
         made: &[Called],
         ctx: &mut Ctx,

@@ -27,16 +27,13 @@ impl App {
             }
             let created = recover::decide(locked.as_ref(), &command, ctx);
             tokens::insert(tx, project, &created.token, created.value.digest())?;
-            match locked.map(|locked| locked.id) {
-                Some(id) => {
-                    log::append(tx, &ring, project, &created.message, ctx)?;
-                    note(tx, &call, Flow::Recover, Some(id), Made::done(activity::Call::StartRecoveryAtHome), ctx)
-                }
-                None => {
-                    log::rehearse(tx, &ring, project, &created.message, ctx)?;
-                    let refusal = Refusal::CustomerNotFound(Lookup::Email);
-                    trace(tx, &call, Flow::Recover, None, &refusal, ctx)
-                }
+            if let Some(id) = locked.map(|locked| locked.id) {
+                log::append(tx, &ring, project, &created.message, ctx)?;
+                note(tx, &call, Flow::Recover, Some(id), Made::done(activity::Call::StartRecoveryAtHome), ctx)
+            } else {
+                log::rehearse(tx, &ring, project, &created.message, ctx)?;
+                let refusal = Refusal::CustomerNotFound(Lookup::Email);
+                trace(tx, &call, Flow::Recover, None, &refusal, ctx)
             }
         };
         Ok(self.store.write(&self.ctx(), work).await?)

@@ -17,6 +17,10 @@ pub const TOKEN_CHARS_MAX: usize = 8192;
 /// Longest address of a page in characters.
 pub const URL_CHARS_MAX: usize = 800;
 
+/// A field's value cannot be. Noted in [`Fields::problem`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotValid;
+
 /// The properties of a body. Reading one takes it out.
 pub struct Fields {
     /// By their names in lower case. Of two that differ in letter case only, the later one.
@@ -69,22 +73,19 @@ impl Fields {
 
     /// A text that must be there, of at most `chars_max` characters. `None`: it is not, and [`Fields::problem`] says so.
     pub fn required_text(&mut self, name: &str, chars_max: usize) -> Option<String> {
-        let text = self.text(name, chars_max)?;
+        let text = self.text(name, chars_max).ok()?;
         if text.is_none() {
             self.wrong.push(format!("The {name} field is required."));
         }
         text
     }
 
-    /// A text that may be there. `None`: it is none that could be, and [`Fields::problem`] says so.
-    pub fn text(&mut self, name: &str, chars_max: usize) -> Option<Option<String>> {
+    /// A text that may be there. If it is none that could be, [`Fields::problem`] says so.
+    pub fn text(&mut self, name: &str, chars_max: usize) -> Result<Option<String>, NotValid> {
         match self.take(name) {
-            None => Some(None),
-            Some(Value::String(text)) if text.chars().count() <= chars_max && !text.contains('\0') => Some(Some(text)),
-            Some(_) => {
-                self.not_valid(name);
-                None
-            }
+            None => Ok(None),
+            Some(Value::String(text)) if text.chars().count() <= chars_max && !text.contains('\0') => Ok(Some(text)),
+            Some(_) => Err(self.not_valid(name)),
         }
     }
 
@@ -100,8 +101,9 @@ impl Fields {
     }
 
     /// Notes that a field's value cannot be.
-    pub fn not_valid(&mut self, name: &str) {
+    pub fn not_valid(&mut self, name: &str) -> NotValid {
         self.wrong.push(format!("The {name} field is not valid."));
+        NotValid
     }
 
     /// All that was found wrong.

@@ -219,11 +219,11 @@ impl Frame {
     pub fn respond(&self, answer: Answer) -> Response {
         let problem = match answer {
             Ok(Reply(Success::V4(code, data))) => {
-                let mut body = json!({"message": message(code, code.text, "Success")});
-                if let Some(data) = data {
-                    body["data"] = data;
-                }
-                body["meta"] = Value::Null;
+                let said = message(code, code.text, "Success");
+                let body = match data {
+                    Some(data) => json!({"message": said, "data": data, "meta": null}),
+                    None => json!({"message": said, "meta": null}),
+                };
                 return json_response(code.status, &body);
             }
             Ok(Reply(Success::Old(result))) => {

@@ -12,7 +12,7 @@ use serde_json::json;
 use url::Url;
 
 use super::super::encrypted::{Label, encrypted};
-use super::super::fields::{EMAIL_CHARS_MAX, Fields, URL_CHARS_MAX};
+use super::super::fields::{EMAIL_CHARS_MAX, Fields, NotValid, URL_CHARS_MAX};
 use super::super::reply::{Answer, Problem, Reply, S200_08, failed, unsealed};
 use super::super::request::{Received, Request};
 use super::super::route::{Era, Route};
@@ -36,7 +36,7 @@ pub async fn start(received: &Received, mut fields: Fields) -> Result<String, Pr
     let (tenant, app) = (&received.caller.tenant, &received.app);
     let login_name = fields.required_text("LoginName", EMAIL_CHARS_MAX);
     let page = page(tenant, &mut fields);
-    let (Some(login_name), Some(page)) = (login_name, page) else { return Err(fields.problem()) };
+    let (Some(login_name), Ok(page)) = (login_name, page) else { return Err(fields.problem()) };
     let id = TokenId::new(&mut app.moments.ctx());
     let event =
         encrypted(&app.ring, &tenant.project, Label::Event, &id.to_string()).map_err(|error| unsealed(&error))?;
@@ -46,26 +46,17 @@ pub async fn start(received: &Received, mut fields: Fields) -> Result<String, Pr
     Ok(event)
 }
 
-/// The page that the mail leads to: the call's, the tenant's, or (`Some(None)`) that of the project's mail. `None`: the
-/// call's is no page that this tenant's mail may lead to, and [`Fields::problem`] says so.
-fn page(tenant: &Tenant, fields: &mut Fields) -> Option<Option<Link>> {
+/// The page that the mail leads to: the call's, the tenant's, or (`None`) that of the project's mail.
+fn page(tenant: &Tenant, fields: &mut Fields) -> Result<Option<Link>, NotValid> {
     let page = match fields.text("ReturnUrl", URL_CHARS_MAX)? {
-        Some(text) => Some(text.parse::<Url>().ok().filter(|url| tenant.may_lead_to(url))),
-        None => tenant.change_password_url.clone().map(Some),
-    };
-    match page {
-        None => Some(None),
-        Some(Some(url)) => match link(&url) {
-            Some(link) => Some(Some(link)),
-            None => refused(fields),
+        Some(text) => text.parse::<Url>().ok().filter(|url| tenant.may_lead_to(url)),
+        None => match &tenant.change_password_url {
+            Some(url) => Some(url.clone()),
+            None => return Ok(None),
         },
-        Some(None) => refused(fields),
-    }
-}
-
-fn refused<T>(fields: &mut Fields) -> Option<T> {
-    fields.not_valid("ReturnUrl");
-    None
+    };
+    let link = page.and_then(|page| link(&page));
+    link.map(Some).ok_or_else(|| fields.not_valid("ReturnUrl"))
 }
 
 /// `{page}?encryptedEventId={value}` (naviga.md 3.4).
