@@ -54,6 +54,7 @@ impl Stage {
         let providers = Providers {
             registry: Registry::of([(name.clone(), connector)]),
             of_projects: BTreeMap::from([(demo(), name.clone())]),
+            unsealed: std::collections::BTreeSet::new(),
         };
         let settings = Settings { poll: Duration::from_millis(5), ..Settings::default() };
         let provider = UserProvider { name, prefix: Some("auth0|") };
