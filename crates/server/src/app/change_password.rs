@@ -60,39 +60,42 @@ impl App {
         let (verified, new_hash) = self.hash.change(current, stored, new, ctx.bytes()).await?;
         let (app, calling) = (self.clone(), call.clone());
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            let outcome = match calling.lock(tx, id)? {
-                // Linked just now: another try will find it.
-                Some(_) if app.operations.link_of(tx, &calling.project, id)?.is_some() => {
-                    return Ok(Turn::Underway(id));
-                }
-                Some(locked) => match app.done_before(tx, &calling, ctx.now)? {
-                    Some(Ok(())) => return Ok(Turn::Decided(Ok(locked))),
-                    Some(Err(refusal)) => Err(refusal),
-                    None => change::decide(&locked, &command, verified.matches, new_hash.clone(), ctx),
-                },
-                None => Err(Refusal::CustomerNotFound(Lookup::Id)),
-            };
-            match outcome {
-                Ok(set) => {
-                    customer::set_password(tx, &app.ring, &calling.project, &set, ctx)?;
-                    app.remember(tx, &calling, ctx.now)?;
-                    note(
-                        tx,
-                        &calling,
-                        Flow::Change,
-                        Some(set.customer.id),
-                        Made::done(activity::Call::SetAtHome),
-                        ctx,
-                    )?;
-                    Ok(Turn::Decided(Ok(set.customer)))
-                }
-                Err(refusal) => {
-                    trace(tx, &calling, Flow::Change, Some(id), &refusal, ctx)?;
-                    Ok(Turn::Decided(Err(refusal)))
-                }
-            }
+            app.change_locked(tx, (&calling, id), &command, verified.matches, new_hash.clone(), ctx)
         };
         self.in_turn(call, Flow::Change, ctx, work).await
+    }
+
+    fn change_locked(
+        &self,
+        tx: &mut dyn Tx,
+        (call, id): (&Call, CustomerId),
+        command: &Command,
+        matches: bool,
+        new_hash: Option<PasswordHash>,
+        ctx: &mut Ctx,
+    ) -> Result<Turn<Customer>, Fault> {
+        let outcome = match call.lock(tx, id)? {
+            // Linked just now: another try will find it.
+            Some(_) if self.operations.link_of(tx, &call.project, id)?.is_some() => return Ok(Turn::Underway(id)),
+            Some(locked) => match self.done_before(tx, call, ctx.now)? {
+                Some(Ok(())) => return Ok(Turn::Decided(Ok(locked))),
+                Some(Err(refusal)) => Err(refusal),
+                None => change::decide(&locked, command, matches, new_hash, ctx),
+            },
+            None => Err(Refusal::CustomerNotFound(Lookup::Id)),
+        };
+        match outcome {
+            Ok(set) => {
+                customer::set_password(tx, &self.ring, &call.project, &set, ctx)?;
+                self.remember(tx, call, ctx.now)?;
+                note(tx, call, Flow::Change, Some(id), Made::done(activity::Call::SetAtHome), ctx)?;
+                Ok(Turn::Decided(Ok(set.customer)))
+            }
+            Err(refusal) => {
+                trace(tx, call, Flow::Change, Some(id), &refusal, ctx)?;
+                Ok(Turn::Decided(Err(refusal)))
+            }
+        }
     }
 
     /// The same for a customer whose password is a provider's as well.
