@@ -32,6 +32,7 @@ pub mod project;
 pub mod provider;
 pub mod recover;
 pub mod refusal;
+pub mod registration;
 pub mod reset;
 pub mod seal;
 pub mod secret;

@@ -70,18 +70,21 @@ impl MailKind {
             Content::CustomerEmailChanged => Some(Self::EmailChanged),
             Content::CustomerPasswordTokenCreated { .. } => Some(Self::ResetPassword),
             Content::CustomerEmailTokenCreated { .. } => Some(Self::VerifyEmail),
+            Content::CustomerWelcomed { .. } => Some(Self::Welcome),
+            Content::VerificationCodeCreated { .. } => Some(Self::VerificationCode),
             _ => None,
         }
     }
 
-    /// The message that brings it about: resource type and type. `None`: no message does so yet.
-    pub fn message(self) -> Option<(&'static str, &'static str)> {
+    /// The message that brings it about: resource type and type.
+    pub fn message(self) -> (&'static str, &'static str) {
         match self {
-            Self::PasswordChanged => Some(("customer", "CustomerPasswordUpdated")),
-            Self::EmailChanged | Self::NewEmail => Some(("customer", "CustomerEmailChanged")),
-            Self::ResetPassword => Some(("customer-password-token", "CustomerPasswordTokenCreated")),
-            Self::VerifyEmail => Some(("customer-email-token", "CustomerEmailTokenCreated")),
-            Self::VerificationCode | Self::Welcome => None,
+            Self::PasswordChanged => ("customer", "CustomerPasswordUpdated"),
+            Self::EmailChanged | Self::NewEmail => ("customer", "CustomerEmailChanged"),
+            Self::ResetPassword => ("customer-password-token", "CustomerPasswordTokenCreated"),
+            Self::VerifyEmail => ("customer-email-token", "CustomerEmailTokenCreated"),
+            Self::VerificationCode => ("customer-email-token", "VerificationCodeCreated"),
+            Self::Welcome => ("customer-password-token", "CustomerWelcomed"),
         }
     }
 }

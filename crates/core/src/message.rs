@@ -152,6 +152,17 @@ pub enum Content {
         /// Whether it ended all earlier ones.
         invalidate_older_tokens: bool,
     },
+    /// A customer was made by somebody else and has no password of its own. Secret part: the value of a password token,
+    /// for the mail alone.
+    CustomerWelcomed {
+        /// When the token ends.
+        expires_at: Micros,
+    },
+    /// Somebody is to prove an address by a code. Secret part: the code, for the mail alone.
+    VerificationCodeCreated {
+        /// When the code ends.
+        expires_at: Micros,
+    },
     /// An e-mail token was redeemed.
     CustomerEmailVerified,
     /// Personal part: both addresses.
@@ -247,6 +258,8 @@ impl Content {
             Self::CustomerPasswordUpdated { .. } => "CustomerPasswordUpdated",
             Self::CustomerPasswordTokenCreated { .. } => "CustomerPasswordTokenCreated",
             Self::CustomerEmailTokenCreated { .. } => "CustomerEmailTokenCreated",
+            Self::CustomerWelcomed { .. } => "CustomerWelcomed",
+            Self::VerificationCodeCreated { .. } => "VerificationCodeCreated",
             Self::CustomerEmailVerified => "CustomerEmailVerified",
             Self::CustomerEmailChanged => "CustomerEmailChanged",
             Self::CustomerExternalIdSet => "CustomerExternalIdSet",
@@ -272,8 +285,12 @@ impl Content {
     /// The kind of resource it is about.
     pub fn resource_type(&self) -> ResourceType {
         match self {
-            Self::CustomerPasswordTokenCreated { .. } => ResourceType::CustomerPasswordToken,
-            Self::CustomerEmailTokenCreated { .. } => ResourceType::CustomerEmailToken,
+            Self::CustomerPasswordTokenCreated { .. } | Self::CustomerWelcomed { .. } => {
+                ResourceType::CustomerPasswordToken
+            }
+            Self::CustomerEmailTokenCreated { .. } | Self::VerificationCodeCreated { .. } => {
+                ResourceType::CustomerEmailToken
+            }
             _ => ResourceType::Customer,
         }
     }

@@ -45,6 +45,11 @@ impl Password {
         if text.len() > Self::BYTES_MAX { Err(PasswordTooLong) } else { Ok(Self(text)) }
     }
 
+    /// 256 bits of chance as text, and then `ending`.
+    pub(crate) fn random(ctx: &mut Ctx, ending: &str) -> Self {
+        Self(Zeroizing::new(format!("{}{ending}", URL_SAFE_NO_PAD.encode(ctx.bytes::<32>()))))
+    }
+
     /// Hands the bytes to a hash function.
     pub fn hash_with<T>(&self, hash: impl FnOnce(&[u8]) -> T) -> T {
         hash(self.0.as_bytes())

@@ -27,6 +27,7 @@ pub mod migrate;
 pub mod operation;
 pub mod project;
 pub mod provider_link;
+pub mod registration;
 pub mod retention;
 pub mod session;
 pub mod shop;
@@ -47,7 +48,7 @@ pub use tx::{Row, Tx, Value};
 
 /// Every fixed statement of every module, for the test that prepares them all on both engines.
 pub fn statements() -> impl Iterator<Item = &'static Sql> {
-    let lists: [&[&'static Sql]; 18] = [
+    let lists: [&[&'static Sql]; 19] = [
         claim::STATEMENTS,
         client::STATEMENTS,
         credential::STATEMENTS,
@@ -60,6 +61,7 @@ pub fn statements() -> impl Iterator<Item = &'static Sql> {
         operation::IDEMPOTENCY_STATEMENTS,
         project::STATEMENTS,
         provider_link::STATEMENTS,
+        registration::STATEMENTS,
         retention::STATEMENTS,
         session::STATEMENTS,
         shop::STATEMENTS,

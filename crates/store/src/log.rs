@@ -77,6 +77,7 @@ macro_rules! shown {
         concat!(
             tables!(),
             "WHERE l.project = $2 AND l.kind = 'message' AND l.sequence IS NOT NULL AND l.visible = 1 AND l.created_at >= $3
+               AND l.type NOT IN ('CustomerWelcomed', 'VerificationCodeCreated')
                AND (l.has_personal = 0 OR p.position IS NOT NULL
                     OR l.type IN ('CustomerPasswordUpdated', 'CustomerEmailVerified', 'CustomerDeleted',
                                   'CustomerPasswordTokenCreated', 'CustomerEmailTokenCreated'))"

@@ -44,6 +44,7 @@ pub static MIGRATIONS: &[Migration] = &[
     migration!(6, "0006_operations"),
     migration!(7, "0007_activity"),
     migration!(8, "0008_registrations"),
+    migration!(9, "0009_registration_drafts"),
 ];
 
 /// One step of the database's form.

@@ -90,7 +90,7 @@ pub struct MailState {
 /// The messages that bring these mails about.
 fn selections(kinds: &[MailKind]) -> Vec<MessageSelection> {
     // Of one message there may be two mails.
-    let mut messages: Vec<_> = kinds.iter().copied().filter_map(MailKind::message).collect();
+    let mut messages: Vec<_> = kinds.iter().copied().map(MailKind::message).collect();
     messages.sort_unstable();
     messages.dedup();
     let selection = |(resource_type, message_type): (&str, &str)| MessageSelection {

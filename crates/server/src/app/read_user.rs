@@ -74,13 +74,23 @@ impl App {
         which: UserRef,
         (of, is_asked): (Option<ProviderName>, bool),
     ) -> Answer<FoundUser> {
-        let mut run = call.run(Flow::Find);
+        self.read_user_in(&call, &mut call.run(Flow::Find), which, (of, is_asked)).await
+    }
+
+    /// The same as a part of something else.
+    pub(super) async fn read_user_in(
+        &self,
+        call: &Call,
+        run: &mut Run,
+        which: UserRef,
+        (of, is_asked): (Option<ProviderName>, bool),
+    ) -> Answer<FoundUser> {
         let began = Instant::now();
-        let here = self.look_here(&call, which.clone(), of.clone()).await?;
+        let here = self.look_here(call, which.clone(), of.clone()).await?;
         let looked_us = micros(began);
         let id = here.customer.as_ref().map(|customer| customer.id);
         let (there, here) = match of.as_ref().filter(|_| is_asked) {
-            Some(provider) => self.read_there(&call, &mut run, provider, &which, here).await?,
+            Some(provider) => self.read_there(call, run, provider, &which, here).await?,
             None => (None, here),
         };
         let made = Made::done(match which {
@@ -91,7 +101,7 @@ impl App {
         let not_found = which.not_found();
         let made = if is_found { made } else { made.ended(CallResult::Failed, not_found.code()) };
         let id = here.customer.as_ref().map(|customer| customer.id).or(id);
-        self.record(&call, run.called(id, made.took(looked_us), &mut self.ctx()));
+        self.record(call, run.called(id, made.took(looked_us), &mut self.ctx()));
         if !is_found {
             return Err(not_found.into());
         }

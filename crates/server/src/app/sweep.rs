@@ -7,7 +7,7 @@
 use keyherald_core::Micros;
 use keyherald_store::project::{self, Project};
 use keyherald_store::retention::{self, Place};
-use keyherald_store::{operation, session, token};
+use keyherald_store::{operation, registration, session, token};
 
 use super::{Answer, App};
 
@@ -37,6 +37,7 @@ impl App {
             .write(&self.ctx(), |tx, ctx| {
                 let kept_from = ctx.now.plus(-OPERATION_KEPT_US);
                 let operations = operation::sweep(tx, ctx.now, kept_from, BATCH)?;
+                let operations = operations.max(registration::sweep(tx, ctx.now, BATCH)?);
                 Ok(session::sweep(tx, ctx.now, BATCH)?.max(token::sweep(tx, ctx.now, BATCH)?).max(operations))
             })
             .await?;

@@ -165,9 +165,6 @@ impl Section for ProjectMail {
         let links = self.links.by_kind();
         for kind in &self.send {
             let name = kind.as_str();
-            if kind.message().is_none() {
-                keys.refuse("send", format!("{name} is not sent yet: no message brings it about"), None);
-            }
             if kind.carries() == Carries::Link && !links.contains_key(kind) {
                 let hint = format!("links = {{ {name} = \"https://shop.example.com/page#token={{token}}\" }}");
                 keys.refuse("send", format!("{name} needs the page that its link leads to"), Some(hint));

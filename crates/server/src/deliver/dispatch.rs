@@ -395,6 +395,8 @@ fn notice_at(notice: &Notice, now: Micros) -> std::borrow::Cow<'_, Notice> {
     match &message.facts.content {
         Content::CustomerPasswordTokenCreated { expires_at, .. }
         | Content::CustomerEmailTokenCreated { expires_at, .. }
+        | Content::CustomerWelcomed { expires_at }
+        | Content::VerificationCodeCreated { expires_at }
             if message.secret.is_some() && *expires_at <= now =>
         {
             Cow::Owned(Notice::Message(Box::new(Message { secret: None, ..(**message).clone() })))

@@ -153,6 +153,10 @@ pub fn content(message: &Message) -> Result<Object, Erased> {
                 .with_some("value", value)
                 .with("invalidateOlderTokens", *invalidate_older_tokens)
         }
+        // Of another contract: no page of messages shows them, and their secrets are for mail alone.
+        Content::CustomerWelcomed { expires_at } | Content::VerificationCodeCreated { expires_at } => {
+            object.with("expiresAt", expires_at.iso())
+        }
         Content::CustomerEmailVerified => object,
         Content::CustomerEmailChanged => {
             object.with_some("email", personal?.email.clone()).with_some("oldEmail", personal?.old_email.clone())

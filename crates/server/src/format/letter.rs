@@ -20,7 +20,9 @@ pub fn render(notice: &Notice) -> Result<Rendered, Erased> {
     let new_email = if kind == MailKind::EmailChanged { personal.email.clone() } else { None };
     let until = match content {
         Content::CustomerPasswordTokenCreated { expires_at, .. }
-        | Content::CustomerEmailTokenCreated { expires_at, .. } => Some(*expires_at),
+        | Content::CustomerEmailTokenCreated { expires_at, .. }
+        | Content::CustomerWelcomed { expires_at }
+        | Content::VerificationCodeCreated { expires_at } => Some(*expires_at),
         _ => None,
     };
     let secret = message.secret.as_ref().map(|value| value.reveal_with(str::to_owned));

@@ -57,13 +57,16 @@ macro_rules! transcripts {
 transcripts! {
     authentication,
     forgot_password,
+    create,
     headers,
     old_read,
     old_update,
     read,
     routes,
     update_email,
+    update,
     update_password,
+    verification,
 }
 
 /// The body as the contract prints it, without its blanks.

@@ -1,7 +1,8 @@
-//! Users of a tenant whose users are at Auth0 (a double of it): read there and here, and written through.
+//! Users of a tenant whose users are at Auth0 (a double of it): read, created, changed and proved there and here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::http::Method;
@@ -12,19 +13,27 @@ use keyherald_core::Micros;
 use keyherald_core::activity::ActivityFacts;
 use keyherald_core::customer::Customer;
 use keyherald_core::id::ProjectKey;
+use keyherald_core::mail::MailKind;
+use keyherald_core::message::Content;
 use keyherald_core::provider::ProviderName;
+use keyherald_core::secret::TokenDigest;
+use keyherald_core::subscription::DestinationSettings;
+use keyherald_core::token::{Token, TokenKind};
 use keyherald_store::log::activity::Asked;
 use keyherald_store::testing::{TestStore, block_on};
-use keyherald_store::{Tx, customer, log};
-use serde_json::Value;
+use keyherald_store::{Tx, customer, log, token as tokens};
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::auth0::{Auth0, SECRET, USER, error};
-use crate::double::{Double, Fault};
+use crate::double::{Director, Double, Fault};
 use crate::people::{EMAIL, OLD, People, Person};
 use crate::stage::{self, code, patch};
 use crate::support::{Answered, TestServer};
+
+const NEW: &str = "new@example.com";
+const PASSWORD: &str = "New-pass-1!";
 
 pub struct Stage {
     pub server: TestServer,
@@ -92,6 +101,35 @@ impl Stage {
         }
     }
 
+    /// Mail is written about welcomes and codes, and nobody sends it.
+    pub async fn mails(&self) {
+        let destination = DestinationSettings { kind: "Mail".into(), settings: <_>::default() };
+        let kinds = vec![MailKind::Welcome, MailKind::VerificationCode];
+        self.server.app.ensure_letters(demo(), kinds, destination).await.unwrap();
+    }
+
+    /// What is to be mailed, in order: the message and its secret.
+    pub async fn letters(&self) -> Vec<(Content, Option<String>)> {
+        let (ring, now) = (self.server.app.ring.clone(), self.server.app.moments.now());
+        let look = move |tx: &mut dyn Tx| log::after(tx, &ring, (0, i64::MAX), 1000, now);
+        let found = self.server.app.store.read(look).await.unwrap();
+        let letters = found.iter().filter_map(|entry| entry.message());
+        letters
+            .filter(|message| MailKind::about(&message.facts.content).is_some())
+            .map(|message| {
+                assert!(message.personal.as_ref().is_some_and(|personal| personal.recipient.is_some()));
+                let secret = message.secret.as_ref().map(|value| value.reveal_with(str::to_owned));
+                (message.facts.content.clone(), secret)
+            })
+            .collect()
+    }
+
+    pub async fn token(&self, value: &str) -> Option<Token> {
+        let digest = TokenDigest::of(value);
+        let look = move |tx: &mut dyn Tx| tokens::by_digest(tx, &demo(), TokenKind::Password, digest);
+        self.server.app.store.read(look).await.unwrap()
+    }
+
     pub async fn here(&self, email: &'static str) -> Option<Customer> {
         let look = move |tx: &mut dyn Tx| customer::by_email(tx, &demo(), email);
         self.server.app.store.read(look).await.unwrap()
@@ -100,6 +138,22 @@ impl Stage {
 
 pub fn text(answered: &Answered) -> (u16, String) {
     (answered.status.as_u16(), code(answered).replace("UsersOrchestrator_", ""))
+}
+
+/// The next creation is applied and the line cut; whoever looks after that finds nobody at home.
+fn cut_creation_and_then_down() -> Director {
+    let is_cut = AtomicBool::new(false);
+    Box::new(move |got| {
+        if got.path() == "/oauth/token" {
+            (None, None)
+        } else if got.method == "POST" && !is_cut.swap(true, Ordering::SeqCst) {
+            (Some(Fault::Cut), None)
+        } else if is_cut.load(Ordering::SeqCst) {
+            (Some(Fault::Instead(error(503, "x", "down", None))), None)
+        } else {
+            (None, None)
+        }
+    })
 }
 
 macro_rules! on_both {
@@ -125,6 +179,15 @@ on_both! {
     the_provider_can_be_ignored,
     a_read_fails_with_the_provider_and_changes_nothing,
     an_account_here_is_not_had_by_an_address_that_nobody_proved,
+    a_user_is_created_there_and_here,
+    what_the_provider_says_about_a_new_password_reaches_the_user,
+    a_lost_answer_is_healed_by_the_repeat,
+    a_creation_whose_answer_is_lost_is_looked_for_at_once,
+    an_address_that_is_the_providers_is_taken,
+    a_user_without_a_password_gets_one_that_nobody_knows_and_a_mail,
+    an_address_is_proved_by_a_code_before_anybody_is_created,
+    codes_are_made_ten_times_and_no_more,
+    an_update_is_made_there_and_here,
 }
 
 mod cases {
@@ -227,5 +290,189 @@ mod cases {
         let data = stage.get("/v4/Users/u1").await.json()["data"].clone();
         assert_eq!(data["registrationId"].to_string(), jo.number.to_string());
         assert_eq!(text(&patch(&stage.server, "u1", "New-pass-1!").await), (200, "S200_11".into()));
+    }
+
+    pub async fn a_user_is_created_there_and_here(stage: Stage) {
+        let body = json!({"email": NEW, "password": PASSWORD, "firstName": "Jo", "metadata": {"a": 1}});
+        let answered = stage.send(Method::POST, "/v4/Users", &body).await;
+        assert_eq!(text(&answered), (200, "S200".into()), "{answered:?}");
+        let crid = answered.json()["data"]["customerRegistrationId"].as_str().unwrap().to_owned();
+        assert_eq!(crid, "auth0|made-by-auth0");
+        let there = stage.double.people(|people| people.0[&crid].clone());
+        assert_eq!((there.email.as_str(), there.password.as_str(), there.first_name.as_str()), (NEW, PASSWORD, "Jo"));
+        let customer = stage.here(NEW).await.unwrap();
+        assert!(customer.is_email_verified && customer.password_tail.is_some());
+        let found = stage.get("/v4/Users/made-by-auth0").await.json();
+        assert_eq!((&found["data"]["metadata"]["a"], &found["data"]["state"]), (&1.into(), &"Standard".into()));
+        let again = stage.send(Method::POST, "/v4/Users", &body).await;
+        assert_eq!(text(&again), (400, "E400_08".into()));
+        let events = stage.events(5).await;
+        assert_eq!(events[..1], [(4002, "done".to_owned())], "the others have waited: {events:?}");
+        assert!(events.contains(&(0, "done".to_owned())), "created there, under an id that no document gives");
+        assert_eq!(text(&patch(&stage.server, "made-by-auth0", "Next-pass-1!").await), (200, "S200_11".into()));
+    }
+
+    pub async fn what_the_provider_says_about_a_new_password_reaches_the_user(stage: Stage) {
+        let body = json!({"email": NEW, "password": "Abc-1"});
+        let answered = stage.send(Method::POST, "/v4/Users", &body).await;
+        assert_eq!(text(&answered), (400, "E400_00".into()));
+        assert!(answered.json()["message"]["text"].as_str().unwrap().contains("too weak"));
+        // Another one is another request, and nothing is in its way.
+        let body = json!({"email": NEW, "password": PASSWORD});
+        assert_eq!(text(&stage.send(Method::POST, "/v4/Users", &body).await), (200, "S200".into()));
+    }
+
+    /// The process may as well have died: what is left is the same.
+    pub async fn a_lost_answer_is_healed_by_the_repeat(stage: Stage) {
+        let body = json!({"email": NEW, "password": PASSWORD});
+        stage.double.direct(cut_creation_and_then_down());
+        let answered = stage.send(Method::POST, "/v4/Users", &body).await;
+        assert_eq!(text(&answered), (500, "E500".into()), "{answered:?}");
+        assert!(stage.here(NEW).await.is_none());
+        assert_eq!(stage.double.people(|people| people.0.len()), 2, "created there");
+        stage.double.direct(Box::new(|_| (None, None)));
+        // Somebody else's password is not taken for this one's.
+        let other = json!({"email": NEW, "password": "Other-pass-1!"});
+        assert_eq!(text(&stage.send(Method::POST, "/v4/Users", &other).await), (400, "E400_08".into()));
+        let answered = stage.send(Method::POST, "/v4/Users", &body).await;
+        assert_eq!(text(&answered), (200, "S200".into()), "{answered:?}");
+        assert_eq!(answered.json()["data"]["customerRegistrationId"], "auth0|made-by-auth0");
+        assert_eq!(stage.double.people(|people| people.0.len()), 2, "nothing twice");
+        assert_eq!(stage.here(NEW).await.unwrap().version, 1);
+    }
+
+    pub async fn a_creation_whose_answer_is_lost_is_looked_for_at_once(stage: Stage) {
+        stage.double.next_change(Fault::Cut);
+        let body = json!({"email": NEW, "password": PASSWORD});
+        assert_eq!(text(&stage.send(Method::POST, "/v4/Users", &body).await), (200, "S200".into()));
+        assert_eq!(stage.double.people(|people| people.0.len()), 2);
+    }
+
+    pub async fn an_address_that_is_the_providers_is_taken(stage: Stage) {
+        let body = json!({"email": EMAIL, "password": PASSWORD});
+        assert_eq!(text(&stage.send(Method::POST, "/v4/Users", &body).await), (400, "E400_08".into()));
+        let body = json!({"email": EMAIL, "password": PASSWORD, "verifyEmail": true});
+        assert_eq!(text(&stage.send(Method::POST, "/v4/Users", &body).await), (400, "E400_08".into()));
+        assert!(stage.here(EMAIL).await.is_none());
+        // Here alone it can be written, as the user that it is there.
+        let body =
+            json!({"email": EMAIL, "password": PASSWORD, "ignoreProvider": true, "customerRegistrationId": USER});
+        let answered = stage.send(Method::POST, "/v4/Users", &body).await;
+        assert_eq!((text(&answered).0, &answered.json()["data"]["customerRegistrationId"]), (200, &USER.into()));
+        assert_eq!(stage.double.people(|people| people.0[USER].password.clone()), OLD);
+        assert_eq!(text(&patch(&stage.server, "u1", "Next-pass-1!").await), (200, "S200_11".into()));
+    }
+
+    pub async fn a_user_without_a_password_gets_one_that_nobody_knows_and_a_mail(stage: Stage) {
+        stage.mails().await;
+        let body = json!({"email": NEW, "customerRegistrationId": "auth0|crm-7"});
+        let answered = stage.send(Method::POST, "/v4/Users", &body).await;
+        assert_eq!(
+            (text(&answered).0, &answered.json()["data"]["customerRegistrationId"]),
+            (200, &"auth0|crm-7".into())
+        );
+        let dummy = stage.double.people(|people| people.0["auth0|crm-7"].password.clone());
+        assert!(dummy.len() > 40);
+        let customer = stage.here(NEW).await.unwrap();
+        assert_eq!(customer.password_tail, None);
+        let letters = stage.letters().await;
+        assert_eq!(letters.len(), 1);
+        let (content, secret) = &letters[0];
+        assert!(matches!(content, Content::CustomerWelcomed { .. }));
+        // What the mail carries is a password token that lives; and no page of messages tells it.
+        let secret = secret.clone().unwrap();
+        let found = stage.token(&secret).await.unwrap();
+        assert_eq!((found.customer, found.valid), (customer.id, true));
+        let token = stage.server.token("demo-client").await;
+        let shown = stage.server.json(&token, Method::GET, "/demo/messages", &Value::Null).await;
+        let shown = String::from_utf8(shown.body).unwrap();
+        assert!(!shown.contains(&secret) && !shown.contains("CustomerWelcomed"), "{shown}");
+    }
+
+    pub async fn an_address_is_proved_by_a_code_before_anybody_is_created(stage: Stage) {
+        stage.mails().await;
+        let body = json!({"email": NEW, "password": PASSWORD, "firstName": "Jo", "verifyEmail": true});
+        assert_eq!(text(&stage.send(Method::POST, "/v4/Users", &body).await), (200, "S200".into()));
+        assert_eq!(stage.double.people(|people| people.0.len()), 1, "nobody is created there");
+        let code = stage.letters().await.pop().unwrap().1.unwrap();
+        assert!(code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()));
+        let verify = async |code: &str| {
+            let body = json!({"email": NEW, "verificationCode": code});
+            stage.send(Method::POST, "/v4/Users/Verification", &body).await
+        };
+        // Five attempts, the right one among them or not.
+        for _ in 0..5 {
+            assert_eq!(text(&verify("wrong").await), (400, "E400_15".into()));
+        }
+        assert_eq!(text(&verify(&code).await), (400, "E400_15".into()));
+        // A new code ends the one before.
+        let again = stage.send(Method::POST, "/v4/Users/VerificationCode", &json!({"email": NEW})).await;
+        assert_eq!(text(&again), (200, "S200".into()));
+        let second = stage.letters().await.pop().unwrap().1.unwrap();
+        if second != code {
+            assert_eq!(text(&verify(&code).await), (400, "E400_15".into()));
+        }
+        stage.server.clock.advance(Micros::HOUR);
+        assert_eq!(text(&verify(&second).await), (400, "E400_15".into()), "too old");
+        assert_eq!(text(&stage.send(Method::POST, "/v4/Users/VerificationCode", &json!({"email": NEW})).await).0, 200);
+        let third = stage.letters().await.pop().unwrap().1.unwrap();
+        // The answer of the provider is lost, and it is down after that: the same code does it again.
+        stage.double.direct(cut_creation_and_then_down());
+        assert_eq!(text(&verify(&third).await), (500, "E500".into()));
+        stage.double.direct(Box::new(|_| (None, None)));
+        let answered = verify(&third).await;
+        assert_eq!(text(&answered), (200, "S200".into()), "{answered:?}");
+        assert_eq!(answered.json()["data"]["customerRegistrationId"], "auth0|made-by-auth0");
+        let there = stage.double.people(|people| people.0["auth0|made-by-auth0"].clone());
+        assert_eq!((there.password.as_str(), there.email_verified), (PASSWORD, true));
+        let customer = stage.here(NEW).await.unwrap();
+        assert!(customer.is_email_verified && customer.profile.first_name.as_deref() == Some("Jo"));
+        assert_eq!(text(&verify(&third).await), (400, "E400_16".into()));
+    }
+
+    pub async fn codes_are_made_ten_times_and_no_more(stage: Stage) {
+        stage.server.customer(NEW, PASSWORD).await;
+        for _ in 0..10 {
+            let sent = stage.send(Method::POST, "/v4/Users/VerificationCode", &json!({"email": NEW})).await;
+            assert_eq!(text(&sent), (200, "S200".into()));
+        }
+        let sent = stage.send(Method::POST, "/v4/Users/VerificationCode", &json!({"email": NEW})).await;
+        assert_eq!(text(&sent), (400, "E400".into()));
+        stage.server.clock.advance(Micros::DAY + 1000);
+        let sent = stage.send(Method::POST, "/v4/Users/VerificationCode", &json!({"email": NEW})).await;
+        assert_eq!(text(&sent), (200, "S200".into()));
+        while stage.server.app.sweep_once().await.unwrap() {}
+    }
+
+    pub async fn an_update_is_made_there_and_here(stage: Stage) {
+        let body = json!({"firstName": "Jo", "verified": true, "metadata": {"a": 1}});
+        let answered = stage.send(Method::PUT, "/v4/Users/u1/", &body).await;
+        assert_eq!(text(&answered), (200, "S200".into()), "{answered:?}");
+        let there = stage.double.people(|people| people.0[USER].clone());
+        assert_eq!((there.first_name.as_str(), there.email_verified), ("Jo", true));
+        let customer = stage.here(EMAIL).await.unwrap();
+        assert!(customer.is_email_verified && customer.profile.first_name.as_deref() == Some("Jo"));
+        // Metadata alone is here alone; and the provider can be left out.
+        let changes = || stage.double.got().iter().filter(|got| got.method == "PATCH").count();
+        let before = changes();
+        assert_eq!(text(&stage.send(Method::PUT, "/v4/Users/u1", &json!({"metadata": {"b": 2}})).await).0, 200);
+        let body = json!({"lastName": "Doe", "ignoreProvider": true});
+        assert_eq!(text(&stage.send(Method::PUT, "/v4/Users/u1", &body).await).0, 200);
+        assert_eq!(changes(), before);
+        assert_eq!(stage.here(EMAIL).await.unwrap().profile.last_name.as_deref(), Some("Doe"));
+        // A refusal of the provider leaves all as it is; so does a lost answer, and the repeat heals it.
+        stage.double.next_change(Fault::Instead(error(
+            400,
+            "Bad Request",
+            "Payload validation error",
+            Some("invalid_body"),
+        )));
+        let body = json!({"firstName": "Other"});
+        assert_eq!(text(&stage.send(Method::PUT, "/v4/Users/u1", &body).await), (400, "E400_22".into()));
+        stage.double.next_change(Fault::Cut);
+        assert_eq!(text(&stage.send(Method::PUT, "/v4/Users/u1", &body).await), (500, "E500".into()));
+        assert_eq!(stage.here(EMAIL).await.unwrap().profile.first_name.as_deref(), Some("Jo"));
+        assert_eq!(text(&stage.send(Method::PUT, "/v4/Users/u1", &body).await), (200, "S200".into()));
+        assert_eq!(stage.here(EMAIL).await.unwrap().profile.first_name.as_deref(), Some("Other"));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use keyherald_core::Micros;
 use keyherald_core::secret::Password;
 use serde_json::{Map, Value};
 
@@ -104,6 +105,45 @@ impl Fields {
     pub fn not_valid(&mut self, name: &str) -> NotValid {
         self.wrong.push(format!("The {name} field is not valid."));
         NotValid
+    }
+
+    /// A value that may be there, read by `read`. If it is none that could be, [`Fields::problem`] says so.
+    fn optional<T>(&mut self, name: &str, read: impl FnOnce(Value) -> Option<T>) -> Result<Option<T>, NotValid> {
+        match self.take(name).map(read) {
+            None => Ok(None),
+            Some(None) => Err(self.not_valid(name)),
+            Some(value) => Ok(value),
+        }
+    }
+
+    /// `true` or `false`, also as a text.
+    pub fn flag(&mut self, name: &str) -> Result<Option<bool>, NotValid> {
+        self.optional(name, |value| match value {
+            Value::Bool(flag) => Some(flag),
+            Value::String(text) => text.trim().to_ascii_lowercase().parse().ok(),
+            _ => None,
+        })
+    }
+
+    /// An object of the caller's own.
+    pub fn object(&mut self, name: &str) -> Result<Option<Map<String, Value>>, NotValid> {
+        self.optional(name, |value| match value {
+            Value::Object(fields) => Some(fields),
+            _ => None,
+        })
+    }
+
+    /// A point in time; without a zone it is UTC.
+    pub fn time(&mut self, name: &str) -> Result<Option<Micros>, NotValid> {
+        self.optional(name, |value| {
+            let text = value.as_str()?.trim();
+            Micros::parse_iso(text).or_else(|| Micros::parse_iso(&format!("{text}Z"))).map(Micros::whole_millis)
+        })
+    }
+
+    /// Whatever stands there.
+    pub fn value(&mut self, name: &str) -> Option<Value> {
+        self.take(name)
     }
 
     /// All that was found wrong.

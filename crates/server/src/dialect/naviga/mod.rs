@@ -32,6 +32,7 @@ use crate::http::{self, RequestIds};
 
 /// Every endpoint.
 static ROUTES: &[Route] = &[
+    users::create::ROUTE,
     users::find::ROUTE,
     users::read_by_id::ROUTE,
     users::authenticate::ROUTE,
@@ -39,14 +40,21 @@ static ROUTES: &[Route] = &[
     users::validate_forgot_password::ROUTE,
     users::finish_forgot_password::ROUTE,
     users::update_email::ROUTE,
+    users::send_verification_code::ROUTE,
+    users::update::ROUTE,
     users::update_password::ROUTE,
+    users::verify_email::ROUTE,
+    old::create::ROUTE,
+    old::create::PASSWORDLESS,
     old::find::ROUTE,
     old::find::BY_TYPE,
     old::read_by_id::ROUTE,
     old::authenticate::BY_PASSWORD,
     old::authenticate::BY_TOKEN,
     old::start_forgot_password::ROUTE,
+    old::send_verification_code::ROUTE,
     old::update::ROUTE,
+    old::verify_email::ROUTE,
 ];
 
 /// What the dialect is given besides the use cases.

@@ -57,10 +57,17 @@ pub const E400: Code = code(StatusCode::BAD_REQUEST, None, "Bad Request");
 pub const E400_00: Code = code(StatusCode::BAD_REQUEST, Some(0), "Invalid InputModel");
 /// The same, where the contract says no more.
 pub const E400_02: Code = code(StatusCode::BAD_REQUEST, Some(2), "Invalid InputModel");
+/// Somebody has the address and has not proved it.
+pub const E400_07: Code =
+    code(StatusCode::BAD_REQUEST, Some(7), "The entered email address is still pending verification.");
+/// Somebody has the address.
+pub const E400_08: Code = code(StatusCode::BAD_REQUEST, Some(8), "The email is already in use by another user");
 /// No user has the address.
 pub const E400_14: Code = code(StatusCode::BAD_REQUEST, Some(14), "The email is not registered.");
-/// Another user has the address.
-pub const E400_08: Code = code(StatusCode::BAD_REQUEST, Some(8), "The email is already in use by another user");
+/// The code is wrong, too old, or was tried too often.
+pub const E400_15: Code = code(StatusCode::BAD_REQUEST, Some(15), "The verification code is invalid.");
+/// There is nothing to verify.
+pub const E400_16: Code = code(StatusCode::BAD_REQUEST, Some(16), "Email is already verified.");
 /// The user's record cannot be changed.
 pub const E400_22: Code = code(StatusCode::BAD_REQUEST, Some(22), "There was an error trying to update the user.");
 const E401: Code = code(StatusCode::UNAUTHORIZED, None, "");
@@ -294,6 +301,17 @@ pub fn not_read(failure: Failure, unknown: Code) -> Problem {
         Failure::Refused(Refusal::Overloaded { retry_after_s }) => Problem::later(E503, retry_after_s),
         Failure::Refused(_) => Problem::of(E500),
         Failure::Fault(fault) => faulted(&fault),
+    }
+}
+
+/// The answer to an update that the provider or our database refused (naviga.md 3.2).
+pub fn not_updated(failure: Failure, tenant: &Tenant) -> Problem {
+    match failure {
+        Failure::Refused(Refusal::ProviderRefused(ProviderError::UserNotFound)) => unknown_user(tenant),
+        Failure::Refused(Refusal::ProviderRefused(_) | Refusal::Duplicate(_) | Refusal::TooLarge) => {
+            Problem::of(E400_22)
+        }
+        other => failed(other, tenant),
     }
 }
 

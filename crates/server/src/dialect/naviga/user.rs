@@ -11,7 +11,7 @@ use super::tenant::Tenant;
 use crate::app::{App, FoundUser};
 
 /// Fields of the user object that the customer's row has no place for: kept in the metadata under these names.
-const KEPT: [&str; 34] = [
+pub const KEPT: [&str; 34] = [
     "gender",
     "phoneAc",
     "phoneEx",
@@ -101,6 +101,27 @@ pub fn encrypted_crid(app: &App, tenant: &Tenant, crid: &str) -> Value {
     let text = tenant.encrypts_ids().then(|| encrypted(&app.ring, &tenant.project, Label::Crid, crid));
     // A ring has a key: see its constructor.
     text.and_then(Result::ok).map_or(Value::Null, Value::from)
+}
+
+/// The two ids by which a user is named, as most answers have them.
+pub fn ids(app: &App, tenant: &Tenant, user: &FoundUser) -> Value {
+    let crid = crid(user);
+    let encrypted = encrypted_crid(app, tenant, &crid);
+    json!({"customerRegistrationId": crid, "encryptedCustomerRegistrationId": encrypted})
+}
+
+/// The same before, with our number.
+pub fn ids_before(app: &App, tenant: &Tenant, user: Option<&FoundUser>) -> Map<String, Value> {
+    let crid = user.map(crid);
+    let encrypted = crid.as_deref().map_or(Value::Null, |crid| encrypted_crid(app, tenant, crid));
+    let number = user.and_then(|user| user.customer.as_ref()?.number.to_string().parse::<u64>().ok());
+    let ids = [
+        ("CustomerRegistrationId", json!(crid)),
+        ("EncryptedCustomerRegistrationId", encrypted),
+        ("Mg2RegistrationId", json!(number)),
+        ("RegistrationVerificationId", Value::Null),
+    ];
+    ids.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The user as it is shown today. What the provider tells wins.

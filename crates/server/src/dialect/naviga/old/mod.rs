@@ -1,10 +1,13 @@
 //! The User API of before: the same use cases, in PascalCase and in its own envelope (naviga.md 4).
 
 pub mod authenticate;
+pub mod create;
 pub mod find;
 pub mod read_by_id;
+pub mod send_verification_code;
 pub mod start_forgot_password;
 pub mod update;
+pub mod verify_email;
 
 use super::request::Asked;
 

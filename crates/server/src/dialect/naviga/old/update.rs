@@ -3,9 +3,10 @@
 use axum::http::Method;
 use serde_json::json;
 
-use super::super::reply::{Answer, E400_22, Problem, Reply};
+use super::super::reply::{Answer, Problem, Reply};
 use super::super::request::Request;
 use super::super::route::{Era, Route};
+use super::super::users::update::update;
 use super::super::users::{set_email, set_password};
 
 pub const ROUTE: Route =
@@ -76,8 +77,8 @@ async fn handle(request: Request) -> Answer {
         return Err(Problem::bad_request()); // nothing is asked for
     }
     // User, then address, then password; it ends with the first that fails.
-    if changes_record {
-        return Err(Problem::of(E400_22)); // not served yet
+    if changes_record && update(&received, &mut fields).await?.is_none() {
+        return Err(fields.problem());
     }
     if let Some(email) = email {
         set_email(&received, email).await?;

@@ -1,6 +1,7 @@
 //! `/v4/Users..`, and what these endpoints share with the old ones.
 
 pub mod authenticate;
+pub mod create;
 pub mod find;
 pub mod finish_forgot_password;
 pub mod read_by_email;
@@ -9,10 +10,13 @@ pub mod read_by_encrypted_id;
 pub mod read_by_id;
 pub mod read_by_query;
 pub mod read_by_token;
+pub mod send_verification_code;
 pub mod start_forgot_password;
+pub mod update;
 pub mod update_email;
 pub mod update_password;
 pub mod validate_forgot_password;
+pub mod verify_email;
 
 use keyherald_core::Refusal;
 use keyherald_core::refusal::UniqueField;

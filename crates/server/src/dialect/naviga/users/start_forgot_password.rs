@@ -47,7 +47,7 @@ pub async fn start(received: &Received, mut fields: Fields) -> Result<String, Pr
 }
 
 /// The page that the mail leads to: the call's, the tenant's, or (`None`) that of the project's mail.
-fn page(tenant: &Tenant, fields: &mut Fields) -> Result<Option<Link>, NotValid> {
+pub fn page(tenant: &Tenant, fields: &mut Fields) -> Result<Option<Link>, NotValid> {
     let page = match fields.text("ReturnUrl", URL_CHARS_MAX)? {
         Some(text) => text.parse::<Url>().ok().filter(|url| tenant.may_lead_to(url)),
         None => match &tenant.change_password_url {
@@ -60,7 +60,7 @@ fn page(tenant: &Tenant, fields: &mut Fields) -> Result<Option<Link>, NotValid> 
 }
 
 /// `{page}?encryptedEventId={value}` (naviga.md 3.4).
-fn link(page: &Url) -> Option<Link> {
+pub fn link(page: &Url) -> Option<Link> {
     let mut page = page.clone();
     let query = page.query().filter(|query| !query.is_empty()).map(|query| format!("{query}&")).unwrap_or_default();
     page.set_query(Some(&format!("{query}encryptedEventId=PLACE")));

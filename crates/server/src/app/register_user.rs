@@ -1,0 +1,458 @@
+//! Register a user: at the identity provider first, if there is one, and then here (naviga.md 3.3, 3.4).
+//!
+//! **If the process dies between the two, or an answer is lost.** Before the provider is called it is asked whether it
+//! has the address, and that it had not is committed as a registration with a MAC of the password. So a repeat of the
+//! request that finds the user there knows that it is its own, and goes on here; one with another password is told that
+//! the address is taken. Nothing is created twice: the address is the provider's own limit there, and a claim here. A
+//! user whose caller never comes back is found by the next read.
+
+use keyherald_core::activity::{self, CallResult, Made, Run};
+use keyherald_core::create::{self, AddressUse, Command};
+use keyherald_core::credential::AuthenticationMode;
+use keyherald_core::customer::{Customer, Profile};
+use keyherald_core::id::{CustomerId, TokenId};
+use keyherald_core::mail::Link;
+use keyherald_core::message::Flow;
+use keyherald_core::operation::look_up_ended;
+use keyherald_core::provider::{ProviderError, ProviderLink, ProviderName};
+use keyherald_core::registration::{self as drafts, Draft};
+use keyherald_core::secret::{Password, TokenValue};
+use keyherald_core::shop::Known;
+use keyherald_core::user_record::UserRecord;
+use keyherald_core::{Ctx, Micros, Refusal};
+use keyherald_store::operation::{self, Replay};
+use keyherald_store::{Fault, Tx, claim, customer, log, provider_link, registration, token as tokens, user_record};
+use tokio::time::Instant;
+
+use super::replace_password::micros;
+use super::{Answer, App, Call, FoundUser, note};
+use crate::hash::Lane;
+use crate::operate::{By, LookedUp, NewUser};
+
+/// For how long a registration that was begun with another password is left to whoever began it, in microseconds.
+const LEFT_ALONE: i64 = Micros::MINUTE;
+
+/// Where and how somebody is registered.
+#[derive(Clone)]
+pub struct Registering {
+    /// The provider of the tenant's users.
+    pub provider: Option<ProviderName>,
+    /// What the provider puts in front of an id that is chosen.
+    pub prefix: Option<&'static str>,
+    /// Keep a hash of the password here, too, if the provider has it.
+    pub keeps_hash: bool,
+    /// The token by which a user without a password is to choose one.
+    pub welcome: (TokenId, TokenValue),
+    /// The page where it is chosen. `None`: the one that is configured for the mail.
+    pub page: Option<Link>,
+}
+
+/// What became of it.
+pub enum Registered {
+    /// There is a user.
+    Done(Box<FoundUser>),
+    /// The address is to be proved first.
+    Pending,
+    /// Somebody has the address and has not proved it.
+    Unverified,
+    /// Somebody has the address.
+    Taken,
+}
+
+/// What a look here says before anything is done.
+enum First {
+    Go,
+    Again(Box<Customer>),
+    Not(Registered),
+    Reused,
+}
+
+impl App {
+    /// Registers a user, or, with `proves_email`, has the address proved first: then nobody is created anywhere.
+    pub async fn register_user(
+        &self,
+        call: Call,
+        mut draft: Draft,
+        how: Registering,
+        proves_email: bool,
+    ) -> Answer<Registered> {
+        if draft.password.is_some() {
+            self.hash.admit(Lane::Change)?;
+        }
+        match self.first_look(&call, &draft.email).await? {
+            First::Go => {}
+            First::Again(customer) => return self.registered_before(&call, *customer, how.provider).await,
+            First::Reused => {
+                return self.refuse(call, Flow::Create, None, Refusal::IdempotencyKeyReused, self.ctx()).await;
+            }
+            First::Not(not) => {
+                let mut run = call.run(Flow::Create);
+                let made = Made::done(activity::Call::CreateAtHome).ended(CallResult::Refused, TAKEN);
+                self.record(&call, run.called(None, made, &mut self.ctx()));
+                return Ok(not);
+            }
+        }
+        draft.has_password = draft.password.is_some();
+        if proves_email {
+            return self.begin_proof(call, draft, how).await;
+        }
+        let mut run = call.run(Flow::Create);
+        self.complete_registration(&call, &mut run, draft, how).await
+    }
+
+    async fn first_look(&self, call: &Call, email: &str) -> Answer<First> {
+        let (call, email, ring, now) = (call.clone(), email.to_owned(), self.ring.clone(), self.ctx().now);
+        let look = move |tx: &mut dyn Tx| {
+            let found = call.by_email(tx, &email)?;
+            if let Some(repeat) = &call.repeatable {
+                match (operation::replay(tx, &ring, &call.project, &repeat.as_repeatable(), now)?, &found) {
+                    (Replay::Done, Some(customer)) => return Ok(First::Again(Box::new(customer.clone()))),
+                    (Replay::OtherRequest | Replay::Same(_), _) => return Ok(First::Reused),
+                    (Replay::New | Replay::Done, _) => {}
+                }
+            }
+            let pending = registration::by_email(tx, &ring, &call.project, &email, now)?;
+            Ok::<_, Fault>(match (found, pending) {
+                (Some(customer), _) if !customer.is_email_verified => First::Not(Registered::Unverified),
+                (Some(_), _) => First::Not(Registered::Taken),
+                (None, Some(pending)) if pending.awaits_code => First::Not(Registered::Unverified),
+                (None, _) => First::Go,
+            })
+        };
+        Ok(self.store.read(look).await?)
+    }
+
+    async fn registered_before(
+        &self,
+        call: &Call,
+        customer: Customer,
+        provider: Option<ProviderName>,
+    ) -> Answer<Registered> {
+        let (call, id) = (call.clone(), customer.id);
+        let look = move |tx: &mut dyn Tx| {
+            let link = match &provider {
+                Some(provider) => provider_link::of_customer(tx, &call.project, id, provider)?,
+                None => None,
+            };
+            Ok::<_, Fault>((user_record::of_customer(tx, &call.project, id)?, link))
+        };
+        let (record, link) = self.store.read(look).await?;
+        let user = link.map(|link| link.user);
+        Ok(Registered::Done(Box::new(FoundUser { customer: Some(customer), record, user, there: None })))
+    }
+
+    /// Registers at the provider and here. Whatever was done before is found and not done again.
+    pub(super) async fn complete_registration(
+        &self,
+        call: &Call,
+        run: &mut Run,
+        mut draft: Draft,
+        how: Registering,
+    ) -> Answer<Registered> {
+        let there = how.provider.as_ref().filter(|_| !draft.ignores_provider);
+        let prefix = how.prefix.unwrap_or_default();
+        let link = match there {
+            Some(provider) => match self.register_there(call, run, provider, &draft).await? {
+                Some(found) => Some(ProviderLink { provider: provider.clone(), user: found.user }),
+                None => return Ok(Registered::Taken),
+            },
+            // Here alone: the user may be there already.
+            None => how.provider.as_ref().zip(draft.crid.as_deref()).and_then(|(provider, crid)| {
+                Some(ProviderLink { provider: provider.clone(), user: format!("{prefix}{crid}").parse().ok()? })
+            }),
+        };
+        let keeps = there.is_none() || how.keeps_hash;
+        if let Some(password) = draft.password.take().filter(|_| keeps) {
+            draft.hash = Some(self.hash.hash(Lane::Change, password, self.ctx().bytes()).await?);
+        }
+        let writing = Writing { call: call.clone(), run: run.clone(), link, how, ring: self.ring.clone() };
+        let (draft, writing) = (std::sync::Arc::new(draft), std::sync::Arc::new(writing));
+        Ok(self.store.write(&self.ctx(), move |tx, ctx| writing.write(tx, &draft, ctx)).await?)
+    }
+
+    /// The user at the provider: the one that is made now, or was made for the same request before. `None`: the address is
+    /// somebody else's there.
+    async fn register_there(
+        &self,
+        call: &Call,
+        run: &mut Run,
+        provider: &ProviderName,
+        draft: &Draft,
+    ) -> Answer<Option<LookedUp>> {
+        let began = Instant::now();
+        let before = self.look_for_address(call, run, provider, &draft.email).await?;
+        let is_ours = match self.begin(call, draft, before.is_some()).await? {
+            Begun::Anew => false,
+            Begun::Before => true,
+            Begun::Not => {
+                self.record_creation(call, run, provider, Err(&ProviderError::Conflict), began);
+                return Ok(None);
+            }
+            Begun::LeftAlone => {
+                let retry_after_s = Refusal::UNDERWAY_RETRY_AFTER_S;
+                return Err(Refusal::PasswordChangeUnderway { retry_after_s }.into());
+            }
+        };
+        if let Some(found) = before {
+            self.record_creation(call, run, provider, Ok(()), began);
+            return Ok(Some(found));
+        }
+        let dummy;
+        let password: &Password = match &draft.password {
+            Some(password) => password,
+            None => {
+                dummy = drafts::dummy_password(&mut self.ctx());
+                &dummy
+            }
+        };
+        let user = NewUser {
+            email: &draft.email,
+            password,
+            first_name: draft.first_name.as_deref(),
+            last_name: draft.last_name.as_deref(),
+            external_id: draft.crid.as_deref(),
+            email_verified: true,
+        };
+        let mut made = self.operations.create_user(provider, user).await;
+        let may_be_ours = match &made {
+            // Nobody had the address just before.
+            Err(ProviderError::Ambiguous) => true,
+            // An earlier attempt that was answered by nobody has been applied meanwhile.
+            Err(ProviderError::Conflict) => is_ours,
+            _ => false,
+        };
+        if may_be_ours && let Ok(found) = self.operations.look_up_user(provider, By::Email(&draft.email)).await {
+            made = Ok(found);
+        }
+        self.record_creation(call, run, provider, made.as_ref().map(drop), began);
+        match made {
+            Ok(found) => Ok(Some(found)),
+            Err(error) => {
+                // Whatever may pass is left for the repeat.
+                if !is_ours && (error == ProviderError::Conflict || error.concerns_customer()) {
+                    self.forget_registration(call, &draft.email).await?;
+                }
+                match error {
+                    ProviderError::Conflict => Ok(None),
+                    error => Err(self.of_provider(error).into()),
+                }
+            }
+        }
+    }
+
+    /// Who has the address at the provider. A provider that cannot be asked has nobody, and says so when it creates.
+    pub(super) async fn look_for_address(
+        &self,
+        call: &Call,
+        run: &mut Run,
+        provider: &ProviderName,
+        email: &str,
+    ) -> Answer<Option<LookedUp>> {
+        let began = Instant::now();
+        match self.operations.look_up_user(provider, By::Email(email)).await {
+            Ok(found) => Ok(Some(found)),
+            Err(ProviderError::UserNotFound | ProviderError::NotSupported) => Ok(None),
+            Err(error) => {
+                let (result, code) = look_up_ended(&error);
+                let made = Made::done(activity::Call::FindAtProvider).took(micros(began)).at(provider);
+                self.record(call, run.called(None, made.ended(result, code), &mut self.ctx()));
+                Err(self.of_provider(error).into())
+            }
+        }
+    }
+
+    fn record_creation(
+        &self,
+        call: &Call,
+        run: &mut Run,
+        provider: &ProviderName,
+        ended: Result<(), &ProviderError>,
+        began: Instant,
+    ) {
+        let made = Made::done(activity::Call::CreateAtProvider).took(micros(began)).at(provider);
+        let made = match ended {
+            Ok(()) => made,
+            Err(ProviderError::Ambiguous) => made.ended(CallResult::Unknown, ProviderError::Ambiguous.code()),
+            Err(error @ (ProviderError::Transient | ProviderError::RateLimited { .. })) => {
+                made.ended(CallResult::Failed, error.code())
+            }
+            Err(error) => made.ended(CallResult::Refused, error.code()),
+        };
+        self.record(call, run.called(None, made, &mut self.ctx()));
+    }
+
+    /// Commits that the provider did not have the address when this was begun, unless it `is_there`.
+    async fn begin(&self, call: &Call, draft: &Draft, is_there: bool) -> Answer<Begun> {
+        let (call, ring) = (call.clone(), self.ring.clone());
+        // The draft holds a password and cannot be cloned: what is kept of it here is the proof.
+        let draft = std::sync::Arc::new(Draft {
+            email: draft.email.clone(),
+            password: draft.password.as_ref().map(Password::duplicate),
+            ..Draft::default()
+        });
+        let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
+            let command = new_customer(&draft, &call);
+            if let Ok(claims) = command.claims(&Known::default()) {
+                claim::take(tx, &call.project, &claims, None)?;
+            }
+            match registration::by_email(tx, &ring, &call.project, &draft.email, ctx.now)? {
+                Some(before) if before.begun && before.is_of(&ring, &draft)? => Ok(Begun::Before),
+                _ if is_there => Ok(Begun::Not),
+                Some(before) if before.awaits_code && before.is_of(&ring, &draft)? => {
+                    registration::put_begun(tx, &call.project, &draft.email)?;
+                    Ok(Begun::Anew)
+                }
+                Some(before) if before.awaits_code || before.created_at.plus(LEFT_ALONE) > ctx.now => {
+                    Ok(Begun::LeftAlone)
+                }
+                _ => {
+                    let id = CustomerId::new(ctx);
+                    registration::put(tx, &ring, &call.project, (id, &draft), false, ctx)?;
+                    Ok(Begun::Anew)
+                }
+            }
+        };
+        Ok(self.store.write(&self.ctx(), work).await?)
+    }
+
+    async fn forget_registration(&self, call: &Call, email: &str) -> Answer<()> {
+        let (project, email) = (call.project.clone(), email.to_owned());
+        Ok(self.store.write(&self.ctx(), move |tx, _| registration::remove(tx, &project, &email)).await?)
+    }
+
+    /// Keeps the draft until the address is proved, and has a code mailed.
+    async fn begin_proof(&self, call: Call, mut draft: Draft, how: Registering) -> Answer<Registered> {
+        let mut run = call.run(Flow::CreateEmailToken);
+        match how.provider.as_ref().filter(|_| !draft.ignores_provider) {
+            Some(provider) => {
+                if self.look_for_address(&call, &mut run, provider, &draft.email).await?.is_some() {
+                    return Ok(Registered::Taken);
+                }
+            }
+            None => {
+                if let Some(password) = draft.password.take() {
+                    draft.hash = Some(self.hash.hash(Lane::Change, password, self.ctx().bytes()).await?);
+                }
+            }
+        }
+        let (ring, draft) = (self.ring.clone(), std::sync::Arc::new(draft));
+        let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
+            let project = &call.project;
+            if let Ok(claims) = new_customer(&draft, &call).claims(&Known::default())
+                && claim::take(tx, project, &claims, None)?.is_some()
+            {
+                return Ok(Registered::Taken);
+            }
+            let before = registration::by_email(tx, &ring, project, &draft.email, ctx.now)?;
+            if before.is_some_and(|before| before.awaits_code) {
+                return Ok(Registered::Unverified);
+            }
+            let id = CustomerId::new(ctx);
+            registration::put(tx, &ring, project, (id, &draft), true, ctx)?;
+            log::put_customer_key(tx, &ring, project, id, ctx.bytes(), ctx)?;
+            super::prove_email::send_code(tx, &ring, &call, (id, super::prove_email::recipient(&draft)), ctx)?;
+            let made = Made::done(activity::Call::CreatePendingAtHome);
+            note(tx, &call, Flow::CreateEmailToken, None, made, ctx)?;
+            Ok(Registered::Pending)
+        };
+        Ok(self.store.write(&self.ctx(), work).await?)
+    }
+}
+
+/// The outcome of an activity entry about an address that somebody has.
+const TAKEN: &str = "duplicate";
+
+/// What a registration at the provider begins with.
+enum Begun {
+    /// This request.
+    Anew,
+    /// The same request has begun it.
+    Before,
+    /// Somebody else has the address there.
+    Not,
+    /// Another request is at it.
+    LeftAlone,
+}
+
+/// All that a registration is written with here.
+struct Writing {
+    call: Call,
+    run: Run,
+    link: Option<ProviderLink>,
+    how: Registering,
+    ring: std::sync::Arc<keyherald_core::seal::KeyRing>,
+}
+
+impl Writing {
+    fn write(&self, tx: &mut dyn Tx, draft: &Draft, ctx: &mut Ctx) -> Result<Registered, Fault> {
+        let project = &self.call.project;
+        let command = new_customer(draft, &self.call);
+        let Ok(claims) = command.claims(&Known::default()) else { return Ok(Registered::Taken) };
+        let taken = claim::take(tx, project, &claims, None)?;
+        let made = match self.synchronised(tx)? {
+            // A read has found the user there meanwhile, and written it.
+            Some(customer) => customer,
+            None => match create::decide(&command, &Known::default(), taken, draft.hash.clone(), ctx) {
+                Ok(created) => {
+                    customer::create(tx, &self.ring, project, &created, ctx)?;
+                    created.customer
+                }
+                Err(refusal) => {
+                    let made = Made::done(activity::Call::CreateAtHome).ended(CallResult::Refused, refusal.code());
+                    log::activity::append(tx, project, &self.run.clone().called(None, made, ctx))?;
+                    return Ok(Registered::Taken);
+                }
+            },
+        };
+        if let Some(link) = &self.link
+            && !provider_link::put(tx, project, made.id, link, ctx.now)?
+        {
+            // The user whom the caller names is another customer.
+            return Err(Fault::new(keyherald_store::FaultKind::Contention, "a provider's user was linked meanwhile"));
+        }
+        let mut record = UserRecord::default();
+        if record.merge(&draft.metadata) && !record.metadata.is_empty() {
+            user_record::put(tx, project, made.id, &record)?;
+        }
+        if !draft.has_password {
+            let (token, message) =
+                drafts::welcome(&made, self.how.welcome.clone(), self.how.page.clone(), &self.call.by, ctx);
+            tokens::insert(tx, project, &token, self.how.welcome.1.digest())?;
+            log::append(tx, &self.ring, project, &message, ctx)?;
+        }
+        registration::remove(tx, project, &draft.email)?;
+        let entry = self.run.clone().called(Some(made.id), Made::done(activity::Call::CreateAtHome), ctx);
+        log::activity::append(tx, project, &entry)?;
+        if let Some(repeat) = &self.call.repeatable {
+            operation::remember(tx, &self.ring, project, &repeat.as_repeatable(), ctx.now)?;
+        }
+        let user = self.link.as_ref().map(|link| link.user.clone());
+        Ok(Registered::Done(Box::new(FoundUser { customer: Some(made), record, user, there: None })))
+    }
+
+    fn synchronised(&self, tx: &mut dyn Tx) -> Result<Option<Customer>, Fault> {
+        let Some(link) = &self.link else { return Ok(None) };
+        match provider_link::by_user(tx, &self.call.project, &link.provider, &link.user)? {
+            Some(id) => customer::lock(tx, &self.call.project, id),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The customer of a draft. Its caller vouches for the address, or it was proved.
+fn new_customer(draft: &Draft, call: &Call) -> Command {
+    let profile =
+        Profile { first_name: draft.first_name.clone(), last_name: draft.last_name.clone(), ..Profile::default() };
+    Command {
+        email: draft.email.clone(),
+        key: None,
+        external_id: None,
+        customer_number: None,
+        stores: Vec::new(),
+        authentication_mode: AuthenticationMode::Password,
+        is_email_verified: true,
+        profile,
+        addresses: AddressUse::default(),
+        by: call.by.clone(),
+    }
+}
