@@ -77,15 +77,15 @@ mod tests {
     use crate::Micros;
     use crate::create::tests::customer;
 
-    fn decided(said: Said) -> Updated {
-        decide(&customer(), &said, &Initiator::default(), &mut Ctx::new(Micros(9), [4; 32])).ok().unwrap()
+    fn decided(said: &Said) -> Updated {
+        decide(&customer(), said, &Initiator::default(), &mut Ctx::new(Micros(9), [4; 32])).ok().unwrap()
     }
 
     #[test]
     fn what_is_the_same_changes_nothing() {
         let said = Said { email: Some("JO@example.com".into()), verified: Some(false), ..Said::default() };
         assert!(!said.differs_from(&customer()));
-        assert!(!decided(said).changed);
+        assert!(!decided(&said).changed);
     }
 
     #[test]
@@ -96,7 +96,7 @@ mod tests {
             last_name: Some("  ".into()),
             verified: Some(true),
         };
-        let updated = decided(said.keepable());
+        let updated = decided(&said.keepable());
         assert_eq!((updated.customer.version, updated.email_changed, updated.claims_changed), (2, true, true));
         assert_eq!(updated.customer.profile.first_name.as_deref(), Some("Jo"));
         assert_eq!(updated.customer.profile.last_name, None);
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn verified_alone_is_a_change() {
-        let updated = decided(Said { verified: Some(true), ..Said::default() });
+        let updated = decided(&Said { verified: Some(true), ..Said::default() });
         assert_eq!((updated.changed, updated.customer.version, updated.messages.len()), (true, 2, 1));
     }
 }

@@ -16,9 +16,9 @@ statements! {
                 WHERE project = $1 AND email_folded = $2 AND expires_at > $3";
     PUT = "INSERT INTO registration (project, email_folded, id, sealed, proof, awaits_code, begun, code, attempts_left,
                codes_left, code_expires_at, created_at, expires_at)
-           VALUES ($1, $2, $3, $4, $5, $6, 1 - $6, NULL, 0, $7, 0, $8, $9)
+           VALUES ($1, $2, $3, $4, $5, $6, $10, NULL, 0, $7, 0, $8, $9)
            ON CONFLICT (project, email_folded) DO UPDATE SET id = $3, sealed = $4, proof = $5, awaits_code = $6,
-               begun = 1 - $6, code = NULL, attempts_left = 0, codes_left = $7, code_expires_at = 0, created_at = $8, expires_at = $9";
+               begun = $10, code = NULL, attempts_left = 0, codes_left = $7, code_expires_at = 0, created_at = $8, expires_at = $9";
     PUT_BEGUN = "UPDATE registration SET begun = 1 WHERE project = $1 AND email_folded = $2";
     PUT_CODE = "UPDATE registration SET code = $3, attempts_left = $4, code_expires_at = $5, codes_left = codes_left - 1,
                     expires_at = $6
@@ -96,10 +96,7 @@ pub fn put(
     awaits_code: bool,
     ctx: &mut Ctx,
 ) -> Result<(), Fault> {
-    let sealed = match awaits_code {
-        true => Some(ring.seal(ctx, &binding(id), &draft.to_bytes()?)?),
-        false => None,
-    };
+    let sealed = if awaits_code { Some(ring.seal(ctx, &binding(id), &draft.to_bytes()?)?) } else { None };
     forget_key(tx, project, &draft.email)?;
     let args = [
         project.into(),
@@ -111,6 +108,7 @@ pub fn put(
         Code::CODES.into(),
         ctx.now.into(),
         ctx.now.plus(LIFE).into(),
+        (!awaits_code).into(),
     ];
     tx.execute(&PUT, &args).map(drop)
 }
@@ -138,6 +136,7 @@ pub fn put_proof(
         Code::CODES.into(),
         ctx.now.into(),
         ctx.now.plus(LIFE).into(),
+        false.into(),
     ];
     tx.execute(&PUT, &args).map(drop)
 }

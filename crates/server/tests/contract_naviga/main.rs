@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "other targets use more of it")]
 #[path = "../connector/auth0/vendor.rs"]
 mod auth0;
+mod coverage;
 #[expect(dead_code, reason = "other targets use more of it")]
 #[path = "../connector/double.rs"]
 mod double;

@@ -20,6 +20,7 @@ mod users;
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::Method;
 use axum::response::Response;
 
 use self::reply::{Answer, Problem};
@@ -56,6 +57,17 @@ static ROUTES: &[Route] = &[
     old::update::ROUTE,
     old::verify_email::ROUTE,
 ];
+
+/// Method and path of every endpoint.
+pub fn endpoints() -> impl Iterator<Item = (&'static Method, &'static str)> {
+    ROUTES.iter().map(|route| (&route.method, route.path))
+}
+
+/// Which of [`endpoints`] answers a request. `None`: there is none.
+pub fn endpoint_of(method: &Method, path: &str) -> Option<usize> {
+    let path = Path::of(path).ok()?;
+    ROUTES.iter().position(|route| path.captured(route, method).is_some())
+}
 
 /// What the dialect is given besides the use cases.
 #[derive(Clone)]
