@@ -60,7 +60,7 @@ impl App {
         let (verified, new_hash) = self.hash.change(current, stored, new, ctx.bytes()).await?;
         let (app, calling) = (self.clone(), call.clone());
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            app.change_locked(tx, (&calling, id), &command, verified.matches, new_hash.clone(), ctx)
+            app.change_locked(tx, (&calling, id), &command, (verified.matches, new_hash.clone()), ctx)
         };
         self.in_turn(call, Flow::Change, ctx, work).await
     }
@@ -70,8 +70,7 @@ impl App {
         tx: &mut dyn Tx,
         (call, id): (&Call, CustomerId),
         command: &Command,
-        matches: bool,
-        new_hash: Option<PasswordHash>,
+        (matches, new_hash): (bool, Option<PasswordHash>),
         ctx: &mut Ctx,
     ) -> Result<Turn<Customer>, Fault> {
         let outcome = match call.lock(tx, id)? {

@@ -76,7 +76,7 @@ impl App {
                     (customer.id, Recipient::of(customer))
                 }
                 (None, Some(pending)) => {
-                    (pending.id, pending.draft.as_ref().map(recipient).unwrap_or_else(|| to_address(&email)))
+                    (pending.id, pending.draft.as_ref().map_or_else(|| to_address(&email), recipient))
                 }
                 (None, None) => {
                     found(tx, &call, &mut run, None, Some(UNKNOWN), ctx)?;

@@ -132,9 +132,10 @@ impl App {
         here: Here,
     ) -> Answer<(Option<LookedUp>, Here)> {
         let (made, by) = match (which, &here.link) {
-            (UserRef::Is(CustomerRef::User(link)), _) => (activity::Call::LookUpAtProvider, By::Id(&link.user)),
-            // Whom a token stands for.
-            (UserRef::Is(_), Some(link)) => (activity::Call::LookUpAtProvider, By::Id(&link.user)),
+            // By its id there, or whom a token stands for.
+            (UserRef::Is(CustomerRef::User(link)), _) | (UserRef::Is(_), Some(link)) => {
+                (activity::Call::LookUpAtProvider, By::Id(&link.user))
+            }
             (UserRef::Is(_), None) => return Ok((None, here)),
             // The address there may be another one by now.
             (UserRef::Email(_), Some(link)) => (activity::Call::FindAtProvider, By::Id(&link.user)),

@@ -198,12 +198,11 @@ impl App {
             return Ok(Some(found));
         }
         let dummy;
-        let password: &Password = match &draft.password {
-            Some(password) => password,
-            None => {
-                dummy = drafts::dummy_password(&mut self.ctx());
-                &dummy
-            }
+        let password: &Password = if let Some(password) = &draft.password {
+            password
+        } else {
+            dummy = drafts::dummy_password(&mut self.ctx());
+            &dummy
         };
         let user = NewUser {
             email: &draft.email,

@@ -28,11 +28,11 @@ fn find(tx: &mut dyn Tx, call: &Call, which: &SubscriptionRef) -> Result<Option<
 /// The subscription as it stands while no relay and no other call writes to it.
 fn claim(tx: &mut dyn Tx, call: &Call, which: &SubscriptionRef) -> Result<Option<Subscription>, Fault> {
     let Some(found) = find(tx, call, which)? else { return Ok(None) };
-    if subscriptions::claim(tx, &call.project, found.id)? {
-        subscriptions::by_id(tx, &call.project, found.id)
-    } else {
-        Ok(None)
+    if !subscriptions::claim(tx, &call.project, found.id)? {
+        return Ok(None);
     }
+    // The key may have become another's before the lock was there.
+    Ok(find(tx, call, which)?.filter(|there| there.id == found.id))
 }
 
 impl App {

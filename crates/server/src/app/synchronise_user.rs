@@ -34,7 +34,7 @@ impl App {
         let (call, run, app) = (call.clone(), run.clone(), self.clone());
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             log::activity::append(tx, &call.project, &entry)?;
-            app.synchronise_locked(tx, &call, &mut run.clone(), &link, &said, ctx)
+            app.synchronise_locked(tx, (&call, &mut run.clone()), &link, &said, ctx)
         };
         Ok(self.store.write(&self.ctx(), work).await?)
     }
@@ -42,15 +42,14 @@ impl App {
     fn synchronise_locked(
         &self,
         tx: &mut dyn Tx,
-        call: &Call,
-        run: &mut Run,
+        (call, run): (&Call, &mut Run),
         link: &ProviderLink,
         said: &Said,
         ctx: &mut Ctx,
     ) -> Result<Option<Customer>, Fault> {
         let project = &call.project;
         let Some(id) = provider_link::by_user(tx, project, &link.provider, &link.user)? else {
-            return self.make_or_link(tx, call, run, link, said, ctx);
+            return self.make_or_link(tx, (call, run), link, said, ctx);
         };
         let Some(locked) = customer::lock(tx, project, id)? else { return Ok(None) };
         let mut said = said.clone();
@@ -61,7 +60,7 @@ impl App {
         }
         let updated = match synchronise::decide(&locked, &said, &call.by, ctx) {
             Ok(updated) => updated,
-            Err(refusal) => return written(tx, call, run, &locked, Some(refusal), ctx).map(Some),
+            Err(refusal) => return written(tx, call, run, &locked, Some(&refusal), ctx).map(Some),
         };
         if !updated.changed {
             return Ok(Some(locked));
@@ -74,8 +73,7 @@ impl App {
     fn make_or_link(
         &self,
         tx: &mut dyn Tx,
-        call: &Call,
-        run: &mut Run,
+        (call, run): (&Call, &mut Run),
         link: &ProviderLink,
         said: &Said,
         ctx: &mut Ctx,
@@ -94,14 +92,14 @@ impl App {
                 customer::create(tx, &self.ring, project, &created, ctx)?;
                 created.customer
             }
-            Err(refusal) => match self.to_be_linked(tx, call, link, said)? {
-                Some(customer) => customer,
-                None => {
+            Err(refusal) => {
+                let Some(customer) = self.to_be_linked(tx, call, link, said)? else {
                     let made = Made::done(activity::Call::UpdateAtHome).ended(CallResult::Refused, refusal.code());
                     log::activity::append(tx, project, &run.called(None, made, ctx))?;
                     return Ok(None);
-                }
-            },
+                };
+                customer
+            }
         };
         if !provider_link::put(tx, project, made.id, link, ctx.now)? {
             return Ok(None);
@@ -150,11 +148,11 @@ fn written(
     call: &Call,
     run: &mut Run,
     customer: &Customer,
-    refusal: Option<Refusal>,
+    refusal: Option<&Refusal>,
     ctx: &mut Ctx,
 ) -> Result<Customer, Fault> {
     let made = Made::done(activity::Call::UpdateAtHome);
-    let made = refusal.as_ref().map_or(made, |refusal| made.ended(CallResult::Refused, refusal.code()));
+    let made = refusal.map_or(made, |refusal| made.ended(CallResult::Refused, refusal.code()));
     log::activity::append(tx, &call.project, &run.called(Some(customer.id), made, ctx))?;
     Ok(customer.clone())
 }

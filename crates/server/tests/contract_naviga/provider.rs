@@ -45,11 +45,10 @@ impl Vendor for Auth0 {
         if got.path() == "/oauth/token" && got.json()["grant_type"] != "client_credentials" {
             let (login, password) = (got.json()["username"].clone(), got.json()["password"].clone());
             let is_theirs = |person: &Person| login == *person.email && password == *person.password;
-            return match people.0.values().any(is_theirs) {
-                true => Said::json(200, &json!({"access_token": "u", "token_type": "Bearer", "expires_in": 60})),
-                false => {
-                    Said::json(403, &json!({"error": "invalid_grant", "error_description": "Wrong email or password."}))
-                }
+            return if people.0.values().any(is_theirs) {
+                Said::json(200, &json!({"access_token": "u", "token_type": "Bearer", "expires_in": 60}))
+            } else {
+                Said::json(403, &json!({"error": "invalid_grant", "error_description": "Wrong email or password."}))
             };
         }
         if got.path() == "/oauth/token" {
@@ -67,7 +66,7 @@ impl Vendor for Auth0 {
                 return error(409, "The specified new email already exists");
             }
             let Some(person) = people.0.get_mut(&id) else { return error(404, "The user does not exist.") };
-            person.email = email.to_owned();
+            email.clone_into(&mut person.email);
         } else if got.method == "PATCH" {
             match people.set(&id, got.json()["password"].as_str().unwrap()) {
                 Ok(()) => {}
