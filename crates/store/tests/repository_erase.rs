@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use customers::*;
-use keyherald_core::activity::{Run, Source};
+use keyherald_core::activity::{Run, Source, project_lane};
 use keyherald_core::create;
 use keyherald_core::credential::AuthenticationMode;
 use keyherald_core::customer::{Address, Customer, Profile};
@@ -305,7 +305,7 @@ struct World {
 
 impl World {
     fn is_owed(&self, position: i64, customer: Option<CustomerId>) -> bool {
-        let partition = customer.map_or(63, partition);
+        let partition = partition(customer.unwrap_or_else(|| project_lane(&self.project)));
         self.subscriptions.iter().any(|subscription| {
             let cursor = self.cursors[&(*subscription, partition)];
             let lane = customer.and_then(|customer| self.lanes.get(&(*subscription, customer)));

@@ -303,7 +303,7 @@ fn mail_that_could_not_be_sent_is_refused() {
         ("https://shop", "http://shop", "must be an https address with {token}"),
         ("#token={token}", "", "must be an https address with {token}"),
         ("\"reset_password\"]", "\"verify_email\"]", "verify_email needs the page that its link leads to"),
-        ("\"reset_password\"]", "\"welcome\"]", "welcome is not sent yet"),
+        ("\"reset_password\"]", "\"welcome\"]", "welcome needs the page that its link leads to"),
         ("\"starttls\"", "\"none\"", "no password is sent without TLS"),
         ("username = \"keyherald\"", "", "belong together"),
         ("from = \"My shop <no-reply@shop.example.com>\"", "", "says from whom"),

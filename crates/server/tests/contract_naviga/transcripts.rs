@@ -56,15 +56,15 @@ macro_rules! transcripts {
 
 transcripts! {
     authentication,
-    forgot_password,
     create,
+    forgot_password,
     headers,
     old_read,
     old_update,
     read,
     routes,
-    update_email,
     update,
+    update_email,
     update_password,
     verification,
 }

@@ -23,7 +23,7 @@ use keyherald_core::seal::{KeyRing, SealingKey};
 use keyherald_store::log::activity::Asked;
 use keyherald_store::testing::{TestStore, options};
 use keyherald_store::tx::{query_all, query_one};
-use keyherald_store::{Sql, Tx, credential, log, operation};
+use keyherald_store::{Fault, Sql, Tx, credential, log, operation};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -158,19 +158,16 @@ impl<'a> Stage<'a> {
     }
 
     pub async fn operations(&self) -> Vec<Operation> {
-        let mut all = Vec::new();
-        for state in [
-            State::Open,
-            State::Closing,
-            State::Committed,
-            State::Released,
-            State::Gone,
-            State::Diverged,
-            State::Resolved,
-        ] {
-            let listed = move |tx: &mut dyn Tx| operation::listed(tx, &demo(), state, None, 100);
-            all.extend(self.store.read(listed).await.unwrap());
-        }
+        use State::{Closing, Committed, Diverged, Gone, Open, Released, Resolved};
+        // One look: an operation that moves on between two would be seen twice.
+        let look = |tx: &mut dyn Tx| {
+            let mut all = Vec::new();
+            for state in [Open, Closing, Committed, Released, Gone, Diverged, Resolved] {
+                all.extend(operation::listed(tx, &demo(), state, None, 100)?);
+            }
+            Ok::<_, Fault>(all)
+        };
+        let mut all = self.store.read(look).await.unwrap();
         all.sort_by_key(|operation| operation.began_at);
         all
     }
