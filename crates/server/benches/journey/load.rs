@@ -104,18 +104,28 @@ pub async fn create_as(api: &Arc<Api>, name: &'static str, count: usize, clients
 pub struct Saturation {
     stop: Arc<AtomicBool>,
     answers: Arc<AtomicUsize>,
-    clients: JoinSet<Result<Customer>>,
+    clients: JoinSet<Result<Vec<Customer>>>,
 }
 
 impl Saturation {
     /// As many clients as there are customers.
     pub fn start(api: &Arc<Api>, customers: impl Iterator<Item = Customer>) -> Self {
+        Self::in_turns(api, customers.map(|customer| vec![customer]))
+    }
+
+    /// Clients whose customers take turns.
+    pub fn in_turns(api: &Arc<Api>, clients_customers: impl Iterator<Item = Vec<Customer>>) -> Self {
         let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut clients = JoinSet::new();
-        for mut customer in customers {
+        for mut customers in clients_customers {
             let (api, stop, answers) = (api.clone(), stop.clone(), answers.clone());
             clients.spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
+                let count = customers.len().max(1);
+                for turn in 0_usize.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let Some(customer) = customers.get_mut(turn % count) else { break };
                     let answer = customer.change(&api).await?;
                     match answer.status {
                         200 => drop(answers.fetch_add(1, Ordering::Relaxed)),
@@ -123,7 +133,7 @@ impl Saturation {
                         _ => return Err(unexpected("change a password at saturation", &answer)),
                     }
                 }
-                Ok(customer)
+                Ok(customers)
             });
         }
         Self { stop, answers, clients }
@@ -139,7 +149,7 @@ impl Saturation {
         self.stop.store(true, Ordering::Relaxed);
         let mut customers = Vec::new();
         while let Some(customer) = self.clients.join_next().await {
-            customers.push(customer??);
+            customers.extend(customer??);
         }
         Ok(customers)
     }

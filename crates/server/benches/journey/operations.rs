@@ -22,6 +22,8 @@ use crate::{CLIENT_WAIT, CLIENTS, Result, program};
 const TAKES: Duration = Duration::from_millis(50);
 /// Clients that together keep the machine busy while others wait for the provider.
 const MANY: usize = 64;
+/// Customers of each, who take turns: what an operation does after its answer is done before the next one.
+const EACH: usize = 10;
 /// Changes of each kind, one after the other.
 const ALONE: usize = 100;
 
@@ -73,7 +75,7 @@ fn settings(provider_url: &str) -> Vec<(&'static str, String)> {
 async fn measured(plan: &Plan, folder: &Path, launch: &Launch, server: &Server, provider: &Provider) -> Result<()> {
     let api = Arc::new(Api::sign_in(&http_client(CLIENT_WAIT)?, server).await?);
     let mut plain = load::create(&api, 1, 1).await?;
-    let mut linked = load::create_as(&api, "linked", MANY, CLIENTS).await?;
+    let mut linked = load::create_as(&api, "linked", MANY * EACH, CLIENTS).await?;
     link(folder, launch, &linked)?;
     let (bare_ms, plain_ms) = (bare_ms()?, alone(&api, &mut plain).await?);
     let busy = provider.busy_ms();
@@ -157,7 +159,11 @@ async fn alone(api: &Arc<Api>, customers: &mut [Customer]) -> Result<Vec<f64>> {
 }
 
 async fn saturate(api: &Arc<Api>, customers: &mut Vec<Customer>, window: Duration) -> Result<f64> {
-    let load = Saturation::start(api, customers.drain(..));
+    let mut groups = Vec::new();
+    while !customers.is_empty() {
+        groups.push(customers.split_off(customers.len().saturating_sub(EACH)));
+    }
+    let load = Saturation::in_turns(api, groups.into_iter());
     sleep(window / 5).await;
     let (begun, answers) = (Instant::now(), load.answers());
     sleep(window).await;

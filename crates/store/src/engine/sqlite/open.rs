@@ -13,7 +13,7 @@ const STATEMENTS_CACHED: usize = 512;
 /// Bytes that the write-ahead log keeps on the disk after a checkpoint, however far a long read let it grow.
 const WAL_BYTES_KEPT: i64 = 64 << 20;
 /// Page cache of the writer: the pages that a full batch changes fit, so none is written to the log twice.
-const WRITER_CACHE_KIB: i64 = 128;
+const WRITER_CACHE_KIB: i64 = 256;
 /// Page cache of a reader. The file's pages are in the system's cache as well; here they only save a copy.
 pub(super) const READER_CACHE_KIB: i64 = 64;
 /// Page cache of the reader for queries: an index of a million rows is walked from its upper pages, again and again.
