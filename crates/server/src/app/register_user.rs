@@ -197,32 +197,7 @@ impl App {
             self.record_creation(call, run, provider, Ok(()), began);
             return Ok(Some(found));
         }
-        let dummy;
-        let password: &Password = if let Some(password) = &draft.password {
-            password
-        } else {
-            dummy = drafts::dummy_password(&mut self.ctx());
-            &dummy
-        };
-        let user = NewUser {
-            email: &draft.email,
-            password,
-            first_name: draft.first_name.as_deref(),
-            last_name: draft.last_name.as_deref(),
-            external_id: draft.crid.as_deref(),
-            email_verified: true,
-        };
-        let mut made = self.operations.create_user(provider, user).await;
-        let may_be_ours = match &made {
-            // Nobody had the address just before.
-            Err(ProviderError::Ambiguous) => true,
-            // An earlier attempt that was answered by nobody has been applied meanwhile.
-            Err(ProviderError::Conflict) => is_ours,
-            _ => false,
-        };
-        if may_be_ours && let Ok(found) = self.operations.look_up_user(provider, By::Email(&draft.email)).await {
-            made = Ok(found);
-        }
+        let made = self.create_there(provider, draft, is_ours).await;
         self.record_creation(call, run, provider, made.as_ref().map(drop), began);
         match made {
             Ok(found) => Ok(Some(found)),
@@ -237,6 +212,37 @@ impl App {
                 }
             }
         }
+    }
+
+    /// Creates the user at the provider, and looks for it where the answer says that it may be there. `is_ours`: an earlier
+    /// attempt for the same request may be why the address is taken.
+    async fn create_there(
+        &self,
+        provider: &ProviderName,
+        draft: &Draft,
+        is_ours: bool,
+    ) -> Result<LookedUp, ProviderError> {
+        // The provider demands one.
+        let dummy = drafts::dummy_password(&mut self.ctx());
+        let user = NewUser {
+            email: &draft.email,
+            password: draft.password.as_ref().unwrap_or(&dummy),
+            first_name: draft.first_name.as_deref(),
+            last_name: draft.last_name.as_deref(),
+            external_id: draft.crid.as_deref(),
+            email_verified: true,
+        };
+        let made = self.operations.create_user(provider, user).await;
+        let may_be_there = match &made {
+            // Nobody had the address just before.
+            Err(ProviderError::Ambiguous) => true,
+            Err(ProviderError::Conflict) => is_ours,
+            _ => false,
+        };
+        if may_be_there && let Ok(found) = self.operations.look_up_user(provider, By::Email(&draft.email)).await {
+            return Ok(found);
+        }
+        made
     }
 
     /// Who has the address at the provider. A provider that cannot be asked has nobody, and says so when it creates.

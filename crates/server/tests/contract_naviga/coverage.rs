@@ -6,7 +6,7 @@ use std::path::Path;
 use keyherald::dialect::naviga::{endpoint_of, endpoints};
 
 /// Codes of naviga.md 2.5, of the endpoints that are served.
-const CODES: [&str; 14] = [
+const CODES: [&str; 18] = [
     "UsersOrchestrator_E400",
     "UsersOrchestrator_E400_00",
     "UsersOrchestrator_E400_02",
@@ -20,7 +20,11 @@ const CODES: [&str; 14] = [
     "UsersOrchestrator_E500_01",
     "UsersOrchestrator_E500_02",
     "UsersOrchestrator_S200",
+    "UsersOrchestrator_S200_08",
+    "UsersOrchestrator_S200_09",
+    "UsersOrchestrator_S200_10",
     "UsersOrchestrator_S200_11",
+    "UsersOrchestrator_S200_12",
 ];
 
 /// Codes that a provider's answer brings about, and the tests of them.
