@@ -261,7 +261,7 @@ pub const WAYS: &[Way] = &[
         name: "activity: after a position",
         index: "log_activity",
         ordered: true,
-        ask: |tx, rows, n| activity(tx, None, Some(n.min(rows / 2))),
+        ask: |tx, rows, n| activity(tx, None, Some(n.min(rows / 2) / 100)),
     },
     Way {
         name: "activity: of a customer",
