@@ -28,8 +28,13 @@ use crate::test::cargo;
 use crate::{Result, chart, root};
 
 /// Every benchmark, as package and target.
-const BENCHES: &[(&str, &str)] =
-    &[("keyherald-store", "writes"), ("keyherald-store", "queries"), ("keyherald", "journey")];
+const BENCHES: &[(&str, &str)] = &[
+    ("keyherald-store", "writes"),
+    ("keyherald-store", "queries"),
+    ("keyherald", "journey"),
+    ("keyherald", "deliveries"),
+    ("keyherald", "equaliser"),
+];
 
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
@@ -37,6 +42,9 @@ pub(crate) struct Options {
     /// Measure briefly, to see that it works: results go to target/bench/, the docs stay as they are.
     #[arg(long)]
     quick: bool,
+    /// Only this benchmark; sections of others stay as they were measured before.
+    #[arg(long, value_name = "NAME", value_parser = BENCHES.iter().map(|(_, target)| *target).collect::<Vec<_>>())]
+    only: Option<String>,
 }
 
 /// What one run found: the content of docs/bench/latest.json.
@@ -58,7 +66,7 @@ pub(crate) struct Machine {
 }
 
 /// The rows of one benchmark.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Section {
     #[serde(rename = "section")]
     pub(crate) name: String,
@@ -66,7 +74,7 @@ pub(crate) struct Section {
 }
 
 /// One measured number.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) value: f64,
@@ -131,7 +139,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
     let mut sections = Vec::new();
     let mut broken = Vec::new();
-    for (package, target) in BENCHES {
+    for (package, target) in
+        BENCHES.iter().filter(|(_, target)| options.only.as_deref().is_none_or(|only| only == *target))
+    {
         progress.heading(&format!("benchmark {target} of {package}"));
         if !measure(package, target, options.quick, &services, &mut sections)? {
             broken.push(*target);
@@ -140,20 +150,38 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     drop(services);
 
     progress.heading("results");
+    print!("{}", table(&Report { machine: machine()?, sections: sections.clone() }));
+    let folder = root().join(if options.quick { "target/bench" } else { "docs/bench" });
+    let sections = if options.only.is_some() { beside_earlier(&folder, sections) } else { sections };
     let report = Report { machine: machine()?, sections };
-    print!("{}", table(&report));
     if !broken.is_empty() {
         return Err(format!("nothing written, for these benchmarks failed: {}", broken.join(", ")).into());
     }
+    write(&report, &folder)?;
     if options.quick {
-        write(&report, &root().join("target/bench"))?;
         println!("\na quick run: written to target/bench, the docs are as they were");
     } else {
-        write(&report, &root().join("docs/bench"))?;
         replace_block(&root().join("docs/benchmarks.md"), "bench", &table(&report))?;
         println!("\nwritten to docs/bench and docs/benchmarks.md");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The sections of an earlier report, those of the same names replaced. Each was measured within one run, with its limits.
+fn beside_earlier(folder: &Path, measured: Vec<Section>) -> Vec<Section> {
+    #[derive(Deserialize)]
+    struct Earlier {
+        sections: Vec<Section>,
+    }
+    let text = std::fs::read_to_string(folder.join("latest.json")).unwrap_or_default();
+    let mut sections = serde_json::from_str::<Earlier>(&text).map_or_else(|_| Vec::new(), |earlier| earlier.sections);
+    for section in measured {
+        match sections.iter_mut().find(|earlier| earlier.name == section.name) {
+            Some(earlier) => *earlier = section,
+            None => sections.push(section),
+        }
+    }
+    sections
 }
 
 /// Runs one benchmark and collects its sections. `false`: it failed.
@@ -307,6 +335,17 @@ pub(crate) mod tests {
         let met: Vec<_> =
             sample().sections.iter().flat_map(|s| &s.rows).map(|row| row.share_of_aim().map(|(_, met)| met)).collect();
         assert_eq!(met, [Some(true), Some(false), Some(true), None, Some(true), Some(false), Some(true), Some(true)]);
+    }
+
+    #[test]
+    fn what_is_measured_alone_stands_beside_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        write(&sample(), folder.path()).unwrap();
+        let alone = r#"{"section":"latency","rows":[{"name":"commit to receipt, p50","value":1,"unit":"ms"}]}"#;
+        let new = r#"{"section":"nodes","rows":[{"name":"2","value":1,"unit":"deliveries/s"}]}"#;
+        let sections = beside_earlier(folder.path(), [alone, new].map(|line| section_from(line).unwrap()).to_vec());
+        let rows: Vec<_> = sections.iter().map(|section| (section.name.as_str(), section.rows.len())).collect();
+        assert_eq!(rows, [("hash", 4), ("latency", 1), ("store", 2), ("nodes", 1)]);
     }
 
     #[test]

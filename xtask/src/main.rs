@@ -4,11 +4,15 @@
 //! Linux or macOS, cargo, and for `--install` a Debian with apt.
 
 mod bench;
+mod blocklist;
 mod chart;
 mod docs;
+mod node;
+mod pages;
 mod process;
 mod progress;
 mod prove;
+mod readers;
 mod sdk;
 mod services;
 mod test;
@@ -34,12 +38,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Run every test, starting the services (PostgreSQL, ...) that some of them need, and the SDK's journey.
+    /// Run every test, starting the services (PostgreSQL, ...) that some of them need, the SDK's journey and the
+    /// browser's walk.
     Test(test::Options),
     /// Measure, and write docs/benchmarks.md and docs/bench/.
     Bench(bench::Options),
+    /// Write the list of common passwords that comes with the server.
+    Blocklist,
     /// Run the long proofs (the kill test on each engine), and write docs/proof.md.
     Prove(prove::Options),
+    /// Walk the recovery pages in a browser, and take the documentation's pictures of them.
+    Pages(pages::Options),
     /// Run a command and end it when standard input closes. What xtask starts its children through.
     #[command(hide = true)]
     Keep(process::Keep),
@@ -49,7 +58,9 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().chore {
         Chore::Test(options) => test::run(&options),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Blocklist => blocklist::run(),
         Chore::Prove(options) => prove::run(&options),
+        Chore::Pages(options) => pages::run(&options),
         Chore::Keep(keep) => keep.run(),
     };
     outcome.unwrap_or_else(|fault| {

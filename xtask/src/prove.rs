@@ -1,6 +1,7 @@
 //! `cargo xtask prove`: the proofs that take too long for every change.
 //!
-//! They are ignored tests with `prove` in their name: the kill test, the model test and the operations, on each engine.
+//! They are ignored tests with `prove` in their name: the kill test, of one server and of several nodes, the model test and
+//! the operations, on each engine; and the simulation of the relay, whose world is made up.
 //! The test itself judges, and closes with one line that starts with its words and the engine. That line goes to
 //! docs/proof.md with the date and the commit; a proof that fails writes nothing.
 
@@ -21,16 +22,22 @@ pub(crate) struct Options {
     /// How often the server is killed, per engine.
     #[arg(long, default_value_t = 50, value_name = "N")]
     kills: u32,
+    /// How often something happens to the nodes of a cluster.
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    disturbances: u32,
     /// How many sequences the model is held against, per engine.
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     sequences: u32,
+    /// How many seeds the relay is simulated with.
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    seeds: u32,
     /// How many cells of operations are played, per engine; there are fewer: all.
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     cells: u32,
-    /// Only this proof: `kill`, `model` or `orchestrate`.
+    /// Only this proof: `cluster`, `kill`, `model`, `orchestrate` or `simulation`.
     #[arg(long, value_name = "TEST")]
     only: Option<String>,
-    /// Which engine, or `slapd`: operations with a directory.
+    /// Which engine, or `slapd`: operations with a directory, or `virtual`: the simulation, which has none.
     #[arg(long, value_enum, default_value = "all")]
     engine: Choice,
     /// Install missing services (Debian, as root).
@@ -43,15 +50,22 @@ enum Choice {
     Sqlite,
     Postgres,
     Slapd,
+    Virtual,
     All,
 }
 
-/// The engines, and the one provider that is a service, by the word in their tests' names.
-const ENGINES: &[(Choice, &str)] =
-    &[(Choice::Sqlite, "sqlite"), (Choice::Postgres, "postgres"), (Choice::Slapd, "slapd")];
+/// The engines, the one provider that is a service, and what needs neither, by the word in their tests' names.
+const ENGINES: &[(Choice, &str)] = &[
+    (Choice::Sqlite, "sqlite"),
+    (Choice::Postgres, "postgres"),
+    (Choice::Slapd, "slapd"),
+    (Choice::Virtual, "virtual"),
+];
 
-/// A test of the server's with long variants.
+/// A test with long variants.
 struct Proof {
+    /// Whose test it is.
+    package: &'static str,
     /// The test target.
     test: &'static str,
     /// What its closing line begins with, before the engine.
@@ -64,22 +78,39 @@ struct Proof {
 
 const PROOFS: &[Proof] = &[
     Proof {
+        package: "keyherald",
+        test: "cluster",
+        words: "cluster",
+        engines: &[Choice::Postgres],
+        amount: ("KEYHERALD_DISTURBANCES", |options| options.disturbances),
+    },
+    Proof {
+        package: "keyherald",
         test: "kill",
         words: "kill test",
         engines: &[Choice::Sqlite, Choice::Postgres],
         amount: ("KEYHERALD_KILLS", |options| options.kills),
     },
     Proof {
+        package: "keyherald",
         test: "model",
         words: "model",
         engines: &[Choice::Sqlite, Choice::Postgres],
         amount: ("KEYHERALD_MODEL_SEQUENCES", |options| options.sequences),
     },
     Proof {
+        package: "keyherald",
         test: "orchestrate",
         words: "operations",
         engines: &[Choice::Sqlite, Choice::Postgres, Choice::Slapd],
         amount: ("KEYHERALD_OPERATION_CELLS", |options| options.cells),
+    },
+    Proof {
+        package: "keyherald-core",
+        test: "simulation",
+        words: "simulation",
+        engines: &[Choice::Virtual],
+        amount: ("KEYHERALD_SIMULATION_SEEDS", |options| options.seeds),
     },
 ];
 
@@ -120,7 +151,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 impl Proof {
     /// The arguments up to the test harness' own.
     fn cargo(&self) -> Keep {
-        let keep = Keep::new(cargo()).args(["test", "--release", "--package", "keyherald", "--test", self.test]);
+        let keep = Keep::new(cargo()).args(["test", "--release", "--package", self.package, "--test", self.test]);
         keep.args(["--", "--ignored"])
     }
 
@@ -137,7 +168,7 @@ impl Proof {
 
     /// Runs it on one engine and returns the closing line.
     fn run(&self, engine: &str, tests: &[&String], options: &Options) -> Result<String> {
-        // SQLite needs no service; any other engine is the service of its name.
+        // SQLite needs no service, nor does what is made up; any other engine is the service of its name.
         let service = SERVICES.iter().find(|service| service.word == engine);
         let running = match service {
             Some(service) => Some((service.variable, service.start(options.install)?)),
@@ -193,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_closing_line_is_found_behind_the_harness_own_words() {
-        let [kill, model, _] = PROOFS else { panic!("there are three") };
+        let [_, kill, model, ..] = PROOFS else { panic!("there are more") };
         let line = "test prove_sqlite ... kill test sqlite: kills 50, lost 0";
         assert_eq!(closing_line(line, &kill.mark("sqlite")).as_deref(), Some("kill test sqlite: kills 50, lost 0"));
         assert_eq!(closing_line(line, &kill.mark("postgres")), None);

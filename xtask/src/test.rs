@@ -1,20 +1,26 @@
 //! `cargo xtask test`: every test, with the services that some of them need.
 //!
 //! First all tests that need nothing but the machine; then, per service, the ignored tests that have its word in their
-//! name; then the journey of the official SDK, which counts as one test. What could not be run is named at the end, and the last line is `N passed, N failed, N skipped`. With
+//! name; then the journey of the official SDK, the libraries that read our webhooks, and a browser's walk through the recovery
+//! pages, which count as one test each. What could not be run is named at the end, and the last line is `N passed, N failed, N skipped`. With
 //! `REQUIRE_SERVICES=1` a skipped test is a failure: that is how `.ci/run` calls it.
 
 use std::process::{ExitCode, Stdio};
 
+use crate::pages::{self, Browser};
 use crate::process::{Keep, Kept};
 use crate::progress::Progress;
-use crate::sdk::{self, Sdk};
+use crate::readers;
+use crate::sdk;
 use crate::services::{SERVICES, Service};
 use crate::{Result, root};
 
 /// How a test begins the line that tells how much it looked at: written past the harness, which keeps the output of tests
 /// that pass to itself, and repeated in the summary.
 const CLOSING: &str = "proof: ";
+
+/// Every cargo feature of the server, so that nothing is left out of the tests.
+const FEATURES: &str = "keyherald/brokers";
 
 /// Whether a test is a long proof, one for `cargo xtask prove`: `prove` is a word of its name.
 pub(crate) fn is_proof(name: &str) -> bool {
@@ -61,7 +67,18 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
     if tally.complete && sdk::TEST.contains(options.filter.as_deref().unwrap_or_default()) {
         progress.heading("journey of the official TypeScript SDK");
-        with_sdk(options.install, &mut tally);
+        let outcome = sdk::ready(options.install).map(|journey| sdk::walk(&journey));
+        tally.walked(sdk::TEST, "the TypeScript SDK could not be started", outcome);
+    }
+    if tally.complete && readers::TEST.contains(options.filter.as_deref().unwrap_or_default()) {
+        progress.heading("the libraries of Standard Webhooks and CloudEvents read deliveries");
+        let outcome = readers::ready(options.install).map(|found| readers::read(&found));
+        tally.walked(readers::TEST, "the libraries could not be started", outcome);
+    }
+    if tally.complete && pages::TEST.contains(options.filter.as_deref().unwrap_or_default()) {
+        progress.heading("a browser's walk through the recovery pages");
+        let outcome = Browser::ready(options.install).map(|browser| browser.walk(Vec::new()));
+        tally.walked(pages::TEST, "the browser could not be started", outcome);
     }
 
     progress.heading("summary");
@@ -92,25 +109,6 @@ fn with_service(service: &Service, install: bool, tests: &[String], tally: &mut 
     Ok(())
 }
 
-/// Lets the SDK walk, or marks its journey as skipped.
-fn with_sdk(install: bool, tally: &mut Tally) {
-    let why = "the TypeScript SDK could not be started";
-    match Sdk::ready(install).map(|sdk| sdk.walk()) {
-        Ok(Ok(closing)) => {
-            tally.passed += 1;
-            tally.closings.push(closing);
-        }
-        Ok(Err(fault)) => {
-            println!("{fault}");
-            tally.fail(sdk::TEST);
-        }
-        Err(fault) => {
-            println!("{why}: {fault}");
-            tally.skip(why, vec![sdk::TEST.to_owned()]);
-        }
-    }
-}
-
 /// The names of all ignored tests that contain `filter`.
 fn ignored_tests(filter: &str) -> Result<Vec<String>> {
     let list = ["--ignored", "--list", "--format=terse"].map(String::from);
@@ -133,7 +131,7 @@ pub(crate) fn cargo() -> std::ffi::OsString {
 }
 
 fn cargo_test(targets: &[&str], harness: &[String]) -> Vec<String> {
-    let cargo = ["test", "--workspace", "--no-fail-fast"].iter().chain(targets).chain(&["--"]);
+    let cargo = ["test", "--workspace", "--features", FEATURES, "--no-fail-fast"].iter().chain(targets).chain(&["--"]);
     cargo.map(|&arg| arg.to_owned()).chain(harness.iter().cloned()).collect()
 }
 
@@ -191,6 +189,24 @@ impl Tally {
                 Some((count, "passed")) => self.passed += count.parse().unwrap_or(0),
                 Some((count, "failed")) => self.failed += count.parse().unwrap_or(0),
                 _ => {}
+            }
+        }
+    }
+
+    /// Counts a walk through a server as one test; one that could not begin is skipped.
+    fn walked(&mut self, test: &str, why: &str, outcome: Result<Result<String>>) {
+        match outcome {
+            Ok(Ok(closing)) => {
+                self.passed += 1;
+                self.closings.push(closing);
+            }
+            Ok(Err(fault)) => {
+                println!("{fault}");
+                self.fail(test);
+            }
+            Err(fault) => {
+                println!("{why}: {fault}");
+                self.skip(why, vec![test.to_owned()]);
             }
         }
     }

@@ -150,11 +150,13 @@ const DONE: &str = "done";
 ///
 /// The first entry that is made of it becomes the parent of the others. A transaction that may be run again makes them of
 /// a clone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     flow: Flow,
     by: Initiator,
+    #[serde(default, skip_serializing_if = "Source::is_empty")]
     source: Source,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     first: Option<MessageId>,
 }
 
@@ -162,6 +164,21 @@ impl Run {
     /// A run without entries.
     pub fn new(flow: Flow, by: &Initiator, source: &Source) -> Self {
         Self { flow, by: by.impersonal(), source: source.clone(), first: None }
+    }
+
+    /// What was tried.
+    pub fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// Who called, without what is personal of it.
+    pub fn by(&self) -> &Initiator {
+        &self.by
+    }
+
+    /// From where.
+    pub fn source(&self) -> &Source {
+        &self.source
     }
 
     /// The same run after its first entry.

@@ -5,12 +5,13 @@ use crate::customer::{Customer, Version};
 use crate::initiator::Initiator;
 use crate::message::{Content, Flow, NewMessage};
 use crate::refusal::Versioned;
+use crate::secret::TokenDigest;
 use crate::{Ctx, Refusal};
 
 /// A password that is being set: what one transaction must write, whichever verb decided it.
 ///
 /// The transaction replaces the customer (guarded by its version), puts the hash, ends **all** outstanding password
-/// tokens and **all** access and refresh tokens of the customer, and appends the message (commercetools.md 0.13, 3.3).
+/// tokens and **all** access and refresh tokens of the customer but those that it [keeps](Self::keeps), and appends the message (commercetools.md 0.13, 3.3).
 pub struct PasswordSet {
     /// The customer after the change.
     pub customer: Customer,
@@ -18,6 +19,8 @@ pub struct PasswordSet {
     pub hash: Option<PasswordHash>,
     /// The fact.
     pub message: NewMessage,
+    /// An access token of the customer that goes on, and what was granted with it. `None`: all end.
+    pub keeps: Option<TokenDigest>,
 }
 
 impl PasswordSet {
@@ -35,7 +38,7 @@ impl PasswordSet {
         let reset = matches!(flow, Flow::Reset | Flow::Recover);
         let content = Content::CustomerPasswordUpdated { reset };
         let message = NewMessage::about_customer(&mut customer, content, flow, by, ctx);
-        Self { customer, hash, message }
+        Self { customer, hash, message, keeps: None }
     }
 }
 

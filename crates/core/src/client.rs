@@ -17,6 +17,8 @@ pub enum Permission {
     ManageCustomers,
     /// Read messages.
     ViewMessages,
+    /// Fetch the feed: every message that a subscription to all of them would be sent.
+    ViewFeed,
     /// All subscription calls.
     ManageSubscriptions,
     /// A customer's own profile.
@@ -35,15 +37,22 @@ pub enum Permission {
     ManageStores,
     /// Read messages, by its deprecated name.
     ViewOrders,
+    /// What a partner's back end does in the wallet's API.
+    WalletAdmin,
+    /// What a customer does there who has signed in.
+    WalletCustomer,
+    /// What an app does there before anybody has signed in.
+    WalletSetup,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::ManageProject,
         Self::ViewCustomers,
         Self::ManageCustomers,
         Self::ViewMessages,
+        Self::ViewFeed,
         Self::ManageSubscriptions,
         Self::ManageMyProfile,
         Self::ViewProjectSettings,
@@ -53,6 +62,9 @@ impl Permission {
         Self::ViewStores,
         Self::ManageStores,
         Self::ViewOrders,
+        Self::WalletAdmin,
+        Self::WalletCustomer,
+        Self::WalletSetup,
     ];
 
     /// The scope's name.
@@ -62,6 +74,7 @@ impl Permission {
             Self::ViewCustomers => "view_customers",
             Self::ManageCustomers => "manage_customers",
             Self::ViewMessages => "view_messages",
+            Self::ViewFeed => "view_feed",
             Self::ManageSubscriptions => "manage_subscriptions",
             Self::ManageMyProfile => "manage_my_profile",
             Self::ViewProjectSettings => "view_project_settings",
@@ -71,6 +84,9 @@ impl Permission {
             Self::ViewStores => "view_stores",
             Self::ManageStores => "manage_stores",
             Self::ViewOrders => "view_orders",
+            Self::WalletAdmin => "wallet_admin",
+            Self::WalletCustomer => "wallet_customer",
+            Self::WalletSetup => "wallet_setup",
         }
     }
 
@@ -116,6 +132,11 @@ impl Scopes {
     pub fn with(mut self, scope: String) -> Self {
         self.0.push(scope);
         self
+    }
+
+    /// Whether this very scope is held for the whole project: none that includes it will do.
+    pub fn hold(&self, project: &ProjectKey, permission: Permission) -> bool {
+        self.has(project, None, permission.name())
     }
 
     /// Whether a call on `project` that needs `permission` is allowed.

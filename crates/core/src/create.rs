@@ -1,7 +1,7 @@
 //! Create a customer (commercetools.md 2.2).
 
 use crate::credential::{AuthenticationMode, PasswordHash};
-use crate::customer::{Address, Claims, Customer, CustomerNumber, Profile};
+use crate::customer::{Address, Claims, Customer, CustomerNumber, Mobile, Profile};
 use crate::id::{CustomerId, Key, Reference};
 use crate::initiator::Initiator;
 use crate::message::{Content, Flow, NewMessage};
@@ -20,6 +20,8 @@ pub struct Command {
     pub external_id: Option<String>,
     /// The customer number.
     pub customer_number: Option<String>,
+    /// The mobile number.
+    pub mobile: Option<Mobile>,
     /// The stores that it will belong to. Empty: a global customer.
     pub stores: Vec<Reference>,
     /// Who checks the password.
@@ -42,6 +44,7 @@ impl Command {
             stores: known.resolve(&self.stores)?,
             key: self.key.clone(),
             customer_number: self.customer_number.clone(),
+            mobile: self.mobile.clone(),
         })
     }
 }
@@ -71,6 +74,16 @@ pub struct Created {
     pub message: NewMessage,
 }
 
+impl Created {
+    /// Gives the customer another number, where the one that chance has chosen is taken.
+    pub fn renumber(&mut self, number: CustomerNumber) {
+        if let Some(told) = &mut self.message.personal.customer {
+            told.number = number.clone();
+        }
+        self.customer.number = number;
+    }
+}
+
 /// Decides. `known` are the stores that the command may name, `taken` is the first of its [`Claims`] that another
 /// customer of the project has; both seen under the same transaction.
 pub fn decide(
@@ -98,6 +111,7 @@ pub fn decide(
         key: command.key.clone(),
         external_id: command.external_id.clone(),
         customer_number: command.customer_number.clone(),
+        mobile: command.mobile.clone(),
         authentication_mode: command.authentication_mode,
         is_email_verified: command.is_email_verified,
         password_tail: hash.as_ref().map(PasswordHash::tail),
@@ -150,6 +164,7 @@ pub(crate) mod tests {
             key: None,
             external_id: None,
             customer_number: None,
+            mobile: None,
             stores: Vec::new(),
             authentication_mode: AuthenticationMode::Password,
             is_email_verified: false,

@@ -44,6 +44,18 @@ impl Micros {
     }
 }
 
+/// Microseconds on this machine's monotonic clock, from a beginning of its own: for deadlines that must hold whatever is
+/// done to the clock of days. Means nothing to another machine, nor after a restart of this one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uptime(pub i64);
+
+impl Uptime {
+    /// Later by `micros`, saturating.
+    pub fn plus(self, micros: i64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+}
+
 /// What a decision may know besides its state: when it is, and a source of chance.
 ///
 /// Cloned for every run of a transaction, so that a run that is repeated decides the same.

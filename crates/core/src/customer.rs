@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::credential::AuthenticationMode;
 use crate::ctx::{Ctx, Micros};
@@ -13,15 +14,16 @@ use crate::message::Identifiers;
 /// How often a resource changed, from 1. Callers name the version that they read; another one is refused.
 pub type Version = i64;
 
-/// The numeric id that Paysafe (`customer.id`) and Naviga (local registration id) know: 15 digits, random.
+/// The numeric id that Paysafe (`customer.id`) and Naviga (local registration id) know: 12 digits, random, unique per
+/// deployment. Older ones have 15.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CustomerNumber(String);
 
 impl CustomerNumber {
-    /// A new number. Unique by chance; the store's unique index has the last word.
+    /// A new number, its first digit not 0. Whether another customer has it already is for the store to look at.
     pub fn new(ctx: &mut Ctx) -> Self {
-        const LOWEST: u64 = 100_000_000_000_000;
+        const LOWEST: u64 = 100_000_000_000;
         Self((LOWEST + ctx.number() % (9 * LOWEST)).to_string())
     }
 }
@@ -38,6 +40,46 @@ impl std::str::FromStr for CustomerNumber {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fits = (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
         if fits { Ok(Self(text.to_owned())) } else { Err(crate::id::NotAnId) }
+    }
+}
+
+/// A mobile number in international form: `+` and 7 to 15 digits, the first not 0 (paysafe.md 3.8).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Mobile(String);
+
+impl Mobile {
+    /// The number as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for Mobile {
+    type Err = crate::id::NotAnId;
+
+    /// Also with spaces, hyphens, dots and round brackets in it.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number: String = text.chars().filter(|c| !" -.()".contains(*c)).take(17).collect();
+        let digits = number.strip_prefix('+').ok_or(crate::id::NotAnId)?;
+        let fits = (7..=15).contains(&digits.len())
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && !digits.starts_with('0');
+        if fits { Ok(Self(number)) } else { Err(crate::id::NotAnId) }
+    }
+}
+
+impl TryFrom<String> for Mobile {
+    type Error = crate::id::NotAnId;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Mobile> for String {
+    fn from(mobile: Mobile) -> Self {
+        mobile.0
     }
 }
 
@@ -68,6 +110,9 @@ pub struct Customer {
     pub external_id: Option<String>,
     /// The caller's customer number; unique, never changed once set.
     pub customer_number: Option<String>,
+    /// The mobile number; unique.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mobile: Option<Mobile>,
     /// Who checks the password.
     pub authentication_mode: AuthenticationMode,
     /// Whether the e-mail address was proved.
@@ -104,6 +149,7 @@ impl Customer {
             stores: self.stores.clone(),
             key: self.key.clone(),
             customer_number: self.customer_number.clone(),
+            mobile: self.mobile.clone(),
         }
     }
 
@@ -144,6 +190,8 @@ pub struct Claims {
     pub key: Option<Key>,
     /// The customer number.
     pub customer_number: Option<String>,
+    /// The mobile number.
+    pub mobile: Option<Mobile>,
 }
 
 /// Descriptive fields. No rule of ours reads them.
@@ -296,6 +344,11 @@ impl Profile {
     }
 }
 
+/// The composed form of a text (NFC): what looks the same is the same.
+pub fn composed(text: &str) -> String {
+    text.nfc().collect()
+}
+
 /// The form in which e-mail addresses are compared: lower case of the whole address (commercetools.md 2.4).
 pub fn fold_email(email: &str) -> String {
     email.to_lowercase()
@@ -306,11 +359,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_fifteen_digits() {
+    fn numbers_have_twelve_digits() {
         for seed in 0..50 {
             let number = CustomerNumber::new(&mut Ctx::new(Micros(0), [seed; 32])).to_string();
-            assert_eq!(number.len(), 15, "{number}");
-            assert!(number.parse::<CustomerNumber>().is_ok());
+            assert_eq!(number.len(), 12, "{number}");
+            assert!(!number.starts_with('0') && number.parse::<CustomerNumber>().is_ok());
         }
     }
 }

@@ -86,11 +86,159 @@ impl RetrySchedule {
         let asked = retry_after_s.map_or(0, |seconds| i64::from(seconds).saturating_mul(Micros::SECOND));
         Some(ctx.now.plus((wait + jitter).max(asked.min(self.retry_after_max))))
     }
+}
 
-    /// The same for a destination that is never given up: the last wait repeats.
-    pub fn next_for_ever(&self, failed: u32, retry_after_s: Option<u32>, ctx: &mut Ctx) -> Micros {
-        let last = u32::try_from(self.waits.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        self.next(failed.min(last), retry_after_s, ctx).unwrap_or(ctx.now)
+/// How a destination is tried on that is never given up (paysafe.md 2.3). What it refuses is put aside after a while all the
+/// same, so that the customer's next message gets its turn; somebody has to ask for it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Persistence {
+    /// Longest wait before the second attempt, in microseconds. It doubles with each attempt.
+    pub base: i64,
+    /// It grows no further than this, in microseconds.
+    pub cap: i64,
+    /// Whether a wait is drawn from all between nothing and the longest one, or is always the longest.
+    pub is_jittered: bool,
+    /// Longest wait that a receiver can ask for, in microseconds.
+    pub retry_after_max: i64,
+    /// Refusals after which a message is put aside.
+    pub refusals_max: u32,
+    /// Attempts after which a message is put aside, whatever they ended with. `None`: there is no such number.
+    pub attempts_max: Option<u32>,
+    /// Age at which a message is put aside, in microseconds. `None`: there is none.
+    pub age_max: Option<i64>,
+}
+
+/// A message that could not be delivered, so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// How often it has failed, 1 or more.
+    pub failed: u32,
+    /// How often of these it was refused.
+    pub refused: u32,
+    /// How the last attempt ended.
+    pub cause: Cause,
+    /// When it came about.
+    pub since: Micros,
+    /// The receiver asked for this many seconds of rest.
+    pub retry_after_s: Option<u32>,
+}
+
+impl Default for Persistence {
+    fn default() -> Self {
+        Self {
+            base: 5 * Micros::SECOND,
+            cap: Micros::HOUR,
+            is_jittered: true,
+            retry_after_max: Micros::DAY,
+            refusals_max: 20,
+            attempts_max: None,
+            age_max: None,
+        }
+    }
+}
+
+impl Persistence {
+    /// Shortest wait, in microseconds.
+    const LEAST: i64 = Micros::SECOND;
+
+    /// When it is to be tried again. `None`: it is put aside.
+    pub fn next(&self, tried: &Tried, ctx: &mut Ctx) -> Option<Micros> {
+        let is_refused_for_good = tried.cause == Cause::Refused && tried.refused >= self.refusals_max;
+        let is_exhausted = self.attempts_max.is_some_and(|most| tried.failed >= most);
+        let is_old = self.age_max.is_some_and(|most| ctx.now >= tried.since.plus(most));
+        if is_refused_for_good || is_exhausted || is_old {
+            return None;
+        }
+        let doubled = 1_i64.checked_shl(tried.failed.saturating_sub(1).min(62)).unwrap_or(i64::MAX);
+        let longest = self.base.saturating_mul(doubled).min(self.cap).max(0);
+        let wait = match u64::try_from(longest) {
+            Ok(longest) if self.is_jittered => i64::try_from(ctx.number() % (longest + 1)).unwrap_or(0),
+            _ => longest,
+        };
+        let asked = tried.retry_after_s.map_or(0, |seconds| i64::from(seconds).saturating_mul(Micros::SECOND));
+        Some(ctx.now.plus(wait.max(Self::LEAST).max(asked.min(self.retry_after_max))))
+    }
+}
+
+/// Since when a destination that is never given up has accepted nothing, so that somebody is told, once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Silence {
+    since: Option<Micros>,
+    told: bool,
+}
+
+impl Silence {
+    /// How long it lasts before somebody is told, in microseconds.
+    pub const TOLD_AFTER: i64 = Micros::DAY;
+
+    /// It has been failing since then, as far as is known.
+    pub fn since(since: Option<Micros>) -> Self {
+        Self { since, told: false }
+    }
+
+    /// Something was accepted.
+    pub fn broken(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Something was not. Answers whether it is time to tell somebody.
+    pub fn goes_on(&mut self, now: Micros) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let is_time = !self.told && now >= since.plus(Self::TOLD_AFTER);
+        self.told |= is_time;
+        is_time
+    }
+}
+
+/// What is written down of a destination that is disabled when it has accepted nothing for long: each turn, and otherwise once an
+/// hour, so that a delivery costs no write of its own, and nodes that see different things correct each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vigil {
+    noted: Option<(bool, Micros)>,
+}
+
+impl Vigil {
+    /// An attempt has ended. Answers whether that is to be written down.
+    pub fn is_news(&mut self, accepted: bool, now: Micros) -> bool {
+        let is_known = self.noted.is_some_and(|(was, at)| was == accepted && now < at.plus(Micros::HOUR));
+        if !is_known {
+            self.noted = Some((accepted, now));
+        }
+        !is_known
+    }
+}
+
+/// Keeps what is sent to a destination below a rate: one per subscription. Sends are spread evenly, but for a tenth of a second's
+/// worth that may go at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    per_minute: Option<u32>,
+    /// When the next one would go if all had gone evenly.
+    even: Micros,
+}
+
+impl Pace {
+    /// At most this many a minute from now on. `None`: as many as there are.
+    pub fn keep_to(&mut self, per_minute: Option<u32>) {
+        self.per_minute = per_minute;
+    }
+
+    /// When the next one may go, if that is later than `now`.
+    pub fn wait(&self, now: Micros) -> Option<Micros> {
+        let interval = self.interval()?;
+        let at = self.even.plus(-(Micros::SECOND / 10 - interval).max(0));
+        (at > now).then_some(at)
+    }
+
+    /// One goes.
+    pub fn sent(&mut self, now: Micros) {
+        if let Some(interval) = self.interval() {
+            self.even = self.even.max(now).plus(interval);
+        }
+    }
+
+    fn interval(&self) -> Option<i64> {
+        self.per_minute.map(|per_minute| Micros::MINUTE / i64::from(per_minute.max(1)))
     }
 }
 
@@ -216,6 +364,48 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_pace_is_even_but_for_a_tenth_of_a_second() {
+        // Who sends whenever that is allowed, for a minute: how many go, and how many of them in the first instant.
+        let count = |per_minute| {
+            let (mut pace, mut now, mut sent, mut at_once) = (Pace::default(), Micros(0), 0, 0);
+            pace.keep_to(Some(per_minute));
+            while now < Micros(Micros::MINUTE) {
+                if let Some(at) = pace.wait(now) {
+                    now = at;
+                    continue;
+                }
+                pace.sent(now);
+                sent += 1;
+                at_once += i64::from(now == Micros(0));
+            }
+            (sent, at_once)
+        };
+        assert_eq!([1, 60, 600].map(count), [(1, 1), (60, 1), (600, 1)]);
+        assert_eq!(count(6000), (6009, 10));
+        assert_eq!(Pace::default().wait(Micros(0)), None);
+    }
+
+    #[test]
+    fn every_turn_is_news_and_the_same_again_after_an_hour() {
+        let mut vigil = Vigil::default();
+        let mut is_news = |accepted, minutes| vigil.is_news(accepted, Micros(minutes * Micros::MINUTE));
+        assert!(is_news(true, 0) && !is_news(true, 59) && is_news(true, 60));
+        assert!(is_news(false, 61) && !is_news(false, 62) && is_news(true, 63));
+    }
+
+    #[test]
+    fn a_pause_saves_up_nothing() {
+        let mut pace = Pace::default();
+        pace.keep_to(Some(60));
+        pace.sent(Micros(0));
+        let later = Micros(Micros::HOUR);
+        pace.sent(later);
+        assert_eq!(pace.wait(later), Some(later.plus(Micros::SECOND)));
+        pace.keep_to(None);
+        assert_eq!(pace.wait(later), None);
+    }
+
+    #[test]
     fn the_default_schedule_is_the_published_one() {
         let schedule = RetrySchedule { jitter_percent: 0, ..RetrySchedule::default() };
         assert_eq!(schedule.waits.iter().sum::<i64>(), 272_105 * Micros::SECOND);
@@ -234,15 +424,67 @@ mod tests {
         assert_eq!(schedule.next(1, Some(u32::MAX), &mut ctx), Some(Micros(Micros::DAY)));
     }
 
+    fn tried(failed: u32, cause: Cause) -> Tried {
+        let refused = if cause == Cause::Refused { failed } else { 0 };
+        Tried { failed, refused, cause, since: Micros(0), retry_after_s: None }
+    }
+
     #[test]
-    fn what_is_never_given_up_repeats_its_last_wait() {
-        let schedule = RetrySchedule { waits: vec![0, 5, 9], jitter_percent: 0, ..RetrySchedule::default() };
+    fn what_is_never_given_up_waits_twice_as_long_each_time_up_to_an_hour() {
+        let persistence = Persistence { is_jittered: false, ..Persistence::default() };
         let mut ctx = Ctx::new(Micros(0), [0; 32]);
-        let waits = [1, 2, 3, 50].map(|failed| schedule.next_for_ever(failed, None, &mut ctx));
-        assert_eq!(waits, [Micros(5), Micros(9), Micros(9), Micros(9)]);
+        let mut wait =
+            |failed| persistence.next(&tried(failed, Cause::Temporary), &mut ctx).unwrap().0 / Micros::SECOND;
+        assert_eq!([1, 2, 3, 10, 11, 64, 65, u32::MAX].map(&mut wait), [5, 10, 20, 2560, 3600, 3600, 3600, 3600]);
+    }
+
+    #[test]
+    fn only_what_is_refused_is_put_aside_unless_somebody_set_a_limit() {
+        let (default, mut ctx) = (Persistence::default(), Ctx::new(Micros(Micros::DAY), [0; 32]));
+        let mut is_over = |persistence: Persistence, tried| persistence.next(&tried, &mut ctx).is_none();
+        assert!(is_over(default, tried(20, Cause::Refused)) && !is_over(default, tried(19, Cause::Refused)));
+        for cause in [Cause::Temporary, Cause::Throttled] {
+            assert!(!is_over(default, tried(100_000, cause)));
+            assert!(!is_over(default, Tried { refused: 50, ..tried(60, cause) }), "it may be taken yet");
+        }
+        assert!(!is_over(default, Tried { refused: 1, ..tried(1000, Cause::Refused) }), "refused for the first time");
+        let few = Persistence { attempts_max: Some(3), ..default };
+        assert!(is_over(few, tried(3, Cause::Temporary)) && !is_over(few, tried(2, Cause::Temporary)));
+        let young = Persistence { age_max: Some(Micros::DAY), ..default };
+        let since = |since| Tried { since: Micros(since), ..tried(1, Cause::Temporary) };
+        assert!(is_over(young, since(0)) && !is_over(young, since(1)));
+    }
+
+    #[test]
+    fn a_persistent_sender_waits_as_long_as_it_is_asked_to_but_a_day_at_most() {
+        let persistence = Persistence { is_jittered: false, ..Persistence::default() };
+        let mut ctx = Ctx::new(Micros(0), [0; 32]);
+        let mut wait = |retry_after_s| {
+            let tried = Tried { retry_after_s: Some(retry_after_s), ..tried(2, Cause::Temporary) };
+            persistence.next(&tried, &mut ctx).unwrap().0 / Micros::SECOND
+        };
+        assert_eq!([0, 9, 60, 90_000, u32::MAX].map(&mut wait), [10, 10, 60, 86_400, 86_400]);
+    }
+
+    #[test]
+    fn a_day_of_silence_is_told_once() {
+        let hours = |hours: i64| Micros(hours * Micros::HOUR);
+        let mut silence = Silence::default();
+        let told = [0, 10, 23, 24, 25, 60].map(|at| silence.goes_on(hours(at)));
+        assert_eq!(told, [false, false, false, true, false, false]);
+        silence.broken();
+        assert_eq!([61, 84, 85].map(|at| silence.goes_on(hours(at))), [false, false, true]);
+        assert!(Silence::since(Some(hours(1))).goes_on(hours(25)), "as it was before a restart");
     }
 
     proptest! {
+        #[test]
+        fn a_drawn_wait_lies_between_a_second_and_the_longest(failed in 1_u32..100, seed: [u8; 32]) {
+            let longest = (5 * Micros::SECOND).saturating_mul(1_i64 << (failed - 1).min(40)).min(Micros::HOUR);
+            let next = Persistence::default().next(&tried(failed, Cause::Temporary), &mut Ctx::new(Micros(0), seed));
+            prop_assert!((Micros::SECOND..=longest).contains(&next.unwrap().0));
+        }
+
         #[test]
         fn jitter_only_adds_and_stays_in_its_share(failed in 1_u32..10, seed: [u8; 32]) {
             let schedule = RetrySchedule::default();

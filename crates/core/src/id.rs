@@ -1,4 +1,5 @@
-//! The registry of ids: 16-byte newtypes, UUID version 7, made from [`Ctx`].
+//! The registry of ids: 16-byte newtypes, UUID version 7 or, where others may see ids but not their order, version 4; made
+//! from [`Ctx`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,17 +19,21 @@ fn uuid_v7(ctx: &mut Ctx) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(millis, &ctx.bytes()).into_uuid()
 }
 
+fn uuid_v4(ctx: &mut Ctx) -> Uuid {
+    uuid::Builder::from_random_bytes(ctx.bytes()).into_uuid()
+}
+
 macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
+    ($make:ident: $($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new id: time-ordered, so that ids made later sort later.
+            /// A new id.
             pub fn new(ctx: &mut Ctx) -> Self {
-                Self(uuid_v7(ctx))
+                Self($make(ctx))
             }
 
             /// The id's bytes.
@@ -61,7 +66,7 @@ macro_rules! ids {
     )*};
 }
 
-ids! {
+ids! { uuid_v7: // time-ordered: ids made later sort later
     /// A customer. The commercetools `id`.
     CustomerId,
     /// A reset or e-mail token's id (not its value).
@@ -76,6 +81,17 @@ ids! {
     ShopId,
     /// An operation.
     OperationId,
+    /// A record in doubt.
+    DoubtId,
+    /// A node's membership among those that deliver: a new one each time that it joins.
+    NodeId,
+}
+
+ids! { uuid_v4: // all but six of their bits are chance
+    /// A verification process. The Paysafe `verificationId`.
+    VerificationId,
+    /// An attempt at one.
+    AttemptId,
 }
 
 /// How a caller names another resource, in its own spelling: what it names may not be there.

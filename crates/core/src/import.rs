@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::create::{self, AddressUse};
 use crate::credential::{AuthenticationMode, PasswordHash};
-use crate::customer::{Address, Claims, Customer, Profile};
+use crate::customer::{Address, Claims, Customer, CustomerNumber, Mobile, Profile};
 use crate::id::{Key, Reference};
 use crate::initiator::Initiator;
 use crate::message::NewMessage;
@@ -21,11 +21,12 @@ use crate::update::TextField;
 use crate::{Ctx, Micros, Refusal};
 
 /// The names of a record's fields.
-pub const FIELDS: [&str; 24] = [
+pub const FIELDS: [&str; 25] = [
     "email",
     "key",
     "externalId",
     "customerNumber",
+    "mobile",
     "firstName",
     "lastName",
     "middleName",
@@ -59,6 +60,8 @@ pub struct Fields {
     pub external_id: Option<String>,
     /// `customerNumber`
     pub customer_number: Option<String>,
+    /// `mobile`
+    pub mobile: Option<String>,
     /// `firstName` and the other descriptive texts.
     pub texts: BTreeMap<TextField, String>,
     /// `isEmailVerified`
@@ -90,6 +93,8 @@ pub struct Record {
     pub external_id: Option<String>,
     /// The customer number.
     pub customer_number: Option<String>,
+    /// The mobile number.
+    pub mobile: Option<Mobile>,
     /// Descriptive texts, and addresses without their ids.
     pub profile: Profile,
     /// Which of the addresses are used for what.
@@ -116,6 +121,7 @@ impl Record {
             stores: known.resolve(&self.stores)?,
             key: self.key.clone(),
             customer_number: self.customer_number.clone(),
+            mobile: self.mobile.clone(),
         })
     }
 
@@ -177,6 +183,7 @@ pub fn check(
         key,
         external_id: text("externalId", fields.external_id, TEXT_CHARS_MAX)?,
         customer_number: text("customerNumber", fields.customer_number, TEXT_CHARS_MAX)?,
+        mobile: mobile(fields.mobile)?,
         stores: stores(fields.stores)?,
         profile: profile(fields.texts, fields.addresses)?,
         address_use: fields.address_use,
@@ -185,6 +192,11 @@ pub fn check(
         created_at,
         password_hash,
     })
+}
+
+fn mobile(typed: Option<String>) -> Result<Option<Mobile>, Rejected> {
+    let typed = text("mobile", typed, TEXT_CHARS_MAX)?;
+    parsed("mobile", typed, |_| "not a number in international form, such as +359897765463".to_owned())
 }
 
 fn links(users: BTreeMap<String, String>) -> Result<Vec<ProviderLink>, Rejected> {
@@ -318,6 +330,16 @@ pub struct Imported {
     pub message: Option<NewMessage>,
 }
 
+impl Imported {
+    /// Gives the customer another number, where the one that chance has chosen is taken.
+    pub fn renumber(&mut self, number: CustomerNumber) {
+        if let Some(told) = self.message.as_mut().and_then(|message| message.personal.customer.as_mut()) {
+            told.number = number.clone();
+        }
+        self.customer.number = number;
+    }
+}
+
 /// Who is in the way. Names of fields only, no values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
@@ -363,6 +385,7 @@ fn command(record: &Record) -> create::Command {
         key: record.key.clone(),
         external_id: record.external_id.clone(),
         customer_number: record.customer_number.clone(),
+        mobile: record.mobile.clone(),
         stores: record.stores.clone(),
         authentication_mode: record.authentication_mode,
         is_email_verified: record.is_email_verified,
@@ -398,6 +421,7 @@ fn differs(record: &Record, holder: &Holder) -> Vec<&'static str> {
         ("key", record.key == customer.key),
         ("externalId", record.external_id == customer.external_id),
         ("customerNumber", record.customer_number == customer.customer_number),
+        ("mobile", record.mobile == customer.mobile),
         ("stores", stores && record.stores.len() == customer.stores.len()),
         ("addresses", same_addresses(record, &customer.profile)),
         ("isEmailVerified", record.is_email_verified == customer.is_email_verified),

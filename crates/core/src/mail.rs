@@ -9,6 +9,17 @@ use crate::ctx::Micros;
 use crate::customer::Customer;
 use crate::message::Content;
 
+/// By which way somebody is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// By mail.
+    #[default]
+    Email,
+    /// By a message to a mobile number.
+    Sms,
+}
+
 /// What a mail is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -71,7 +82,7 @@ impl MailKind {
             Content::CustomerPasswordTokenCreated { .. } => Some(Self::ResetPassword),
             Content::CustomerEmailTokenCreated { .. } => Some(Self::VerifyEmail),
             Content::CustomerWelcomed { .. } => Some(Self::Welcome),
-            Content::VerificationCodeCreated { .. } => Some(Self::VerificationCode),
+            Content::VerificationCodeCreated { channel: Channel::Email, .. } => Some(Self::VerificationCode),
             _ => None,
         }
     }
@@ -96,7 +107,7 @@ pub enum Carries {
     Nothing,
     /// A token's value, in a link.
     Link,
-    /// A code to be typed.
+    /// A code to be typed; and, where the letter names a page, a link that carries it there.
     Code,
 }
 
@@ -177,8 +188,11 @@ impl std::str::FromStr for Link {
 /// Whom a mail goes to: the customer as it was when the message came about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {
-    /// The address.
+    /// The address. Empty where only the mobile number is known.
     pub email: String,
+    /// The mobile number, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mobile: Option<String>,
     /// The first name.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub name: Option<String>,
@@ -191,7 +205,9 @@ impl Recipient {
     /// The customer as it is.
     pub fn of(customer: &Customer) -> Self {
         let profile = &customer.profile;
-        Self { email: customer.email.clone(), name: profile.first_name.clone(), locale: profile.locale.clone() }
+        let (name, locale) = (profile.first_name.clone(), profile.locale.clone());
+        let mobile = customer.mobile.as_ref().map(|mobile| mobile.as_str().to_owned());
+        Self { email: customer.email.clone(), mobile, name, locale }
     }
 }
 
@@ -203,6 +219,9 @@ pub struct Letter {
     pub kind: MailKind,
     /// Whom it goes to.
     pub to: Recipient,
+    /// Whether its code is for a forgotten password.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub recovers: bool,
     /// The customer's new address, to which another one goes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub new_email: Option<String>,
@@ -214,7 +233,7 @@ pub struct Letter {
     /// The token's value, or the code. Absent where one belongs: it has ended, and the mail is pointless.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub secret: Option<String>,
-    /// Where its link leads. `None`: to the page that is configured.
+    /// Where its link leads. `None`: to the page that is configured; of a code, nowhere.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub page: Option<Link>,
 }
@@ -248,6 +267,7 @@ mod tests {
         let letter = |kind, secret: Option<&str>, until| Letter {
             kind,
             to: Recipient::of(&customer()),
+            recovers: false,
             new_email: None,
             at: Micros(0),
             until,

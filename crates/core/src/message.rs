@@ -11,7 +11,7 @@ use crate::ctx::{Ctx, Micros};
 use crate::customer::{Address, AddressRole, Customer, Version};
 use crate::id::{CustomerId, Key, MessageId, TokenId};
 use crate::initiator::Initiator;
-use crate::mail::{Link, MailKind, Recipient};
+use crate::mail::{Channel, Link, MailKind, Recipient};
 use crate::secret::TokenValue;
 
 /// Lanes are spread over this many partitions, by customer. Fixed: cursors are stored per partition.
@@ -81,6 +81,8 @@ pub enum Flow {
     Create,
     /// The current password was given.
     Change,
+    /// A partner who keeps the password has told that it was changed.
+    ChangeElsewhere,
     /// A reset token was made.
     CreateToken,
     /// A reset token was redeemed.
@@ -109,6 +111,7 @@ impl Flow {
         match self {
             Self::Create => "create",
             Self::Change => "change",
+            Self::ChangeElsewhere => "change_elsewhere",
             Self::CreateToken => "create_token",
             Self::Reset => "reset",
             Self::Set => "set",
@@ -162,6 +165,9 @@ pub enum Content {
     VerificationCodeCreated {
         /// When the code ends.
         expires_at: Micros,
+        /// By which way it goes.
+        #[serde(default)]
+        channel: Channel,
     },
     /// An e-mail token was redeemed.
     CustomerEmailVerified,

@@ -1,4 +1,5 @@
-//! What a subscription can be sent: a message, a change (commercetools.md 7.4), or an activity entry.
+//! What a subscription can be sent: a message, a change (commercetools.md 7.4), an activity entry, or an event that was
+//! rendered when it happened ([`crate::event`]).
 //!
 //! A *message* tells what happened; a *change* only that a resource has another version now. Every version has its
 //! change, those without a message too. Changes are for subscriptions alone: no query shows them, they take no sequence
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use crate::activity::Recorded;
 use crate::ctx::Micros;
 use crate::customer::{Customer, Version};
+use crate::event::Sending;
 use crate::id::{CustomerId, Key, MessageId};
 use crate::message::{Identifiers, Message, NewMessage, ResourceType};
 use crate::shop::Shop;
@@ -27,6 +29,8 @@ pub enum Notice {
     Change(Change),
     /// That a call was made.
     Activity(Box<Recorded>),
+    /// That an event is to be sent.
+    Event(Sending),
 }
 
 impl Notice {
@@ -36,6 +40,7 @@ impl Notice {
             Self::Message(message) => message.position,
             Self::Change(change) => change.position,
             Self::Activity(recorded) => recorded.position,
+            Self::Event(sending) => sending.position,
         }
     }
 
@@ -45,6 +50,7 @@ impl Notice {
             Self::Message(message) => message.id,
             Self::Change(change) => change.id,
             Self::Activity(recorded) => recorded.activity.id,
+            Self::Event(sending) => sending.event,
         }
     }
 
@@ -54,6 +60,7 @@ impl Notice {
             Self::Message(message) => message.customer,
             Self::Change(change) => change.lane,
             Self::Activity(recorded) => recorded.lane(),
+            Self::Event(sending) => sending.lane,
         }
     }
 
@@ -63,6 +70,7 @@ impl Notice {
             Self::Message(message) => message.created_at,
             Self::Change(change) => change.at,
             Self::Activity(recorded) => recorded.activity.at,
+            Self::Event(sending) => sending.at,
         }
     }
 
@@ -70,7 +78,7 @@ impl Notice {
     pub fn sequence(&self) -> Option<i64> {
         match self {
             Self::Message(message) => Some(message.sequence),
-            Self::Change(_) | Self::Activity(_) => None,
+            Self::Change(_) | Self::Activity(_) | Self::Event(_) => None,
         }
     }
 }

@@ -36,6 +36,7 @@ use crate::id::{CustomerId, MessageId, OperationId, ProjectKey, TokenId};
 use crate::initiator::Initiator;
 use crate::message::Flow;
 use crate::provider::{Capabilities, Meaning, ProbeAnswer, ProbeValue, ProviderError, ProviderLink, TrialAnswer};
+use crate::verification::Proof;
 
 /// By which verb a password is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +48,7 @@ pub enum Kind {
     Reset,
     /// A trusted caller sets it without the current one.
     Set,
-    /// A forgotten password is replaced by what a mail said.
+    /// A forgotten password is replaced by what a mail said, or by what was proved.
     Recover,
 }
 
@@ -93,6 +94,17 @@ impl Limits {
             && attempt_life_us.checked_mul(2).is_some_and(|twice| twice <= seal_life_us);
         fits.then_some(Self { attempt_life_us, seal_life_us })
     }
+
+    /// The life of an attempt.
+    pub fn attempt_life_us(self) -> i64 {
+        self.attempt_life_us
+    }
+
+    /// How long after its note an attempt may be handed to the network: a quarter of its life, so that a commit that took
+    /// long or a process that slept does not send what counts as over.
+    pub fn send_within_us(self) -> i64 {
+        self.attempt_life_us / 4
+    }
 }
 
 impl Default for Limits {
@@ -126,6 +138,9 @@ pub struct Intent {
     pub version: Option<Version>,
     /// The reset token that is reserved for it.
     pub token: Option<TokenId>,
+    /// The verification processes that are reserved for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proofs: Vec<Proof>,
     /// When the caller is answered, known or not.
     pub answer_by: Micros,
     /// How long things may take.
@@ -295,11 +310,10 @@ impl Operation {
         self.began_at.plus(self.intent.limits.seal_life_us)
     }
 
-    /// Until when the attempt that was noted last may be handed to the network: a quarter of its life after the note, so
-    /// that a commit that took long or a process that slept does not send what counts as over. `None`: none is noted.
+    /// Until when the attempt that was noted last may be handed to the network. `None`: none is noted.
     pub fn send_before(&self) -> Option<Micros> {
         let sent = self.log.iter().rev().find(|entry| entry.event == Event::Sent)?;
-        Some(sent.at.plus(self.intent.limits.attempt_life_us / 4))
+        Some(sent.at.plus(self.intent.limits.send_within_us()))
     }
 
     /// How it stands.

@@ -87,6 +87,9 @@ pub struct Capabilities {
     /// What of the user's record can be written there, besides the password.
     #[serde(default)]
     pub records: RecordWrites,
+    /// Whether it says whom an access token that it has issued stands for.
+    #[serde(default)]
+    pub tokens: bool,
 }
 
 /// A value of the user's record that answers "did it happen?" when it is compared with the one before.

@@ -4,11 +4,11 @@
 use uuid::Uuid;
 
 use crate::Ctx;
-use crate::customer::Customer;
 use crate::id::{CustomerId, TokenId};
 use crate::initiator::Initiator;
 use crate::mail::{Link, Recipient};
 use crate::secret::TokenValue;
+use crate::sought::Sought;
 use crate::token::{self, TokenCreated, TokenKind};
 
 /// What the caller asks for. No `Debug`: it holds a secret.
@@ -31,17 +31,21 @@ pub fn nobody() -> CustomerId {
 
 /// Decides. Earlier tokens stay: else whoever knows a name could end what its owner was mailed.
 ///
-/// Without a customer it is nobody's, to be written where the same is written for a customer, and never told.
-pub fn decide(customer: Option<&Customer>, command: &Command, ctx: &mut Ctx) -> TokenCreated {
+/// Where nobody was found the token is nobody's, and its message a decoy's: of the size that it would have of whoever
+/// stands in.
+pub fn decide(sought: &Sought, command: &Command, ctx: &mut Ctx) -> TokenCreated {
     let token = token::Command {
         ttl_minutes: token::Token::TTL_MINUTES_SHOWN,
         invalidate_older_tokens: false,
         by: command.by.clone(),
     };
-    let to = customer.map_or_else(Recipient::default, Recipient::of);
-    let whose = (customer.map_or_else(nobody, |customer| customer.id), to);
+    let looked_at = sought.looked_at();
+    let to = looked_at.map_or_else(Recipient::default, Recipient::of);
+    let whose = (looked_at.map_or_else(nobody, |customer| customer.id), to);
     let named = (command.id, command.value.clone());
     let mut created = token::created_as(named, TokenKind::Password, whose, &token, ctx);
+    // The caller is told its value, whoever is meant.
+    created.token.customer = sought.customer().map_or_else(nobody, |customer| customer.id);
     if let Some(mail) = &mut created.message.for_mail {
         mail.page.clone_from(&command.page);
     }
@@ -64,12 +68,25 @@ mod tests {
             page: Some(page.clone()),
             by: Initiator::default(),
         };
-        let created = decide(Some(&customer()), &command, &mut ctx);
+        let created = decide(&Sought::Found(Box::new(customer())), &command, &mut ctx);
         assert_eq!((created.token.id, created.token.customer), (command.id, customer().id));
         assert!(created.value.digest() == command.value.digest());
         assert_eq!(created.token.expires_at, Micros(60 * Micros::MINUTE));
         let mail = created.message.for_mail.unwrap();
         assert_eq!((mail.to, mail.page), (Recipient::of(&customer()), Some(page)));
-        assert_eq!(decide(None, &command, &mut ctx).token.customer, nobody());
+    }
+
+    #[test]
+    fn the_token_is_not_that_of_whoever_stands_in() {
+        let mut ctx = Ctx::new(Micros(0), [1; 32]);
+        let command = Command {
+            id: TokenId::new(&mut ctx),
+            value: TokenValue::new(&mut ctx),
+            page: None,
+            by: Initiator::default(),
+        };
+        for stand_in in [None, Some(Box::new(customer()))] {
+            assert_eq!(decide(&Sought::Nobody(stand_in), &command, &mut ctx).token.customer, nobody());
+        }
     }
 }

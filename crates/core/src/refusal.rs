@@ -3,6 +3,7 @@
 use crate::credential::AuthenticationMode;
 use crate::customer::Version;
 use crate::id::{CustomerId, Reference, SubscriptionId};
+use crate::policy::Broken;
 use crate::provider::ProviderError;
 use crate::token::TokenKind;
 
@@ -58,6 +59,8 @@ pub enum UniqueField {
     Key,
     /// The customer number.
     CustomerNumber,
+    /// The mobile number.
+    Mobile,
 }
 
 impl UniqueField {
@@ -67,6 +70,7 @@ impl UniqueField {
             Self::Email => "email",
             Self::Key => "key",
             Self::CustomerNumber => "customerNumber",
+            Self::Mobile => "mobile",
         }
     }
 }
@@ -100,6 +104,9 @@ pub enum Refusal {
     /// The token expired within the last 24 hours.
     #[error("the token has expired")]
     TokenExpired(TokenKind),
+    /// What was to be proved was not, or not any more, or by somebody else: one answer for all.
+    #[error("not proved")]
+    NotProved,
     /// The customer signs in elsewhere: there is no password to reset.
     #[error("the customer does not use password authentication")]
     NotPasswordMode,
@@ -129,6 +136,9 @@ pub enum Refusal {
     /// A customer cannot sign in by a password without one.
     #[error("a password is needed")]
     PasswordMissing,
+    /// The new password breaks these rules of the project.
+    #[error("the password is not accepted")]
+    PasswordBroken(Vec<Broken>),
     /// A customer number is given once.
     #[error("the customer number is set already")]
     CustomerNumberIsSet,
@@ -204,6 +214,7 @@ impl Refusal {
             Self::CredentialsWrong => "credentials_wrong",
             Self::TokenUnknown => "token_unknown",
             Self::TokenExpired(_) => "token_expired",
+            Self::NotProved => "not_proved",
             Self::NotPasswordMode => "not_password_mode",
             Self::Duplicate(_) => "duplicate",
             Self::ReferenceNotFound { .. } => "reference_not_found",
@@ -211,6 +222,7 @@ impl Refusal {
             Self::LanguageUnknown { .. } => "language_unknown",
             Self::SameAuthenticationMode(_) => "same_authentication_mode",
             Self::PasswordMissing => "password_missing",
+            Self::PasswordBroken(_) => "password_policy",
             Self::CustomerNumberIsSet => "customer_number_is_set",
             Self::TooManyActions { .. } => "too_many_actions",
             Self::TooLarge => "too_large",

@@ -3,14 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::credential::PasswordHash;
 use crate::ctx::{Ctx, Micros};
 use crate::customer::Customer;
 use crate::id::{CustomerId, TokenId};
 use crate::initiator::Initiator;
-use crate::mail::{Link, Recipient};
+use crate::mail::{Channel, Link, Recipient};
 use crate::message::{Content, Flow, ForMail, NewMessage};
 use crate::secret::{Password, TokenValue};
 use crate::token::{Token, TokenKind};
@@ -38,7 +38,8 @@ pub struct Draft {
     pub ignores_provider: bool,
 }
 
-/// The same as it is sealed.
+/// The same as it is kept, sealed, until the address is proved: a day is too long for a password in clear, which is not
+/// among it. Who was to have one at a provider chooses it by a mail then.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     email: String,
@@ -46,25 +47,12 @@ struct Kept {
     last_name: Option<String>,
     metadata: Map<String, Value>,
     crid: Option<String>,
-    password: Option<Wiped>,
     hash: Option<String>,
-    has_password: bool,
     ignores_provider: bool,
 }
 
-/// Wiped when it is dropped.
-#[derive(Serialize, Deserialize)]
-#[serde(transparent)]
-struct Wiped(String);
-
-impl Drop for Wiped {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
 impl Draft {
-    /// To be sealed.
+    /// To be sealed: without a password in clear.
     pub fn to_bytes(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
         let kept = Kept {
             email: self.email.clone(),
@@ -72,9 +60,7 @@ impl Draft {
             last_name: self.last_name.clone(),
             metadata: self.metadata.clone(),
             crid: self.crid.clone(),
-            password: self.password.as_ref().map(|it| it.reveal_with(|text| Wiped(text.to_owned()))),
             hash: self.hash.as_ref().map(|hash| hash.as_phc().to_owned()),
-            has_password: self.has_password,
             ignores_provider: self.ignores_provider,
         };
         serde_json::to_vec(&kept).map(Zeroizing::new)
@@ -83,15 +69,16 @@ impl Draft {
     /// Out of its seal. `None`: not one of ours.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let kept: Kept = serde_json::from_slice(bytes).ok()?;
+        let hash = kept.hash.and_then(|hash| PasswordHash::parse(&hash).ok());
         Some(Self {
             email: kept.email,
             first_name: kept.first_name,
             last_name: kept.last_name,
             metadata: kept.metadata,
             crid: kept.crid,
-            password: kept.password.and_then(|text| Password::new(text.0.clone()).ok()),
-            hash: kept.hash.and_then(|hash| PasswordHash::parse(&hash).ok()),
-            has_password: kept.has_password,
+            password: None,
+            has_password: hash.is_some(),
+            hash,
             ignores_provider: kept.ignores_provider,
         })
     }
@@ -125,11 +112,18 @@ impl Code {
 pub const LIFE: i64 = Micros::DAY;
 
 /// The message by which a code is mailed. `lane` is the registration's, or the customer's whose address it is.
-pub fn code_message(lane: CustomerId, to: Recipient, code: TokenValue, by: &Initiator, ctx: &mut Ctx) -> NewMessage {
+/// `page` is where its mail leads to besides, if there is one.
+pub fn code_message(
+    lane: CustomerId,
+    (to, page): (Recipient, Option<Link>),
+    code: TokenValue,
+    by: &Initiator,
+    ctx: &mut Ctx,
+) -> NewMessage {
     let expires_at = ctx.now.plus(Code::LIFE);
-    let content = Content::VerificationCodeCreated { expires_at };
+    let content = Content::VerificationCodeCreated { expires_at, channel: Channel::Email };
     let mut message = NewMessage::about_token(TokenId::new(ctx), lane, content, Flow::CreateEmailToken, by, ctx);
-    message.for_mail = Some(ForMail { to, secret: Some((code, expires_at)), page: None });
+    message.for_mail = Some(ForMail { to, secret: Some((code, expires_at)), page });
     message
 }
 
@@ -182,10 +176,13 @@ mod tests {
             has_password: true,
             ..Draft::default()
         };
-        let again = Draft::from_bytes(&draft.to_bytes().unwrap()).unwrap();
+        let bytes = draft.to_bytes().unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains("s3cret"), "a password in clear is not kept");
+        let again = Draft::from_bytes(&bytes).unwrap();
         assert_eq!((again.email, again.has_password), ("jo@example.com".into(), true));
-        assert!(again.password.unwrap().reveal_with(|text| text == "s3cret"));
-        assert!(again.hash.unwrap().as_phc() == "$x$y");
+        assert!(again.password.is_none() && again.hash.unwrap().as_phc() == "$x$y");
+        let without_hash = Draft { hash: None, ..draft };
+        assert!(!Draft::from_bytes(&without_hash.to_bytes().unwrap()).unwrap().has_password);
         assert!(Draft::from_bytes(b"{}").is_none());
         let proof = |text: &str| Draft { password: Password::new(text.into()).ok(), ..Draft::default() }.proof();
         assert_ne!(proof("a"), proof("b"));
@@ -199,7 +196,8 @@ mod tests {
             assert!(code.reveal_with(|text| text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit())));
         }
         let code = Code::make(&mut ctx());
-        let message = code_message(customer().id, Recipient::of(&customer()), code, &Initiator::default(), &mut ctx());
+        let message =
+            code_message(customer().id, (Recipient::of(&customer()), None), code, &Initiator::default(), &mut ctx());
         assert!(message.secret.is_none());
         assert_eq!(message.for_mail.unwrap().secret.unwrap().1, Micros(Code::LIFE));
     }

@@ -23,6 +23,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 use zeroize::Zeroizing;
 
 use crate::Ctx;
@@ -58,6 +59,21 @@ impl Password {
     /// A copy for the second hash of a change.
     pub fn duplicate(&self) -> Self {
         Self(self.0.clone())
+    }
+
+    /// The same password in Unicode's normal form C, in which it is hashed where the contract does not say otherwise:
+    /// keyboards write some letters in several ways, and whoever typed one means all of them. At most three times as many
+    /// bytes.
+    #[must_use]
+    pub fn nfc(&self) -> Self {
+        let mut text = Zeroizing::new(String::with_capacity(3 * self.0.len())); // never moved, so that no copy is left
+        text.extend(self.0.nfc());
+        Self(text)
+    }
+
+    /// Whether it is in normal form C as it was typed.
+    pub fn is_nfc(&self) -> bool {
+        is_nfc(&self.0)
     }
 
     /// Hands the text to the one who must send it to a provider.

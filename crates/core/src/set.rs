@@ -1,4 +1,5 @@
-//! Set a password without the current one: on behalf of a trusted caller, for a customer whose password is here alone.
+//! Set a password without the current one, for a customer whose password is here alone: on behalf of a trusted caller, or
+//! of somebody who has proved to be the customer.
 //!
 //! Where an identity provider has it too, an [operation](crate::operation) does so.
 
@@ -17,10 +18,22 @@ pub fn admit(customer: &Customer) -> Result<(), Refusal> {
     }
 }
 
+/// Decides in place of a password that was forgotten, for somebody who has proved to be the customer.
+pub fn recover(customer: &Customer, hash: PasswordHash, by: &Initiator, ctx: &mut Ctx) -> Result<PasswordSet, Refusal> {
+    admit(customer)?;
+    Ok(PasswordSet::new(customer, Some(hash), Flow::Recover, by, ctx))
+}
+
 /// Decides.
 pub fn decide(customer: &Customer, hash: PasswordHash, by: &Initiator, ctx: &mut Ctx) -> Result<PasswordSet, Refusal> {
     admit(customer)?;
     Ok(PasswordSet::new(customer, Some(hash), Flow::Set, by, ctx))
+}
+
+/// Takes a password away whose holder has never proved the customer's address, when somebody else has: who signed up with
+/// another's address must not stay in. `None`: there is none.
+pub fn take_away(customer: &Customer, by: &Initiator, ctx: &mut Ctx) -> Option<PasswordSet> {
+    customer.password_tail.as_ref().map(|_| PasswordSet::new(customer, None, Flow::Update, by, ctx))
 }
 
 #[cfg(test)]
@@ -39,6 +52,10 @@ mod tests {
         let done = set(&customer()).ok().unwrap();
         assert_eq!(done.message.facts.content, Content::CustomerPasswordUpdated { reset: false });
         assert_eq!((done.customer.version, done.message.facts.flow), (2, Flow::Set));
+        let taken = take_away(&done.customer, &Initiator::default(), &mut Ctx::new(Micros(2), [8; 32])).unwrap();
+        assert!(taken.hash.is_none() && taken.customer.password_tail.is_none());
+        let none = take_away(&taken.customer, &Initiator::default(), &mut Ctx::new(Micros(3), [8; 32]));
+        assert!(none.is_none());
         let external = Customer { authentication_mode: AuthenticationMode::ExternalAuth, ..customer() };
         assert_eq!(set(&external).err(), Some(Refusal::NotPasswordMode));
     }

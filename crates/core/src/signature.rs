@@ -35,6 +35,12 @@ impl WebhookSecret {
         show(&Zeroizing::new(format!("whsec_{}", STANDARD.encode(&*self.0))))
     }
 
+    /// Whether it is the same secret, in a time that does not tell how much of it.
+    pub fn is(&self, other: &Self) -> bool {
+        use subtle::ConstantTimeEq;
+        self.0.ct_eq(&other.0).into()
+    }
+
     /// The value of the header `webhook-signature`. `timestamp` is this attempt's, in Unix seconds.
     pub fn sign(&self, message_id: &str, timestamp: i64, body: &[u8]) -> String {
         // A key of any length is fine for HMAC: the error cannot happen, and an empty signature verifies nowhere.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Refusal;
 use crate::ctx::{Ctx, Micros};
 use crate::customer::Version;
+use crate::event::EventType;
 use crate::id::{Key, SubscriptionId};
 use crate::initiator::Initiator;
 use crate::message::ResourceType;
@@ -14,11 +15,14 @@ use crate::refusal::{UniqueField, Versioned};
 #[cfg(test)]
 mod tests;
 
-/// Subscriptions that a project may have (commercetools.md 8.1).
+/// Subscriptions that a project may have, unless its operator allows more (commercetools.md 8.1).
 pub const PER_PROJECT_MAX: u32 = 50;
 
 /// The service whose events are the project's activity; its types are the codes of events.
 pub const ACTIVITY: &str = "activity";
+
+/// The service whose events are those of [`crate::event`]; its types are theirs.
+pub const RENDERED: &str = "rendered-event";
 
 /// Messages (or events) of one resource type: all, or some types.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +41,7 @@ pub struct Selections {
     pub messages: Vec<MessageSelection>,
     /// Changes: the contract's resource type ids. Types that we do not have are accepted: they never match.
     pub changes: Vec<String>,
-    /// Events: of our [`ACTIVITY`], or of services that are not ours, which never happen here.
+    /// Events: of our [`ACTIVITY`], of what was [`RENDERED`], or of services that are not ours, which never happen here.
     pub events: Vec<MessageSelection>,
 }
 
@@ -61,9 +65,21 @@ pub enum FormatKind {
     NavigaActivity,
     /// What a mail must say. Only the subscriptions that the configuration makes have it.
     Letter,
+    /// What an SMS must say. Only the subscriptions that the configuration makes have it.
+    ShortMessage,
+    /// Bodies that were rendered when they happened, and nothing else. Only the subscriptions that the configuration makes
+    /// have it.
+    Rendered,
+    /// What a wallet elsewhere must be told. Only the subscriptions that the configuration makes have it.
+    WalletNotice,
 }
 
 impl FormatKind {
+    /// Whether callers may ask for it. The others are the configuration's: no call sees such subscriptions.
+    pub fn is_of_callers(self) -> bool {
+        !matches!(self, Self::Letter | Self::ShortMessage | Self::Rendered | Self::WalletNotice)
+    }
+
     /// The contract's spelling.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -71,6 +87,9 @@ impl FormatKind {
             Self::CloudEvents => "CloudEvents",
             Self::NavigaActivity => "NavigaActivity",
             Self::Letter => "Letter",
+            Self::ShortMessage => "ShortMessage",
+            Self::Rendered => "Rendered",
+            Self::WalletNotice => "WalletNotice",
         }
     }
 }
@@ -169,10 +188,19 @@ impl Subscription {
         })
     }
 
+    /// Whether it wants events of this type.
+    pub fn wants_events(&self, event_type: EventType) -> bool {
+        let of_rendered = self.selections.events.iter().filter(|selection| selection.resource_type == RENDERED);
+        of_rendered.flat_map(|selection| &selection.types).any(|wanted| wanted == event_type.as_str())
+    }
+
     /// Whether it wants `notice`, and in a form that there is of it.
     pub fn wants(&self, notice: &Notice) -> bool {
         let is_of_activity = self.format == FormatKind::NavigaActivity;
+        let is_of_rendered = self.format == FormatKind::Rendered;
         match notice {
+            Notice::Event(sending) => is_of_rendered && self.wants_events(sending.event_type),
+            _ if is_of_rendered => false,
             Notice::Activity(recorded) => {
                 let code = recorded.activity.facts.event_code();
                 is_of_activity && self.wants_activity(code.map(|code| code.code))
@@ -202,14 +230,20 @@ pub struct Command {
     pub by: Initiator,
 }
 
-/// Decides on the project's number of subscriptions and whether the key is taken, seen under the same transaction.
-pub fn decide(command: &Command, existing: u32, key_taken: bool, ctx: &mut Ctx) -> Result<Subscription, Refusal> {
+/// Decides on the project's number of subscriptions, of so many that it may have, and whether the key is taken, seen under the same
+/// transaction.
+pub fn decide(
+    command: &Command,
+    (existing, limit): (u32, u32),
+    key_taken: bool,
+    ctx: &mut Ctx,
+) -> Result<Subscription, Refusal> {
     command.selections.check()?;
     if key_taken {
         return Err(Refusal::Duplicate(UniqueField::Key));
     }
-    if existing >= PER_PROJECT_MAX {
-        return Err(Refusal::TooManySubscriptions { limit: PER_PROJECT_MAX });
+    if existing >= limit {
+        return Err(Refusal::TooManySubscriptions { limit });
     }
     Ok(Subscription {
         id: SubscriptionId::new(ctx),

@@ -27,12 +27,20 @@ impl Said {
         let kept = |value: Option<String>, chars_max: usize| {
             value.filter(|text| !text.trim().is_empty() && !text.contains('\0') && text.chars().count() <= chars_max)
         };
+        let (had_email, email) = (self.email.is_some(), kept(self.email, 320));
         Self {
-            email: kept(self.email, 320),
+            // What is said of an address that is not kept is said of no other.
+            verified: self.verified.filter(|_| email.is_some() || !had_email),
+            email,
             first_name: kept(self.first_name, TextField::FirstName.chars_max()),
             last_name: kept(self.last_name, TextField::LastName.chars_max()),
-            verified: self.verified,
         }
+    }
+
+    /// Without the address, which is somebody else's here, and what is said of it.
+    #[must_use]
+    pub fn without_email(self) -> Self {
+        Self { email: None, verified: None, ..self }
     }
 
     /// Whether the customer has something else.
@@ -79,6 +87,15 @@ mod tests {
 
     fn decided(said: &Said) -> Updated {
         decide(&customer(), said, &Initiator::default(), &mut Ctx::new(Micros(9), [4; 32])).ok().unwrap()
+    }
+
+    #[test]
+    fn what_is_said_of_an_address_is_said_of_no_other() {
+        let of = |email: Option<String>| Said { email, verified: Some(true), ..Said::default() };
+        assert!(of(Some("new@example.com".into())).keepable().verified == Some(true));
+        assert!(of(None).keepable().verified == Some(true), "of the one that is not repeated");
+        assert!(of(Some("x".repeat(400))).keepable().verified.is_none());
+        assert!(of(Some("new@example.com".into())).without_email() == Said::default());
     }
 
     #[test]

@@ -273,6 +273,11 @@ pub fn admit(customer: &Customer, command: &Command, known: &Known, ctx: &Ctx) -
     Ok((claims != customer.claims()).then_some(claims))
 }
 
+/// The customer as it would be afterwards, but for its version: to say elsewhere what becomes another one.
+pub fn outcome(customer: &Customer, command: &Command, known: &Known, ctx: &Ctx) -> Result<Customer, Refusal> {
+    Ok(Draft::apply(customer, command, known, &mut ctx.clone())?.customer)
+}
+
 /// Decides on the locked customer. `hash` is that of the password of [`Command::password_action`].
 pub fn decide(
     customer: &Customer,

@@ -14,11 +14,14 @@ use tokio::sync::watch;
 
 use crate::app::App;
 use crate::app::activity::Recorder;
+use crate::app::feed::Feed;
 use crate::clock::Moments;
 use crate::complaint::Complaint;
-use crate::config::{self, Config};
-use crate::deliver::{self, Relay};
+use crate::config::{self, Config, Role};
+use crate::deliver::{self, Attempts, NodeSettings, Relay};
+use crate::destination::sms::Switchboard;
 use crate::destination::smtp::Office;
+use crate::destination::wallet::Wallets;
 use crate::destination::{self, Policy};
 use crate::dialect;
 use crate::format::EventIds;
@@ -26,19 +29,32 @@ use crate::outbound::client::{ClientSettings, http_client};
 use crate::outbound::guard::Guard;
 
 use crate::hash::{HashOptions, HashPool};
-use crate::http::{self, Frame, Limits, Server};
+use crate::http::{self, About, Frame, Limits, Server};
 use crate::life::{Ending, Grace, Life, Readiness, Signals, Task};
 use crate::mail::Mailbox;
 use crate::operate::{self, Operations, Providers};
+use crate::pages;
 
+mod events;
 mod mail;
+mod metrics;
 mod naviga;
+mod passwords;
+mod paysafe;
 mod provider_kinds;
 mod providers;
+mod recovery;
+mod sms;
+mod wallets;
 
 pub use self::naviga::{algorithm, tenants};
+pub use self::paysafe::brands;
 pub use self::providers::{kind as provider_kind, providers};
+pub use self::sms::switchboard;
+pub use self::wallets::wallets;
 
+/// How often it is looked for records in doubt that are due.
+const DOUBTS_EVERY: Duration = Duration::from_secs(5);
 /// How long closing the database may take at the end.
 const CLOSE: Duration = Duration::from_secs(10);
 
@@ -50,6 +66,8 @@ pub struct Running {
     pub life: Life,
     /// Where it listens: `http://address:port`.
     pub url: String,
+    /// Where Prometheus reads, if anywhere.
+    pub metrics_url: Option<String>,
     grace: Grace,
     signals: Signals,
 }
@@ -104,27 +122,40 @@ pub fn assemble(config: &Config, store: Store, moments: Moments) -> Result<App, 
         of_projects: providers_of_projects(config),
         unsealed: unsealed(&config.projects),
     };
+    let outbox = Arc::new(events::outbox(config));
+    let destinations = policy(config);
+    let context = destination_context(config, &destinations)?;
+    let settings = operate_settings(config)?;
     let operations =
-        Operations::new(store.clone(), ring.clone(), moments.clone(), providers, operate_settings(config)?);
+        Operations::new(store.clone(), ring.clone(), moments.clone(), (providers, outbox.clone()), settings);
     Ok(App {
         store,
         hash: Arc::new(hash),
         moments,
         ring,
-        destinations: Arc::new(policy(&config.delivery)),
+        destinations: Arc::new(destinations),
+        opener: deliver::opener(context),
+        outbox,
         operations,
+        passwords: Arc::new(passwords::passwords(config)?),
         recorder: Recorder::default(),
+        feed: Feed::open_to(config.server.feed_readers_max, config.server.request_timeout * 2 / 3),
         subscriptions_changed: Arc::new(watch::Sender::new(0)),
     })
 }
 
+/// Puts something around routes.
+pub type Around = fn(axum::Router, &App) -> axum::Router;
+
 /// What only a server for development has.
 #[derive(Default)]
 pub struct Extras {
-    /// Where its mail goes.
+    /// Where its mail goes, and its SMS.
     pub mailbox: Option<Mailbox>,
     /// Routes besides the contract's.
     pub routes: axum::Router,
+    /// What is put around the contract's.
+    pub around: Option<Around>,
 }
 
 /// Starts a server: opens and migrates the database, makes sure that the projects are there, listens, relays.
@@ -138,6 +169,11 @@ pub async fn start_with(config: &Config, moments: Moments, extras: Extras) -> Re
     let store = open_store(config)?;
     let is_alone =
         store.lock_for_serving().map_err(|fault| Complaint::because("the database cannot be served", &fault))?;
+    let role = config.node.role;
+    if is_alone && role != Role::All {
+        let what = "on SQLite one process does everything: another [node] role than \"all\" needs PostgreSQL";
+        return Err(Complaint::new(what));
+    }
     let applied = store
         .migrate(moments.now())
         .await
@@ -145,26 +181,84 @@ pub async fn start_with(config: &Config, moments: Moments, extras: Extras) -> Re
     if !applied.is_empty() {
         tracing::info!(migrations = applied.len(), "database: applied {} migrations", applied.len());
     }
+    let prepared = store.prepare(&moments.ctx()).await;
+    prepared.map_err(|fault| Complaint::because("the tables of the database do not fit this program", &fault))?;
     let app = assemble(config, store, moments.clone())?;
     if is_alone {
         let taken_over = app.operations.take_over().await;
         taken_over.map_err(|fault| Complaint::because("open operations cannot be taken over", &fault))?;
     }
-    let office = mail::office(config, extras.mailbox)?.map(Arc::new);
-    set_up_projects(&app, config, office.as_deref()).await?;
+    let ways = Ways::of(config, extras.mailbox)?;
+    set_up_projects(&app, config, &ways).await?;
 
     let life = Life::new(Readiness::starting());
     let tenants = tenants(config)?;
-    let frame = Frame::new(&config.server, moments, dialect::frame_reply(&tenants));
-    let contract = dialect::router(app.clone(), config.server.body_bytes_max, tenants);
-    let router = http::framed(http::health(life.readiness().clone()).merge(extras.routes).merge(contract), frame);
+    let brands = brands(config);
+    let frame = Frame::new(&config.server, moments, dialect::frame_reply(&tenants, &brands));
+    let requests = frame.requests.clone();
+    let contract = dialect::router(app.clone(), config.server.body_bytes_max, tenants, brands);
+    let contract = match extras.around {
+        Some(around) => around(contract, &app),
+        None => contract,
+    };
+    let pages = pages::router(app.clone(), recovery::settings(config), recovery::sites(config)?)
+        .map_err(|what| Complaint::new(format!("the recovery pages cannot be written: {what}")))?;
+    let attempts = if role.relays() { spawn_attempts(&life, &app, config) } else { None };
+    let relay = Arc::new(relay(config, &app, ways, is_alone, attempts)?);
+    let counters = relay.counters();
+    let shown = metrics::Shown { app: app.clone(), relay: counters.clone(), requests };
+    let metrics_url = metrics::spawn(&life, config, shown).await?;
+    let partitions = move || if role.relays() { counters.figures().partitions } else { 0 };
+    let health =
+        http::health(life.readiness().clone(), About { role: role.as_str(), partitions: Arc::new(partitions) });
+    let served = if role.serves() { extras.routes.merge(pages).merge(contract) } else { axum::Router::new() };
+    let router = http::framed(health.merge(served), frame);
     let server = Server::bind(config.server.listen, router, Limits::from(&config.server)).await;
     let server =
         server.map_err(|error| Complaint::because(&format!("cannot listen on {}", config.server.listen), &error))?;
     let address = server.address().map_err(|error| Complaint::because("the address is not known", &error))?;
 
-    life.spawn_once(Task::Http, move |stop| server.serve(stop));
-    let relay = Arc::new(relay(config, &app, office)?);
+    spawn_http(&life, &app, server);
+    spawn_operations(&life, &app);
+    spawn_activity(&life, &app);
+    if role.relays() {
+        spawn_relay(&life, relay);
+        spawn_doubts(&life, &app);
+        spawn_sweep(&life, &app, config.delivery.attempts_kept);
+        paysafe::spawn_codes(&life, &app, config);
+    }
+    spawn_probe(&life, &app);
+    life.readiness().started();
+    let grace = Grace { delay: config.server.shutdown_delay, work: config.server.shutdown_grace, close: CLOSE };
+    Ok(Running { app, life, url: format!("http://{address}"), metrics_url, grace, signals })
+}
+
+fn spawn_operations(life: &Life, app: &App) {
+    let operations = app.operations.clone();
+    life.spawn(Task::Operations, move |stop| {
+        let operations = operations.clone();
+        async move { Ok(operations.run(async move { stop.requested().await }).await?) }
+    });
+}
+
+/// What messages leave by that go to nobody who has subscribed: to customers, and to wallets elsewhere.
+struct Ways {
+    office: Option<Arc<Office>>,
+    switchboard: Option<Arc<Switchboard>>,
+    wallets: Option<Arc<Wallets>>,
+}
+
+impl Ways {
+    fn of(config: &Config, mailbox: Option<Mailbox>) -> Result<Self, Complaint> {
+        Ok(Self {
+            office: mail::office(config, mailbox.clone())?.map(Arc::new),
+            switchboard: switchboard(config, mailbox)?.map(Arc::new),
+            wallets: wallets(config)?.map(Arc::new),
+        })
+    }
+}
+
+fn spawn_relay(life: &Life, relay: Arc<Relay>) {
     life.spawn(Task::Relay, move |stop| {
         let relay = relay.clone();
         async move {
@@ -172,26 +266,22 @@ pub async fn start_with(config: &Config, moments: Moments, extras: Extras) -> Re
             Ok(())
         }
     });
-    let operations = app.operations.clone();
-    life.spawn(Task::Operations, move |stop| {
-        let operations = operations.clone();
-        async move { Ok(operations.run(async move { stop.requested().await }).await?) }
-    });
-    spawn_activity(&life, &app);
-    spawn_sweep(&life, &app);
-    spawn_probe(&life, &app);
-    life.readiness().started();
-    let grace = Grace { delay: config.server.shutdown_delay, work: config.server.shutdown_grace, close: CLOSE };
-    Ok(Running { app, life, url: format!("http://{address}"), grace, signals })
 }
 
-/// Projects, and what they mail, as the configuration has them.
-async fn set_up_projects(app: &App, config: &Config, office: Option<&Office>) -> Result<(), Complaint> {
+/// Projects, what they mail and send by SMS, which wallets they tell, and where their events go, as the configuration has it.
+async fn set_up_projects(app: &App, config: &Config, ways: &Ways) -> Result<(), Complaint> {
     for project in &config.projects {
         let cannot = |failure| Complaint::because(&format!("project {} cannot be set up", project.key), &failure);
         app.ensure_project(project.key.clone(), configured(project)).await.map_err(cannot)?;
-        let (kinds, destination) = (mail::kinds(project).to_vec(), mail::destination(office));
+        let (kinds, destination) = (mail::kinds(project).to_vec(), mail::destination(ways.office.as_deref()));
         app.ensure_letters(project.key.clone(), kinds, destination).await.map_err(cannot)?;
+        let (kinds, destination) = (sms::kinds(project).to_vec(), sms::destination(ways.switchboard.as_deref()));
+        app.ensure_short_messages(project.key.clone(), kinds, destination).await.map_err(cannot)?;
+        let destination = wallets::destination(project);
+        app.ensure_wallet_notices(project.key.clone(), project.wallet.is_some(), destination).await.map_err(cannot)?;
+        app.keep_passwords(project.key.clone(), passwords::kept(project)).await.map_err(cannot)?;
+        let events = events::wanted(project, &app.destinations)?;
+        app.ensure_events(project.key.clone(), events).await.map_err(cannot)?;
     }
     Ok(())
 }
@@ -208,27 +298,45 @@ fn configured(project: &config::Project) -> Configured {
     }
 }
 
-/// The relay over the app's store.
-fn relay(config: &Config, app: &App, office: Option<Arc<Office>>) -> Result<Relay, Complaint> {
+/// The relay over the app's store: the only one, or one among those of other processes.
+fn relay(
+    config: &Config,
+    app: &App,
+    Ways { office, switchboard, wallets }: Ways,
+    is_alone: bool,
+    attempts: Option<Attempts>,
+) -> Result<Relay, Complaint> {
+    let context =
+        destination::Context { office, switchboard, wallets, ..destination_context(config, &app.destinations)? };
+    Ok(Relay::new(
+        app.store.clone(),
+        app.ring.clone(),
+        app.moments.clone(),
+        deliver::opener(context),
+        deliver::Settings {
+            event_ids: event_ids(&config.projects),
+            attempts,
+            attempt_max: config.attempt_max(),
+            node: (!is_alone).then(|| NodeSettings::new(config.node.name.clone(), config.node.lease)),
+            ..relay_settings(&config.delivery)
+        },
+        app.subscriptions_changed.subscribe(),
+    ))
+}
+
+/// What senders are made with, those of mail and SMS aside.
+fn destination_context(config: &Config, policy: &Policy) -> Result<destination::Context, Complaint> {
     let delivery = &config.delivery;
     let client = ClientSettings {
-        guard: app.destinations.guard.clone(),
+        guard: policy.guard.clone(),
         connect_timeout: delivery.connect_timeout,
         attempt_timeout: delivery.attempt_timeout,
         idle_max: delivery.in_flight_max,
         tls: None,
     };
     let http = http_client(&client).map_err(|error| Complaint::because("deliveries cannot be made", &error))?;
-    let policy = (*app.destinations).clone();
-    let context = destination::Context { http, policy, attempt_timeout: delivery.attempt_timeout, office };
-    Ok(Relay::new(
-        app.store.clone(),
-        app.ring.clone(),
-        app.moments.clone(),
-        deliver::opener(context),
-        deliver::Settings { event_ids: event_ids(&config.projects), ..relay_settings(delivery) },
-        app.subscriptions_changed.subscribe(),
-    ))
+    let (policy, attempt_timeout) = (policy.clone(), delivery.attempt_timeout);
+    Ok(destination::Context { http, policy, attempt_timeout, office: None, switchboard: None, wallets: None })
 }
 
 /// The projects that keep no password, not even sealed.
@@ -237,17 +345,23 @@ fn unsealed(projects: &[config::Project]) -> BTreeSet<ProjectKey> {
     projects.iter().filter(is_unsealed).map(|project| project.key.clone()).collect()
 }
 
-/// The ids of Naviga's events that are configured.
+/// What is configured of Naviga's events.
 pub fn event_ids(projects: &[config::Project]) -> EventIds {
-    let of = |project: &config::Project| Some((project.key.clone(), project.naviga.as_ref()?.event_ids.by_code()));
-    EventIds(projects.iter().filter_map(of).collect())
+    let tenants = || projects.iter().filter_map(|project| Some((&project.key, project.naviga.as_ref()?)));
+    EventIds {
+        ids: tenants().map(|(key, naviga)| (key.clone(), naviga.event_ids.by_code())).collect(),
+        with_old: tenants().filter(|(_, naviga)| naviga.old_event_codes).map(|(key, _)| key.clone()).collect(),
+    }
 }
 
-fn policy(delivery: &config::Delivery) -> Policy {
+fn policy(config: &Config) -> Policy {
+    let delivery = &config.delivery;
     Policy {
         allow_http: delivery.allow_http,
         guard: Guard::new(delivery.allow_private_networks.clone()),
         allow_console: delivery.allow_console,
+        subscriptions_max: Some(delivery.subscriptions_max),
+        origin: config.server.public_url.as_ref().and_then(|url| url.host_str()).map(str::to_owned),
     }
 }
 
@@ -260,7 +374,7 @@ fn providers_of_projects(config: &Config) -> BTreeMap<ProjectKey, ProviderName> 
 fn operate_settings(config: &Config) -> Result<operate::Settings, Complaint> {
     let operations = &config.operations;
     Ok(operate::Settings {
-        answer_within: operations.answer_within.min(config.server.request_timeout / 2),
+        answer_within: operations.answer_within.min(config.server.request_timeout * 2 / 3),
         wait: operations.wait,
         limits: operations.limits().ok_or_else(|| Complaint::new("[operations] seal_life is too short"))?,
         call_max: operations.call_timeout,
@@ -289,7 +403,6 @@ fn relay_settings(delivery: &config::Delivery) -> deliver::Settings {
             rest_max: micros(delivery.breaker.open_max),
         },
         in_flight_max: delivery.in_flight_max,
-        attempt_max: delivery.attempt_timeout + Duration::from_secs(5), // a backstop: the client has its own limit
         ..deliver::Settings::default()
     }
 }
@@ -303,17 +416,63 @@ fn spawn_activity(life: &Life, app: &App) {
     });
 }
 
+/// Serves requests. Those that wait for messages are answered when the others are finished.
+fn spawn_http(life: &Life, app: &App, server: Server) {
+    let feed = app.feed.clone();
+    life.spawn_once(Task::Http, move |stop| async move {
+        let ended = stop.clone();
+        let end = async {
+            ended.requested().await;
+            feed.end();
+        };
+        tokio::join!(server.serve(stop), end).0
+    });
+}
+
+/// Writes which attempts were made, unless none are kept: the last ones after the relay has ended.
+fn spawn_attempts(life: &Life, app: &App, config: &Config) -> Option<Attempts> {
+    if config.delivery.attempts_kept.is_zero() {
+        return None;
+    }
+    let (attempts, app) = (Attempts::default(), app.clone());
+    let kept = attempts.clone();
+    life.spawn(Task::Attempts, move |stop| {
+        let (attempts, app) = (attempts.clone(), app.clone());
+        async move { Ok(attempts.write(&app.store, &app.moments, async move { stop.requested().await }).await?) }
+    });
+    Some(kept)
+}
+
+/// Looks after records in doubt that are due, at the start and every few seconds; ends between two batches.
+fn spawn_doubts(life: &Life, app: &App) {
+    let app = app.clone();
+    life.spawn(Task::Doubts, move |stop| {
+        let app = app.clone();
+        async move {
+            while !stop.is_requested() {
+                while !stop.is_requested() && app.settle_doubts().await? {}
+                tokio::select! {
+                    () = stop.requested() => break,
+                    () = tokio::time::sleep(DOUBTS_EVERY) => {}
+                }
+            }
+            Ok(())
+        }
+    });
+}
+
 /// Removes what has expired, every minute, and what is old in the logs, every ten; ends between two batches.
 ///
 /// What is old is hidden anyway, and what is owed to a subscription that has stopped is looked at in vain: that is not
 /// worth doing every minute.
-fn spawn_sweep(life: &Life, app: &App) {
+fn spawn_sweep(life: &Life, app: &App, attempts_kept: Duration) {
     let app = app.clone();
     life.spawn(Task::Retention, move |stop| {
         let app = app.clone();
         async move {
             for minute in (0..10).cycle() {
                 while !stop.is_requested() && app.sweep_once().await? {}
+                while !stop.is_requested() && app.sweep_attempts(attempts_kept).await? {}
                 if minute == 0 {
                     let mut round = app.begin_retention().await?;
                     while !stop.is_requested() && app.retain_once(&mut round).await? {}

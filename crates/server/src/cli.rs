@@ -1,15 +1,22 @@
 //! The command line: what can be said, and its help. Only parsing; what the commands do is elsewhere.
 
+mod customers;
+pub mod deliveries;
+mod operations;
 mod provider;
+mod subscriptions;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use keyherald_core::id::{CustomerId, OperationId, ProjectKey};
+use keyherald_core::id::{CustomerId, MessageId, ProjectKey};
 
+pub use self::customers::{Customers, CustomersExport, CustomersImport, FileFormat};
+pub use self::operations::{Doubts, OperationOf, OperationState, Operations, OperationsList};
 pub use self::provider::{Provider, ProviderCheck};
+pub use self::subscriptions::{Subscriptions, SubscriptionsTest};
 
 /// Changes, resets and recovers a customer's password, and heralds the fact.
 ///
@@ -39,11 +46,15 @@ pub enum Command {
     ///
     /// Starts a server in a temporary folder and a small receiver, changes and resets passwords over real HTTP, and
     /// shows each request, each answer and each message as the receiver got it.
+    ///
+    /// With `--cluster` it starts three nodes on a throw-away PostgreSQL, made from the programs that the machine has, kills
+    /// one of them under load, and shows that nobody missed a message.
     Demo(Demo),
     /// Run a server for trying out, with known credentials.
     ///
     /// Project `demo`, API client `demo-client` with the secret `demo-secret`: for development only. Receivers on
-    /// private addresses and without TLS are allowed. When the server is ready, one line of JSON on stdout says where it
+    /// private addresses and without TLS are allowed. The users of its Naviga tenant are at an identity provider in memory,
+    /// too: those whom that API makes, and customers whom it calls by our id or number. When the server is ready, one line of JSON on stdout says where it
     /// is; everything else goes to stderr.
     #[command(after_help = "\
 Examples:
@@ -58,8 +69,9 @@ Examples:
     #[command(after_help = "\
 Examples:
   keyherald serve --config /etc/keyherald.toml
-  KEYHERALD__SERVER__LISTEN=0.0.0.0:8080 keyherald serve --config keyherald.toml")]
-    Serve(ConfigFile),
+  KEYHERALD__SERVER__LISTEN=0.0.0.0:8080 keyherald serve --config keyherald.toml
+  keyherald serve --config keyherald.toml --role relay      delivers for servers with --role api, on PostgreSQL")]
+    Serve(Serve),
     /// Check a configuration: all its problems at once, or what is in effect.
     ///
     /// Reads the file, the environment and the secrets that they name, as `serve` would; opens no database and no
@@ -88,6 +100,9 @@ Examples:
     /// Customers: take them over from another system, or hand them on.
     #[command(subcommand)]
     Customers(Customers),
+    /// Deliveries: how they stand, what waits and what was put aside, pause, retry, replay.
+    #[command(subcommand)]
+    Deliveries(deliveries::Deliveries),
     /// Messages, as subscribers get them.
     #[command(subcommand)]
     Messages(Messages),
@@ -98,12 +113,18 @@ Examples:
   keyherald activity --config keyherald.toml --project my-shop --customer ID --limit 100
   keyherald activity --config keyherald.toml --project my-shop --follow --json          all that comes, for programs")]
     Activity(Activity),
+    /// Events for partners: what was sent, sending it again, and what it is signed with.
+    #[command(subcommand)]
+    Events(Events),
     /// Operations: passwords that are set at an identity provider and here as one.
     #[command(subcommand)]
     Operations(Operations),
     /// Identity providers: try one out.
     #[command(subcommand)]
     Provider(Provider),
+    /// Subscriptions: try one out.
+    #[command(subcommand)]
+    Subscriptions(Subscriptions),
     /// Tokens of those who call the Naviga API of a tenant.
     #[command(subcommand)]
     Token(Token),
@@ -117,9 +138,35 @@ pub struct ConfigFile {
     pub config: PathBuf,
 }
 
+/// `keyherald serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// `--config`
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// What this process does, whatever `[node] role` says: where several share a PostgreSQL database, some may serve
+    /// requests and others deliver.
+    #[arg(long, value_enum, value_name = "ROLE")]
+    pub role: Option<Role>,
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Everything.
+    All,
+    /// Serves requests.
+    Api,
+    /// Delivers messages, and removes what has had its time.
+    Relay,
+}
+
 /// `keyherald demo`
 #[derive(Debug, Args)]
 pub struct Demo {
+    /// Three nodes on a throw-away PostgreSQL instead, of which one is killed. Needs PostgreSQL's programs, not a server.
+    #[arg(long, conflicts_with = "keep")]
+    pub cluster: bool,
     /// Leave the server running at the end, and print its URL and credentials.
     #[arg(long)]
     pub keep: bool,
@@ -152,9 +199,15 @@ pub struct Dev {
     /// Another database than the SQLite file in the data folder: `sqlite:PATH` or `postgres://...`.
     #[arg(long, value_name = "URL", env = "KEYHERALD_DEV_STORE", hide_env_values = true)]
     pub store: Option<String>,
-    /// Send no mail to the mailbox of `/dev/mailbox`.
+    /// Send no mail and no SMS to the mailbox of `/dev/mailbox`.
     #[arg(long, env = "KEYHERALD_DEV_NO_MAIL")]
     pub no_mail: bool,
+    /// Tell this endpoint of credentials that change, as a partner of Paysafe's contract: events go to URL/credentials/events.
+    #[arg(long, value_name = "URL", env = "KEYHERALD_DEV_CREDENTIALS_WEBHOOK")]
+    pub credentials_webhook: Option<String>,
+    /// Have no identity provider for the users of the Naviga tenant: their passwords are here alone.
+    #[arg(long, env = "KEYHERALD_DEV_NO_PROVIDER")]
+    pub no_provider: bool,
 }
 
 /// `keyherald migrate`
@@ -221,120 +274,6 @@ pub struct ClientRevoke {
     pub id: String,
 }
 
-/// `keyherald customers`
-#[derive(Debug, Subcommand)]
-pub enum Customers {
-    /// Take over customers that another system made, with the hashes of their passwords.
-    ///
-    /// Each customer is one JSON object on a line of its own, or one row of a CSV file whose first line names the
-    /// columns. A record is imported whole or not at all: what is wrong with one is written to the errors file with the
-    /// number of its line, and the import goes on. Exit code 1 if any record was rejected.
-    ///
-    /// A record whose customer is there already, just as it says, is counted and skipped, so that an import can be run
-    /// again. One that differs is rejected: an import never changes a customer. The server may be running meanwhile.
-    #[command(after_long_help = IMPORT_RECORDS)]
-    Import(CustomersImport),
-    /// Write all customers of a project as JSON lines that `customers import` reads.
-    ///
-    /// In the order of their ids. Customers that come or change meanwhile may be missing or be in it as they were.
-    #[command(after_help = "\
-Examples:
-  keyherald customers export --config keyherald.toml --project my-shop | jq .email
-  keyherald customers export --config keyherald.toml --project my-shop --with-hashes --out customers.jsonl")]
-    Export(CustomersExport),
-}
-
-const IMPORT_RECORDS: &str = "\
-Fields (texts, unless it is said otherwise; only email must be there):
-  email               signs in with it, in whatever letter case
-  passwordHash        see below
-  authenticationMode  Password (the default) or ExternalAuth. Without a passwordHash it must be
-                      said: Password then means that the password has to be reset first
-                      (unless the customer has one at an identity provider)
-  key, externalId, customerNumber, firstName, lastName, middleName, title, salutation,
-  dateOfBirth, companyName, vatId, locale
-  isEmailVerified     true or false (the default)
-  createdAt           as 2022-09-19T14:34:35.843Z
-  stores              keys of stores that the project has: [\"a\", \"b\"]; in CSV separated by spaces
-  addresses           [{\"country\": \"DE\", \"city\": \"Ulm\", ...}] (JSON lines only), used by place:
-                      defaultShippingAddress, defaultBillingAddress: 0; shippingAddresses,
-                      billingAddresses: [0, 1]
-  providerUsers       who the customer is at identity providers, by their names in the configuration:
-                      {\"auth0-main\": \"auth0|507f1f77\"}; in CSV auth0-main=auth0|507f1f77. Passwords
-                      are set there as well. May be added to customers that are there already
-
-Password hashes, each verified as it is until its owner signs in, and then replaced by Argon2id:
-  Argon2              $argon2id$v=19$m=65536,t=3,p=4$SALT$TAG, and argon2i, argon2d
-  bcrypt              $2a$, $2b$, $2y$, up to cost 14
-  scrypt              $scrypt$ln=16,r=8,p=1$SALT$TAG, $s0$e0801$SALT$TAG, $7$...; up to 64 MiB
-  PBKDF2              $pbkdf2-sha256$i=600000,l=32$SALT$TAG with sha1, sha256 or sha512;
-                      passlib's $pbkdf2-sha256$29000$SALT$TAG, Django's pbkdf2_sha256$...
-  Firebase            $firescrypt$ln=14,r=8,p=1$SALT$HASH$SEPARATOR$SIGNER-KEY
-  SHA-crypt           $5$, $6$, with rounds=
-  salted digests      $ssha1$, $ssha256$, $ssha512$ or $smd5$, then salt=prefix$SALT$DIGEST or
-                      salt=suffix$SALT$DIGEST; LDAP's {SSHA}, {SSHA256}, {SSHA512}, {SMD5}
-SALT, TAG and so on are Base64. A hash that would take more than 64 MiB or about a second to verify is
-rejected. Passwords in clear are not imported: hash them first.
-
-Examples:
-  keyherald customers import --config keyherald.toml --project my-shop customers.jsonl
-  keyherald customers import --config keyherald.toml --project my-shop --resume customers.csv
-
-  {\"email\":\"ada@example.com\",\"passwordHash\":\"$2b$10$N9qo8uLOickgx2ZMRZoMye...\",\"key\":\"c-1\"}";
-
-/// `keyherald customers import`
-#[derive(Debug, Args)]
-pub struct CustomersImport {
-    #[command(flatten)]
-    pub file: ConfigFile,
-    /// The project that the customers will belong to.
-    #[arg(long, value_name = "KEY")]
-    pub project: ProjectKey,
-    /// The file of customers.
-    #[arg(value_name = "FILE")]
-    pub input: PathBuf,
-    /// Its format. Default: csv if it is named so, jsonl otherwise.
-    #[arg(long, value_enum)]
-    pub format: Option<FileFormat>,
-    /// Where to write what was rejected: JSON lines with line and reason. Overwritten. Default: FILE.errors.
-    #[arg(long, value_name = "FILE")]
-    pub errors: Option<PathBuf>,
-    /// Go on where the last import of this file stopped (FILE.progress says where).
-    #[arg(long)]
-    pub resume: bool,
-    /// Send CustomerCreated for every imported customer.
-    ///
-    /// Without it no message is made: an import is not a sign-up, and whoever welcomes new customers would write to all
-    /// of them. The first message about such a customer is then the first change here, with sequence number 1.
-    #[arg(long)]
-    pub announce: bool,
-}
-
-/// The format of a file of customers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FileFormat {
-    /// One JSON object a line.
-    Jsonl,
-    /// Comma-separated values; the first line names the columns.
-    Csv,
-}
-
-/// `keyherald customers export`
-#[derive(Debug, Args)]
-pub struct CustomersExport {
-    #[command(flatten)]
-    pub file: ConfigFile,
-    /// The project whose customers are written.
-    #[arg(long, value_name = "KEY")]
-    pub project: ProjectKey,
-    /// Write to this file, which only its owner may read. It appears when it is whole. Default: stdout.
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// Write the hashes of the passwords too. Whoever reads them can try passwords at leisure.
-    #[arg(long)]
-    pub with_hashes: bool,
-}
-
 /// `keyherald messages`
 #[derive(Debug, Subcommand)]
 pub enum Messages {
@@ -390,75 +329,83 @@ pub struct Activity {
     pub json: bool,
 }
 
-/// `keyherald operations`
+/// `keyherald events`
 #[derive(Debug, Subcommand)]
-pub enum Operations {
-    /// List a project's operations that are in one state, oldest first.
+pub enum Events {
+    /// List a project's Customer Credentials Events in the order in which they happened.
     #[command(after_help = "\
 Examples:
-  keyherald operations list --config keyherald.toml --project my-shop                   what needs an operator
-  keyherald operations list --config keyherald.toml --project my-shop --state open      what is at work")]
-    List(OperationsList),
-    /// Show an operation: what was to be done, and all that happened, in order.
-    Show(OperationOf),
-    /// Say that a diverged operation was looked after.
-    ///
-    /// Diverged means: nobody knows which password the provider has. The customer cannot sign in until it has reset its
-    /// password, which resolves the operation by itself. Use this when you have made sure that the password here is the
-    /// provider's as well: from then on it counts again.
-    Resolve(OperationOf),
+  keyherald events list --config keyherald.toml --project my-shop
+  keyherald events list --config keyherald.toml --project my-shop --from 2026-01-01T00:00:00Z --to 2026-01-02T00:00:00Z")]
+    List(EventsList),
+    /// Send events again: the same bytes, under the same ids.
+    #[command(after_help = "\
+Examples:
+  keyherald events resend --config keyherald.toml --project my-shop --id ID --id ID
+  keyherald events resend --config keyherald.toml --project my-shop --from 2026-01-01T00:00:00Z --to 2026-01-02T00:00:00Z")]
+    Resend(EventsResend),
+    /// Print what a project's events are signed with: to be given to its partner, and kept secret.
+    Secret(EventsSecret),
 }
 
-/// `keyherald operations list`
+/// `--from` and `--to`
 #[derive(Debug, Args)]
-pub struct OperationsList {
+pub struct EventsSpan {
+    /// Those that happened at this time or later.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Those that happened at this time or earlier. Default: now.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+}
+
+/// `keyherald events list`
+#[derive(Debug, Args)]
+pub struct EventsList {
     #[command(flatten)]
     pub file: ConfigFile,
-    /// The project whose operations are listed.
+    /// The project whose events are listed.
     #[arg(long, value_name = "KEY")]
     pub project: ProjectKey,
-    /// In which state.
-    #[arg(long, value_enum, default_value_t)]
-    pub state: OperationState,
-    /// Only those after this one.
+    /// Only those about this customer.
     #[arg(long, value_name = "ID")]
-    pub after: Option<OperationId>,
+    pub customer: Option<CustomerId>,
+    #[command(flatten)]
+    pub span: EventsSpan,
     /// How many at most.
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=10_000))]
     pub limit: i64,
+    /// How many are left out before.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    pub offset: i64,
 }
 
-/// How an operation stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum OperationState {
-    /// At work, or waiting.
-    Open,
-    /// Done, except that sessions at the provider are still to be ended.
-    Closing,
-    /// Done.
-    Committed,
-    /// Nothing was changed.
-    Released,
-    /// The customer was deleted meanwhile.
-    Gone,
-    /// Nobody knows: for an operator.
-    #[default]
-    Diverged,
-    /// Was diverged.
-    Resolved,
-}
-
-/// `keyherald operations show | resolve`
+/// `keyherald events resend`
 #[derive(Debug, Args)]
-pub struct OperationOf {
+pub struct EventsResend {
     #[command(flatten)]
     pub file: ConfigFile,
-    /// The operation's project.
+    /// The project whose events are sent again.
     #[arg(long, value_name = "KEY")]
     pub project: ProjectKey,
-    /// The operation.
-    #[arg(value_name = "ID")]
-    pub id: OperationId,
+    /// This event; may be given several times.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["from", "to", "customer"])]
+    pub id: Vec<MessageId>,
+    /// Only those about this customer.
+    #[arg(long, value_name = "ID")]
+    pub customer: Option<CustomerId>,
+    #[command(flatten)]
+    pub span: EventsSpan,
+}
+
+/// `keyherald events secret`
+#[derive(Debug, Args)]
+pub struct EventsSecret {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The project whose events they are.
+    #[arg(long, value_name = "KEY")]
+    pub project: ProjectKey,
 }
 
 /// `keyherald token`
@@ -541,7 +488,7 @@ mod tests {
         let Command::Dev(dev) = parse("keyherald dev").unwrap() else { panic!("dev") };
         assert_eq!((dev.listen.to_string(), dev.data.to_str()), ("127.0.0.1:8080".into(), Some("./keyherald-data")));
         let Command::Demo(demo) = parse("keyherald demo").unwrap() else { panic!("demo") };
-        assert_eq!((demo.keep, demo.color), (false, Color::Auto));
+        assert_eq!((demo.keep, demo.cluster, demo.color), (false, false, Color::Auto));
     }
 
     #[test]

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use keyherald_core::{Ctx, Micros};
+use keyherald_core::{Ctx, Micros, Uptime};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Says when it is.
 pub trait Clock: Send + Sync {
     /// The time, UTC.
     fn now(&self) -> Micros;
+
+    /// The time since this machine began, whatever is done to the other clock.
+    fn uptime(&self) -> Uptime;
 }
 
 /// Says what chance is seeded with.
@@ -31,6 +35,16 @@ impl Clock for SystemClock {
         // show: a time must be found by what was shown of it.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Micros(i64::try_from(since.as_millis()).unwrap_or(i64::MAX).saturating_mul(1000))
+    }
+
+    fn uptime(&self) -> Uptime {
+        // On Linux the one that counts the time in which the machine was suspended, too: a lease ends meanwhile.
+        #[cfg(target_os = "linux")]
+        let clock = ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        let clock = ClockId::Monotonic;
+        let since = clock_gettime(clock);
+        Uptime(since.tv_sec.saturating_mul(Micros::SECOND).saturating_add(since.tv_nsec / 1000))
     }
 }
 
@@ -61,6 +75,11 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Micros {
         let base = self.base.map_or(Micros(0), |clock| clock.now());
+        base.plus(self.offset.load(Ordering::SeqCst))
+    }
+
+    fn uptime(&self) -> Uptime {
+        let base = self.base.map_or(Uptime(0), |clock| clock.uptime());
         base.plus(self.offset.load(Ordering::SeqCst))
     }
 }
@@ -129,6 +148,11 @@ impl Moments {
         self.clock.now()
     }
 
+    /// The time since this machine began.
+    pub fn uptime(&self) -> Uptime {
+        self.clock.uptime()
+    }
+
     /// What one decision gets: the time, and chance of its own.
     pub fn ctx(&self) -> Ctx {
         Ctx::new(self.clock.now(), self.entropy.seed())
@@ -145,6 +169,13 @@ mod tests {
         assert_eq!(clock.now(), Micros(1000));
         clock.advance(Micros::HOUR);
         assert_eq!(clock.now(), Micros(1000 + Micros::HOUR));
+        assert_eq!(clock.uptime(), Uptime(1000 + Micros::HOUR));
+    }
+
+    #[test]
+    fn the_machines_uptime_goes_on() {
+        let before = SystemClock.uptime();
+        assert!(before > Uptime(0) && SystemClock.uptime() >= before);
     }
 
     #[test]

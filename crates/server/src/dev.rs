@@ -1,5 +1,5 @@
-//! A server for trying out and for tests: known credentials, data in a folder, receivers on private addresses, mail in a
-//! mailbox in memory.
+//! A server for trying out and for tests: known credentials, data in a folder, receivers on private addresses, mail and
+//! SMS in a mailbox in memory.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,19 @@ use keyherald_core::provider::ProviderLink;
 use keyherald_core::secret::TokenDigest;
 
 use crate::app::Call;
-use crate::boot::{self, Extras, Running};
+use crate::boot::{self, Around, Extras, Running};
 use crate::clock::Moments;
 use crate::complaint::Complaint;
-use crate::config::{Config, Environment, Purpose};
+use crate::config::{self, Config, Environment, Purpose};
 use crate::mail::Mailbox;
 
 mod mailbox;
+mod paysafe;
+mod provider;
+mod users;
+
+pub use self::paysafe::ready as paysafe_ready;
+pub use self::provider::{Provider, User};
 
 /// A server for trying out: known credentials, data in a folder, receivers on private addresses.
 #[derive(Clone, Debug)]
@@ -26,14 +32,17 @@ pub struct Development {
     store: Option<String>,
     no_mail: bool,
     provider_url: Option<String>,
+    credentials_webhook: Option<String>,
 }
 
-/// The mail that the project `demo` sends, to the mailbox.
+/// The mail and SMS that the project `demo` sends, to the mailbox.
 const MAIL: &str = r#"
             [projects.mail]
-            send = ["password_changed", "email_changed", "new_email", "reset_password", "verify_email"]
+            send = ["password_changed", "email_changed", "new_email", "reset_password", "verify_email", "verification_code"]
             contact = "help@shop.example"
             links = { reset_password = "https://shop.example/reset-password#token={token}", verify_email = "https://shop.example/verify-email#token={token}" }
+            [projects.sms]
+            send = ["password_changed", "verification_code"]
 "#;
 
 impl Development {
@@ -56,6 +65,7 @@ impl Development {
             store: None,
             no_mail: false,
             provider_url: None,
+            credentials_webhook: None,
         }
     }
 
@@ -71,10 +81,16 @@ impl Development {
         Self { no_mail: true, ..self }
     }
 
-    /// With an identity provider of Auth0's kind at this address, for the tenant's customers.
+    /// With an identity provider for the tenant's users.
     #[must_use]
-    pub fn with_provider(self, url: String) -> Self {
-        Self { provider_url: Some(url), ..self }
+    pub fn with_provider(self, provider: &Provider) -> Self {
+        Self { provider_url: Some(provider.url().to_owned()), ..self }
+    }
+
+    /// With an endpoint that is told of credentials that change, if it is one.
+    #[must_use]
+    pub fn with_credentials_webhook(self, url: Option<String>) -> Self {
+        Self { credentials_webhook: url, ..self }
     }
 
     /// Makes the folder and its keys if they are not there, and reads the configuration that they mean.
@@ -96,8 +112,14 @@ impl Development {
             r#"
             [server]
             listen = {listen}
+            {public_url}
             [store]
             url = {store}
+            # One that is started again after it died goes on at once.
+            [node]
+            name = "dev"
+            [metrics]
+            listen = "127.0.0.1:0"
             [secrets]
             sealing_keys = [{{ id = "development", key_file = {key_file} }}]
             [delivery]
@@ -111,6 +133,8 @@ impl Development {
             name = "Demo"
             messages = {{ enabled = true }}
             {mail}
+            [projects.recovery]
+            {paysafe}
             [projects.naviga]
             client_group = "{code}"
             client = "{code}"
@@ -121,9 +145,15 @@ impl Development {
             "#,
             // Its secret counts for nothing at a provider of ours: any file will do.
             provider = self.provider_url.clone().map(|url| provider(url, &jwt_file)).unwrap_or_default(),
+            paysafe = paysafe::settings(self.no_mail, self.credentials_webhook.as_deref()),
             code = Self::NAVIGA_CODE,
             jwt_file = quoted(jwt_file.display().to_string()),
             mail = if self.no_mail { "" } else { MAIL },
+            // For the links of mail. A port that is still to be found is in none.
+            public_url = match self.listen.rsplit_once(':') {
+                None | Some((_, "0")) => String::new(),
+                Some(_) => format!("public_url = {}", quoted(format!("http://{}", self.listen))),
+            },
             listen = quoted(self.listen.clone()),
             store = quoted(self.store.clone().unwrap_or(database)),
             key_file = quoted(key_file.display().to_string()),
@@ -145,6 +175,8 @@ fn provider(url: String, secret_file: &Path) -> String {
             connection = "demo"
             allow_insecure_http = true
             net = {{ allow_private = true }}
+            # In memory: nobody needs to be spared.
+            limits = {{ rps = 1000, burst = 1000, max_in_flight = 100 }}
         "#,
         name = Development::PROVIDER,
         url = toml::Value::String(url),
@@ -167,6 +199,12 @@ fn write_new_key(path: &Path) -> std::io::Result<()> {
     std::fs::rename(&aside, path)
 }
 
+/// Whether the tenant's users are at the provider for trying out.
+pub fn has_provider(config: &Config) -> bool {
+    let provider = |project: &config::Project| project.naviga.as_ref()?.user_provider.clone();
+    config.projects.iter().filter_map(provider).any(|provider| provider.to_string() == Development::PROVIDER)
+}
+
 /// Says which user of the provider a customer is, as an import does for those whom a shop brings along.
 pub async fn link(running: &Running, customer: &str, user: &str) -> Result<(), Complaint> {
     let wrong = |what: &str| Complaint::new(format!("the customer cannot be linked: {what}"));
@@ -185,8 +223,11 @@ pub async fn link(running: &Running, customer: &str, user: &str) -> Result<(), C
 pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complaint> {
     let mailbox = Mailbox::default();
     let routes = mailbox::routes(&mailbox);
-    let running = boot::start_with(config, moments, Extras { mailbox: Some(mailbox), routes }).await?;
     let project: ProjectKey = Development::PROJECT.parse().map_err(|why: String| Complaint::new(why))?;
+    // The layer has a place for none: it links customers, and that only where there is whom to link them with.
+    let named_by_us: Around = users::named_by_us;
+    let around = has_provider(config).then_some(named_by_us);
+    let running = boot::start_with(config, moments, Extras { mailbox: Some(mailbox), routes, around }).await?;
     let scopes = Scopes::parse(&format!("manage_project:{project}"));
     let secret = TokenDigest::of(Development::CLIENT_SECRET);
     running
@@ -194,5 +235,6 @@ pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complai
         .put_client(project, Development::CLIENT_ID.into(), "development client".into(), secret, scopes)
         .await
         .map_err(|failure| Complaint::because("the development client cannot be set up", &failure))?;
+    paysafe::put_clients(&running).await?;
     Ok(running)
 }

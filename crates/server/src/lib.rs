@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod boot;
+pub mod breach;
 pub mod check;
 pub mod cli;
 pub mod clock;
@@ -23,5 +24,8 @@ pub mod life;
 pub mod mail;
 pub mod operate;
 pub mod outbound;
+pub mod outbox;
+pub mod pages;
 pub mod recipe;
 pub mod telemetry;
+pub mod words;

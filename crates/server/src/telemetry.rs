@@ -2,10 +2,12 @@
 //!
 //! No personal data and no secrets: bodies, e-mail addresses, passwords, tokens, raw paths and query strings are never
 //! logged by us. Libraries do log such things in their details (a database driver its parameters, an HTTP library its
-//! headers), so whatever the filter says, [`subscriber`] drops what is finer than `info` and not ours. A panic's text may
-//! hold values too; the hook of [`init`] logs its place, and its text only if that is a literal.
+//! headers), so whatever the filter says, [`subscriber`] drops what is finer than `info` and not ours, and what is finer than
+//! `error` of [`LOOSE_TONGUES`]. A panic's text may hold values too; the hook of [`init`] logs its place, and its text only if that is a literal.
 //!
 //! Values stand in the message and as fields, with the unit in the field's name (`duration_ms`).
+
+pub mod metrics;
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -21,6 +23,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, filter, fmt};
 
 use crate::config::{Format, Log};
+
+/// Libraries that tell more than a fact when they warn: `lapin` the whole message that no queue took.
+const LOOSE_TONGUES: &[&str] = &["lapin"];
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +72,15 @@ where
     Dispatch::new(tracing_subscriber::registry().with(lines))
 }
 
-/// Ours, or nothing finer than `info`.
+/// Ours, or nothing finer than `info`, or than `error` of [`LOOSE_TONGUES`].
 fn is_harmless(metadata: &Metadata<'_>) -> bool {
     let source = metadata.target().split("::").next().unwrap_or_default();
-    *metadata.level() <= LevelFilter::INFO || ["keyherald", "keyherald_core", "keyherald_store"].contains(&source)
+    let finest = match source {
+        "keyherald" | "keyherald_core" | "keyherald_store" => LevelFilter::TRACE,
+        _ if LOOSE_TONGUES.contains(&source) => LevelFilter::ERROR,
+        _ => LevelFilter::INFO,
+    };
+    *metadata.level() <= finest
 }
 
 /// The error with all its causes, for a log field. For faults of the store with kind and place.
@@ -173,6 +183,7 @@ pub(crate) mod tests {
             tracing::debug!(target: "tokio_postgres::query", "executing with parameters jane@example.com");
             tracing::debug!(target: "keyheraldish", "not ours");
             tracing::warn!(target: "tokio_postgres", "lost");
+            tracing::warn!(target: "lapin::returned_messages", "a whole message");
             tracing::debug!(target: "keyherald_store::engine", "ours");
         };
         let said = |lines: Lines| lines.json().iter().map(|line| line["message"].clone()).collect::<Vec<_>>();

@@ -78,3 +78,49 @@ fn an_operators_mail_templates_are_tried_out() {
         text(&output.stderr)
     );
 }
+
+/// A partner's keys that are none, in a file and in the environment: which it is and how one is made, and never its value.
+#[test]
+fn a_signing_key_that_is_none_is_named_with_the_way_to_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, key) = (folder.path().join("k.toml"), folder.path().join("signing.key"));
+    let written = format!(
+        "[secrets]\nsealing_keys = [{{ id = \"a\", key_env = \"KEYHERALD_SEALING_KEY\" }}]\n\
+         [[projects]]\nkey = \"shop\"\n[projects.paysafe]\nbrand = \"shop\"\ndelivery_mode = \"partner\"\n\
+         request_signing = true\n\
+         request_signing_secret_file = \"{}\"\n[projects.paysafe.webhook]\n\
+         base_url = \"https://partner.example/hooks\"\nsecret_env = \"PARTNERS_SECRET\"\n",
+        key.display()
+    );
+    std::fs::write(&file, written).unwrap();
+    let check = |of_requests: &str, of_events: &str| {
+        std::fs::write(&key, of_requests).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keyherald"));
+        command.args(["check", "--config"]).arg(&file).env_clear().env("KEYHERALD_SEALING_KEY", KEY);
+        command.env("PARTNERS_SECRET", of_events).output().unwrap()
+    };
+    let good = check(KEY, KEY);
+    assert!(good.status.success() && !text(&good.stdout).contains(KEY), "{}", text(&good.stderr));
+
+    let of_requests = "projects[0].paysafe.request_signing_secret_file";
+    let of_events = "projects[0].paysafe.webhook.secret_env";
+    let make_one = "`openssl rand -base64 256`";
+    for (requests, events, blamed) in [
+        ("not-base64!", KEY, vec![of_requests]),
+        ("c2hvcnQ=", KEY, vec![of_requests]), // too short
+        (KEY, "not-base64!", vec![of_events]),
+        ("c2hvcnQ=", "not-base64!", vec![of_requests, of_events]),
+    ] {
+        let output = check(requests, events);
+        let told = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""), "{told}");
+        let errors: Vec<&str> = told.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(errors.len(), blamed.len(), "{told}");
+        for (error, key) in errors.iter().zip(blamed) {
+            assert!(error.contains(key) && error.contains("a signing secret is the base64 form of"), "{told}");
+        }
+        let hints: Vec<&str> = told.lines().filter(|line| line.starts_with("  hint: ")).collect();
+        assert!(hints.len() == errors.len() && hints.iter().all(|hint| hint.contains(make_one)), "{told}");
+        assert!(!told.contains("not-base64!") && !told.contains("c2hvcnQ=") && !told.contains(KEY), "{told}");
+    }
+}

@@ -15,6 +15,7 @@ use keyherald::cli::FileFormat;
 use keyherald::clock::{ManualClock, Moments, Seeded};
 use keyherald::commands::customers::export;
 use keyherald::commands::customers::import::{Counts, Import, ImportOptions};
+use keyherald::destination::CannotOpen;
 use keyherald::hash::{HashOptions, HashPool};
 use keyherald::operate::{Operations, Providers, Settings};
 use keyherald_core::Micros;
@@ -64,8 +65,12 @@ fn app(store: &TestStore) -> App {
         moments: moments.clone(),
         ring: ring.clone(),
         destinations: Arc::default(),
-        operations: Operations::new((**store).clone(), ring, moments, providers, settings),
+        opener: Arc::new(|_| Err(CannotOpen("nothing is sent here"))),
+        outbox: Arc::default(),
+        operations: Operations::new((**store).clone(), ring, moments, (providers, <_>::default()), settings),
+        passwords: <_>::default(),
         recorder: <_>::default(),
+        feed: <_>::default(),
         subscriptions_changed: Arc::new(watch::Sender::new(0)),
     }
 }
@@ -347,6 +352,7 @@ async fn a_customer_that_is_there_is_recognised_or_in_the_way(store: &TestStore)
         key: None,
         external_id: None,
         customer_number: None,
+        mobile: None,
         stores: Vec::new(),
         authentication_mode: AuthenticationMode::Password,
         is_email_verified: false,

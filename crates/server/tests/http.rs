@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use keyherald::clock::Moments;
 use keyherald::config::{self, PageOrigin};
-use keyherald::http::{BodyError, Failure, Frame, Limits, Route, Server, framed, health, read_body};
+use keyherald::http::{About, BodyError, Failure, Frame, Limits, Route, Server, framed, health, read_body};
 use keyherald::life::{Ending, Grace, Life, Readiness, Signal, Signals, Task};
 use keyherald::telemetry::{Look, subscriber};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -76,7 +76,7 @@ async fn running(change: impl FnOnce(&mut config::Server)) -> Running {
             "/shaped/{*rest}",
             get(|| async { ([("x-a", "b")], axum::Extension(Route("/shaped/key={key}".into())), "") }),
         )
-        .merge(health(life.readiness().clone()));
+        .merge(health(life.readiness().clone(), About { role: "all", partitions: Arc::new(|| 64) }));
     let frame = Frame::new(&settings, Moments::of_system(), Arc::new(reply));
     let server = Server::bind(settings.listen, framed(router, frame), Limits::from(&settings)).await.unwrap();
     let address = server.address().unwrap();
@@ -416,14 +416,14 @@ async fn a_second_signal_does_not_wait_for_requests() {
 async fn health_tells_reasons() {
     let server = running(|settings| settings.shutdown_delay = Duration::from_hours(1)).await;
     let ready = || async { server.exchange(&request("GET /health/ready", "")).await };
-    assert!(ready().await.ends_with(r#"{"status":"ready"}"#));
+    assert!(ready().await.ends_with(r#"{"status":"ready","role":"all","partitions":64}"#));
     server.life.readiness().fail("store", "the database cannot be reached");
     let answer = ready().await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     let body = r#"{"status":"not_ready","reasons":[{"name":"store","text":"the database cannot be reached"}]}"#;
     assert!(answer.ends_with(body), "{answer}");
     server.life.readiness().clear("store");
-    assert!(ready().await.ends_with(r#"{"status":"ready"}"#));
+    assert!(ready().await.ends_with(r#"{"status":"ready","role":"all","partitions":64}"#));
     // Still served in the delay of a shutdown, and live.
     server.signal.send(Signal::Terminate).await.unwrap();
     let told = async { while !ready().await.contains("shutting_down") {} };

@@ -1,5 +1,5 @@
 //! The binary as an operator sees it: started, asked, ended, started again.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "black_box/mod.rs"]
 #[expect(dead_code, reason = "parts of it are for other tests")]
@@ -7,10 +7,11 @@ mod black_box;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use black_box::api::{Api, http_client};
-use black_box::server::Launch;
+use black_box::api::{Api, Wallet, http_client};
+use black_box::server::{Launch, Server};
 use keyherald_core::{Ctx, Micros};
 use keyherald_store::{Sql, Store, StoreOptions, StoreUrl};
 use serde_json::json;
@@ -253,4 +254,172 @@ fn tail_prints_what_is_in_the_log_and_ends_with_its_reader() {
     signal(child.id(), rustix::process::Signal::INT);
     let status = child.wait().unwrap();
     assert!(status.success() || status.code().is_none(), "{status}"); // ended by the signal before it could catch it
+}
+
+/// The Naviga tenant and the other API of a development server, as a caller of both.
+struct Tenant {
+    http: reqwest::Client,
+    naviga: serde_json::Value,
+    api: Api,
+    url: String,
+    /// Calls so far: each has an id of its own, among those of all servers on the data.
+    calls: AtomicU32,
+    process: u32,
+}
+
+impl Tenant {
+    async fn of(server: &Server) -> Self {
+        let http = http_client(Duration::from_secs(20)).unwrap();
+        let api = Api::sign_in(&http, server).await.unwrap();
+        Self {
+            http,
+            naviga: server.naviga.clone(),
+            api,
+            url: server.url.clone(),
+            calls: AtomicU32::new(0),
+            process: server.pid(),
+        }
+    }
+
+    /// Calls the Naviga API.
+    async fn call(&self, method: &str, path: &str, body: &serde_json::Value) -> serde_json::Value {
+        let text = |name: &str| self.naviga[name].as_str().unwrap().to_owned();
+        let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url));
+        let request = request.bearer_auth(text("jwt")).header("X-SourceSystem", "test").json(body);
+        let request = request.header("X-ClientGroupCode", text("clientGroup")).header("X-ClientCode", text("client"));
+        let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let request = request.header("X-Correlation-ID", format!("call-{}-{call}", self.process));
+        let answer = request.header("X-PaperCode", text("paper")).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{method} {path}: {}", answer.text().await.unwrap());
+        answer.json().await.unwrap()
+    }
+
+    /// The events of what was done to a customer, with their systems: by the last call alone, or by all. Those of calls that
+    /// only read are written later, those of a password with it.
+    async fn events(&self, customer: &str, by_last: bool) -> Vec<(i64, String)> {
+        let call = format!("call-{}-{}", self.process, self.calls.load(Ordering::Relaxed));
+        let request = self.http.get(format!("{}/admin/demo/activity?customerId={customer}&limit=100", self.url));
+        let answer: serde_json::Value =
+            request.bearer_auth(self.api.token()).send().await.unwrap().json().await.unwrap();
+        let event =
+            |entry: &serde_json::Value| Some((entry["eventId"].as_i64()?, entry["system"].as_str()?.to_owned()));
+        let results = answer["results"].as_array().unwrap().iter();
+        results.filter(|entry| !by_last || entry["correlationId"] == call.as_str()).filter_map(event).collect()
+    }
+
+    async fn signs_in(&self, email: &str, password: &str) -> bool {
+        self.api.post("/login", &json!({"email": email, "password": password})).await.unwrap().status == 200
+    }
+}
+
+/// The four events of a password that was set at the provider and here.
+fn four() -> Vec<(i64, String)> {
+    let (there, here) = ("AUTHSYSTEM", "SUBSCRIBE");
+    [(4601, there), (4001, here), (4609, there), (4010, here)].map(|(event, system)| (event, system.into())).to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_of_the_development_tenant_is_a_provider_s_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let launch = launch(folder.path());
+    let server = launch.start().unwrap();
+    assert_eq!(server.naviga["userProvider"], "demo-idp");
+    let tenant = Tenant::of(&server).await;
+
+    // Made by the tenant: there and here.
+    let draft = json!({"email": "Jo@example.com", "password": "first-password"});
+    let made = tenant.call("POST", "/v4/Users", &draft).await;
+    let crid = made["data"]["customerRegistrationId"].as_str().unwrap().to_owned();
+    let jo = tenant.api.get("/customers", &[("where", "lowercaseEmail=\"jo@example.com\"")]).await.unwrap();
+    let jo = jo.text("/results/0/id");
+    let done =
+        tenant.call("PATCH", &format!("/v4/Users/{crid}/Password"), &json!({"password": "second-password"})).await;
+    assert_eq!(done["message"]["code"], "UsersOrchestrator_S200_11");
+    assert_eq!(tenant.events(&jo, true).await, four());
+    // By the number that she has here, too, and by the old way.
+    let number = tenant.call("GET", &format!("/v4/Users/{crid}"), &json!({})).await["data"]["registrationId"].clone();
+    let done = tenant.call("PUT", &format!("/User/{number}"), &json!({"Password": "third-password"})).await;
+    assert_eq!((&done["Errors"], &done["Result"]["Updated"]), (&json!([]), &json!(true)));
+    assert_eq!(tenant.events(&jo, true).await, four());
+    assert!(tenant.signs_in("jo@example.com", "third-password").await);
+
+    // Made by the other API: nobody's but ours, until the tenant names him.
+    let made = tenant.api.post("/customers", &json!({"email": "Al@example.com", "password": "one"})).await.unwrap();
+    let al = made.text("/customer/id");
+    let change = json!({"id": al, "version": 1, "currentPassword": "one", "newPassword": "two"});
+    assert_eq!(tenant.api.post("/customers/password", &change).await.unwrap().status, 200);
+    let here = |events: Vec<(i64, String)>| events.iter().all(|(_, system)| system == "SUBSCRIBE");
+    let events = tenant.events(&al, false).await;
+    assert!(!events.is_empty() && here(events));
+    tenant.call("PUT", &format!("/api/user/{al}"), &json!({"Password": "first-password"})).await;
+    assert_eq!(tenant.events(&al, true).await, four());
+    let seen = tenant.api.get(&format!("/customers/{al}"), &[]).await.unwrap();
+    assert_eq!((seen.number("/version"), seen.text("/email")), (Some(3), "Al@example.com".to_owned()));
+
+    // What the provider kept in memory is gone with it, who is who is not.
+    server.kill();
+    let server = launch.start().unwrap();
+    let tenant = Tenant::of(&server).await;
+    for (customer, name) in [(&jo, &crid), (&al, &al)] {
+        tenant.call("PATCH", &format!("/v4/Users/{name}/Password"), &json!({"password": "last-password"})).await;
+        assert_eq!(tenant.events(customer, true).await, four());
+    }
+    assert!(tenant.signs_in("al@example.com", "last-password").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_development_tenant_can_do_without_a_provider() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut launch = launch(folder.path());
+    launch.settings.push(("KEYHERALD_DEV_NO_PROVIDER", "true".into()));
+    let server = launch.start().unwrap();
+    assert_eq!(server.naviga["userProvider"], serde_json::Value::Null);
+    let tenant = Tenant::of(&server).await;
+    let made = tenant.api.post("/customers", &json!({"email": "al@example.com", "password": "one"})).await.unwrap();
+    let al = made.text("/customer/id");
+    tenant.call("PATCH", &format!("/v4/Users/{al}/Password"), &json!({"password": "two"})).await;
+    let events = tenant.events(&al, true).await;
+    assert_eq!(events.iter().map(|(event, _)| *event).collect::<Vec<_>>(), [4001, 4010]);
+}
+
+/// The status when a code is asked for by a proxy, which says that it is for somebody at `source`.
+async fn code_for(wallet: &Wallet, source: &str) -> u16 {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    // Each time for another address: what is counted is the source.
+    let email = format!("jo{}@example.com", ASKED.fetch_add(1, Ordering::Relaxed));
+    let body = json!({"attribute": {"type": "EMAIL", "value": email}, "flow": "PASSWORD_RESET"});
+    let answer = wallet.post_for(source, "/verifications", &body).await.unwrap();
+    assert_eq!(answer.has_retry_after, answer.status == 429);
+    answer.status
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_behind_a_trusted_proxy_has_a_rate_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut launch = launch(folder.path());
+    launch.settings.push(("KEYHERALD__PROJECTS__0__PAYSAFE__LIMITS__IP__INITIATIONS", "2".into()));
+    launch.settings.push(("KEYHERALD__PROJECTS__0__PAYSAFE__LIMITS__IP__PER", "1d".into()));
+    launch.settings.push(("KEYHERALD__SERVER__TRUSTED_PROXIES", "127.0.0.1/32, 10.0.0.0/8".into()));
+    let http = http_client(Duration::from_secs(20)).unwrap();
+    let server = launch.start().unwrap();
+    let wallet = Wallet::sign_in(&http, &server).await.unwrap();
+    let (one, other) = ("198.51.100.7", "203.0.113.9");
+    for source in [one, other] {
+        for expected in [201, 201, 429] {
+            assert_eq!(code_for(&wallet, source).await, expected, "{source}");
+        }
+    }
+    // What stands before what the outermost trusted proxy has seen, anybody can have written.
+    assert_eq!(code_for(&wallet, &format!("192.0.2.1, {one}, 10.1.2.3")).await, 429);
+    assert_eq!(code_for(&wallet, "192.0.2.1").await, 201);
+    server.kill();
+
+    // Who is not trusted is the source, whatever the header says.
+    launch.settings.pop();
+    launch.settings.push(("KEYHERALD__SERVER__TRUSTED_PROXIES", "10.0.0.0/8".into()));
+    let server = launch.start().unwrap();
+    let wallet = Wallet::sign_in(&http, &server).await.unwrap();
+    for (source, expected) in [(one, 201), (other, 201), ("192.0.2.2", 429), ("10.1.2.3", 429)] {
+        assert_eq!(code_for(&wallet, source).await, expected, "{source}");
+    }
 }

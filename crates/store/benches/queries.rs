@@ -1,8 +1,8 @@
 //! Every documented way to look something up, among ten thousand rows and among a million: how much longer it takes.
 //!
 //! The ways are those whose plans are tested (`tests/plans.rs`). Each is asked with random draws, by turns on the small
-//! and on the large database, through the store as the server does; the median counts. On SQLite, and on PostgreSQL if
-//! `KEYHERALD_TEST_POSTGRES` names a server. One line of JSON per engine.
+//! and on the large database, through the store as the server does; the median of how long the caller waits counts. On
+//! SQLite, and on PostgreSQL if `KEYHERALD_TEST_POSTGRES` names a server. One line of JSON per engine.
 //!
 //! `cargo bench -p keyherald-store --bench queries [-- --quick]`
 #![expect(
@@ -79,12 +79,9 @@ async fn measure(engine: &str, size: &Size, few: TestStore, many: TestStore) {
 
 async fn ask(store: &TestStore, way: &'static Way, rows: i64, turn: usize) -> Duration {
     let draw = draw(turn) % rows;
-    let ask = move |tx: &mut dyn Tx| {
-        let begun = Instant::now();
-        (way.ask)(tx, rows, draw)?;
-        Ok(begun.elapsed())
-    };
-    store.query(ask).await.unwrap()
+    let begun = Instant::now();
+    store.query(move |tx: &mut dyn Tx| (way.ask)(tx, rows, draw)).await.unwrap();
+    begun.elapsed()
 }
 
 /// Any number from 0; the same in every run (Knuth's multiplicative hash).

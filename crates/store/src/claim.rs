@@ -1,4 +1,4 @@
-//! Values that only one customer of a project may have: e-mail address, key, customer number.
+//! Values that only one customer of a project may have: e-mail address, key, customer number, mobile number.
 //!
 //! Keys and numbers have unique indexes. An e-mail address is more than an index can say (commercetools.md 2.4): it is
 //! taken for a whole project by a global customer, or for single stores by their customers. So whoever wants an address
@@ -30,6 +30,7 @@ statements! {
                       WHERE project = $1 AND email_folded = $2 AND customer_id <> $3 AND store IN ('', $4) LIMIT 1";
     TAKEN_KEY = "SELECT 1 FROM customer WHERE project = $1 AND key = $2 AND id <> $3";
     TAKEN_NUMBER = "SELECT 1 FROM customer WHERE project = $1 AND customer_number = $2 AND id <> $3";
+    TAKEN_MOBILE = "SELECT 1 FROM customer WHERE project = $1 AND mobile = $2 AND id <> $3";
     // Writes nothing where the rule would be broken, whatever was looked at before.
     PUT = "INSERT INTO customer_email (project, email_folded, store, customer_id)
            SELECT $1, $2, $3, $4 WHERE NOT EXISTS
@@ -62,6 +63,11 @@ pub fn taken(
         && exists(&TAKEN_NUMBER, number.into())?
     {
         return Ok(Some(UniqueField::CustomerNumber));
+    }
+    if let Some(mobile) = &claims.mobile
+        && exists(&TAKEN_MOBILE, mobile.as_str().into())?
+    {
+        return Ok(Some(UniqueField::Mobile));
     }
     Ok(None)
 }

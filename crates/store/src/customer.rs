@@ -5,25 +5,30 @@ use keyherald_core::change::PasswordSet;
 use keyherald_core::confirm_email::EmailConfirmed;
 use keyherald_core::create::Created;
 use keyherald_core::credential::PasswordHash;
-use keyherald_core::customer::{Customer, CustomerNumber, Profile, fold_email};
+use keyherald_core::customer::{Customer, CustomerNumber, Mobile, Profile, fold_email};
 use keyherald_core::delete::Deleted;
 use keyherald_core::id::{CustomerId, Key, ProjectKey, Reference};
 use keyherald_core::import::{Imported, Record};
 use keyherald_core::notice::NewChange;
 use keyherald_core::refusal::UniqueField;
 use keyherald_core::seal::KeyRing;
+use keyherald_core::secret::TokenDigest;
 use keyherald_core::token::TokenKind;
 use keyherald_core::update::{CredentialChange, Updated};
+use keyherald_core::verification::{Attribute, Kind};
 
 use crate::fault::FaultKind;
 use crate::tx::{Row, query_all, query_one};
-use crate::{Fault, Tx, Value, claim, credential, erase, log, operation, session, statements, token, user_record};
+use crate::{
+    Fault, Tx, Value, claim, credential, doubt, erase, log, operation, session, statements, token, user_record,
+    verification,
+};
 
 macro_rules! columns {
     () => {
         "c.id, c.number, c.version, c.last_sequence, c.created_at, c.last_modified_at, c.created_by,
                 c.last_modified_by, c.email, c.key, c.external_id, c.customer_number, c.authentication_mode,
-                c.is_email_verified, c.profile, r.tail, c.stores"
+                c.is_email_verified, c.profile, r.tail, c.stores, c.mobile"
     };
 }
 
@@ -39,6 +44,9 @@ macro_rules! selected {
     };
 }
 
+/// Numbers that are tried for one customer: among a hundred million customers not even two are needed as a rule.
+const NUMBERS_TRIED_MAX: usize = 20;
+
 mod query;
 
 pub use query::{QUERY_COLUMNS, page};
@@ -49,6 +57,19 @@ statements! {
     BY_NUMBER = (concat!(selected!(), "WHERE c.project = $1 AND c.number = $2"));
     BY_EMAIL = (concat!(selected!(), "WHERE c.project = $1 AND c.id =
                    (SELECT customer_id FROM customer_email WHERE project = $1 AND email_folded = $2 AND store = $3)"));
+    BY_MOBILE = (concat!(selected!(), "WHERE c.project = $1 AND c.mobile = $2"));
+    // Whoever has it; else a neighbour: the next one, or the last one of all.
+    NEAR_EMAIL = (concat!(selected!(), "WHERE c.project = $1 AND c.id = COALESCE(
+                     (SELECT customer_id FROM customer_email WHERE project = $1 AND (email_folded, store) >= ($2, $3)
+                      ORDER BY email_folded, store LIMIT 1),
+                     (SELECT customer_id FROM customer_email WHERE project = $1
+                      ORDER BY email_folded DESC, store DESC LIMIT 1))"));
+    NEAR_MOBILE = (concat!(selected!(), "WHERE c.project = $1 AND c.id = COALESCE(
+                      (SELECT id FROM customer WHERE project = $1 AND mobile >= $2 ORDER BY mobile LIMIT 1),
+                      (SELECT id FROM customer WHERE project = $1 AND mobile IS NOT NULL ORDER BY mobile DESC LIMIT 1))"));
+    // Of customers that were, too: a number is not given twice.
+    NUMBER_TAKEN = "SELECT 1 FROM customer WHERE number = $1 UNION ALL SELECT 1 FROM retired_number WHERE number = $1";
+    RETIRE_NUMBER = "INSERT INTO retired_number (number) VALUES ($1) ON CONFLICT (number) DO NOTHING";
     // SQLite has one writer: to be in a write transaction is to hold every lock.
     LOCK = {
         sqlite: "SELECT 1 FROM customer WHERE project = $1 AND id = $2",
@@ -56,14 +77,14 @@ statements! {
     };
     INSERT = "INSERT INTO customer (project, id, number, version, last_sequence, created_at, last_modified_at, created_by,
                   last_modified_by, email, email_folded, key, external_id, customer_number, authentication_mode,
-                  is_email_verified, first_name, last_name, profile, stores)
-              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+                  is_email_verified, first_name, last_name, profile, stores, mobile)
+              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
     MOVE = "UPDATE customer SET version = $3, last_sequence = $4, last_modified_at = $5, last_modified_by = $6
             WHERE project = $1 AND id = $2 AND version = $7";
     REPLACE = "UPDATE customer SET version = $3, last_sequence = $4, last_modified_at = $5, last_modified_by = $6,
                    email = $8, email_folded = $9, key = $10, external_id = $11, customer_number = $12,
                    authentication_mode = $13, is_email_verified = $14, first_name = $15, last_name = $16,
-                   profile = $17, stores = $18
+                   profile = $17, stores = $18, mobile = $19
                WHERE project = $1 AND id = $2 AND version = $7";
     DELETE = "DELETE FROM customer WHERE project = $1 AND id = $2 AND version = $3";
     BY_CUSTOMER_NUMBER = (concat!(selected!(), "WHERE c.project = $1 AND c.customer_number = $2"));
@@ -87,6 +108,11 @@ pub fn by_number(tx: &mut dyn Tx, project: &ProjectKey, number: &CustomerNumber)
     query_one(tx, &BY_NUMBER, &[project.into(), number.to_string().into()], read)
 }
 
+/// The customer with this mobile number.
+pub fn by_mobile(tx: &mut dyn Tx, project: &ProjectKey, mobile: &Mobile) -> Result<Option<Customer>, Fault> {
+    query_one(tx, &BY_MOBILE, &[project.into(), mobile.as_str().into()], read)
+}
+
 /// The global customer with this e-mail address, in whatever letter case.
 pub fn by_email(tx: &mut dyn Tx, project: &ProjectKey, email: &str) -> Result<Option<Customer>, Fault> {
     query_one(tx, &BY_EMAIL, &[project.into(), fold_email(email).into(), claim::EVERYWHERE.into()], read)
@@ -102,6 +128,23 @@ pub fn by_email_in_store(
     query_one(tx, &BY_EMAIL, &[project.into(), fold_email(email).into(), store.into()], read)
 }
 
+/// The global customer with this e-mail address, or that of this store; if there is none, a neighbour. `None`: there is no
+/// customer at all.
+pub fn near_email(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    store: Option<&Key>,
+    email: &str,
+) -> Result<Option<Customer>, Fault> {
+    let store = store.map_or(claim::EVERYWHERE, Key::as_str);
+    query_one(tx, &NEAR_EMAIL, &[project.into(), fold_email(email).into(), store.into()], read)
+}
+
+/// The customer with this mobile number; if there is none, a neighbour. `None`: no customer has one.
+pub fn near_mobile(tx: &mut dyn Tx, project: &ProjectKey, mobile: &Mobile) -> Result<Option<Customer>, Fault> {
+    query_one(tx, &NEAR_MOBILE, &[project.into(), mobile.as_str().into()], read)
+}
+
 /// Takes the customer's row lock until the transaction ends and reads the customer under it. Every write that
 /// concerns a customer begins here: so its log entries have positions in the order of their commits.
 pub fn lock(tx: &mut dyn Tx, project: &ProjectKey, id: CustomerId) -> Result<Option<Customer>, Fault> {
@@ -111,14 +154,18 @@ pub fn lock(tx: &mut dyn Tx, project: &ProjectKey, id: CustomerId) -> Result<Opt
     }
 }
 
-/// Writes a new customer, its claims, its key for personal rows, its credential and its first message.
+/// Writes a new customer, its claims, its key for personal rows, its credential and its first message. If the number that
+/// chance has chosen is taken, it gets another one.
 pub fn create(
     tx: &mut dyn Tx,
     ring: &KeyRing,
     project: &ProjectKey,
-    created: &Created,
+    created: &mut Created,
     ctx: &mut Ctx,
 ) -> Result<(), Fault> {
+    if let Some(number) = other_number(tx, &created.customer, ctx)? {
+        created.renumber(number);
+    }
     insert_row(tx, project, &created.customer)?;
     claim::put(tx, project, &created.customer)?;
     log::put_customer_key(tx, ring, project, created.customer.id, created.data_key, ctx)?;
@@ -127,6 +174,19 @@ pub fn create(
     }
     log::append(tx, ring, project, &created.message, ctx)?;
     log::append_change_of_customer(tx, ring, project, &NewChange::of_customer(&created.customer), ctx)
+}
+
+/// A number that nobody has or had, if the customer's own is none.
+fn other_number(tx: &mut dyn Tx, customer: &Customer, ctx: &mut Ctx) -> Result<Option<CustomerNumber>, Fault> {
+    let mut other = None;
+    for _ in 0..NUMBERS_TRIED_MAX {
+        let number = other.as_ref().unwrap_or(&customer.number).to_string();
+        if query_one(tx, &NUMBER_TAKEN, &[number.into()], |_| Ok(()))?.is_none() {
+            return Ok(other);
+        }
+        other = Some(CustomerNumber::new(ctx));
+    }
+    Err(Fault::new(FaultKind::Internal, "no customer number was found that is free"))
 }
 
 /// Writes a password that was set: the customer (guarded by its version), the hash, the end of all its password tokens
@@ -143,14 +203,22 @@ pub fn set_password(
         Some(hash) => credential::put(tx, project, set.customer.id, hash, ctx.now)?,
         None => credential::delete(tx, project, set.customer.id)?,
     }
-    end_of_password(tx, project, set.customer.id)?;
+    end_of_password(tx, project, set.customer.id, set.keeps)?;
     log::append(tx, ring, project, &set.message, ctx)
 }
 
 /// Whoever proved something with the old password, or could set another one, has to do it anew.
-fn end_of_password(tx: &mut dyn Tx, project: &ProjectKey, id: CustomerId) -> Result<(), Fault> {
+fn end_of_password(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    id: CustomerId,
+    keeps: Option<TokenDigest>,
+) -> Result<(), Fault> {
     token::end_of_customer(tx, project, id, TokenKind::Password)?;
-    session::end_of_customer(tx, project, id)
+    match keeps {
+        Some(kept) => session::end_of_others(tx, project, id, kept),
+        None => session::end_of_customer(tx, project, id),
+    }
 }
 
 /// Writes an address that was verified: the customer (guarded by its version), the end of all its e-mail tokens, and
@@ -189,11 +257,11 @@ pub fn update(
         CredentialChange::Keep => {}
         CredentialChange::Set(hash) => {
             credential::put(tx, project, id, hash, ctx.now)?;
-            end_of_password(tx, project, id)?;
+            end_of_password(tx, project, id, None)?;
         }
         CredentialChange::Remove => {
             credential::delete(tx, project, id)?;
-            end_of_password(tx, project, id)?;
+            end_of_password(tx, project, id, None)?;
         }
     }
     if updated.email_changed {
@@ -201,10 +269,7 @@ pub fn update(
             token::end_of_customer(tx, project, id, kind)?;
         }
     }
-    for message in &updated.messages {
-        log::append(tx, ring, project, message, ctx)?;
-    }
-    Ok(())
+    log::append_all(tx, ring, project, &updated.messages, ctx)
 }
 
 /// Removes a customer with its claims, credential, tokens, sessions, links and past operations, and writes its last message. If it asks for
@@ -219,15 +284,26 @@ pub fn delete(
     let last = &deleted.last;
     guarded(tx.execute(&DELETE, &[project.into(), last.id.into(), last.version.into()])?)?;
     claim::delete(tx, project, last.id)?;
+    tx.execute(&RETIRE_NUMBER, &[last.number.to_string().into()])?;
     credential::delete(tx, project, last.id)?;
     operation::forget(tx, project, last.id)?;
+    doubt::forget(tx, project, last.id)?;
     token::delete_of_customer(tx, project, last.id)?;
     session::end_of_customer(tx, project, last.id)?;
     user_record::delete(tx, project, last.id)?;
     log::append(tx, ring, project, &deleted.message, ctx)?;
     let change = NewChange::of_deleted_customer(last, deleted.data_erasure, deleted.message.created_at);
     log::append_change_of_customer(tx, ring, project, &change, ctx)?;
-    if deleted.data_erasure { erase::customer(tx, project, last.id) } else { Ok(()) }
+    if !deleted.data_erasure {
+        return Ok(());
+    }
+    let mobile = last.mobile.as_ref().map_or("", Mobile::as_str);
+    let attributes = [(Kind::Email, last.email.as_str()), (Kind::Mobile, mobile)];
+    for attribute in attributes.iter().filter_map(|(kind, value)| Attribute::parse(*kind, value)) {
+        verification::forget(tx, ring, project, &attribute)?;
+    }
+    doubt::remove_of_address(tx, project, &last.email)?;
+    erase::customer(tx, project, last.id)
 }
 
 /// Moves the customer's row to its next version, and tells the change. The decision was made on the locked row, so
@@ -264,6 +340,7 @@ fn replace_row(
         customer.profile.last_name.as_ref().into(),
         Value::json(&customer.profile)?,
         Value::json(&customer.stores)?,
+        mobile_of(customer),
     ]);
     guarded(tx.execute(&REPLACE, &args)?)?;
     log::append_change_of_customer(tx, ring, project, &NewChange::of_customer(customer), ctx)
@@ -307,8 +384,13 @@ fn insert_row(tx: &mut dyn Tx, project: &ProjectKey, customer: &Customer) -> Res
         customer.profile.last_name.as_ref().into(),
         Value::json(&customer.profile)?,
         Value::json(&customer.stores)?,
+        mobile_of(customer),
     ];
     tx.execute(&INSERT, &args).map(drop)
+}
+
+fn mobile_of(customer: &Customer) -> Value {
+    customer.mobile.as_ref().map(Mobile::as_str).into()
 }
 
 /// Reads a row of the columns of `selected!`.
@@ -331,6 +413,7 @@ pub(crate) fn read(row: &dyn Row) -> Result<Customer, Fault> {
         profile: row.json::<Profile>(14)?,
         password_tail: row.text_opt(15)?,
         stores: row.json(16)?,
+        mobile: row.parsed_opt(17)?,
     })
 }
 
@@ -342,6 +425,10 @@ pub fn by_unique(
     record: &Record,
 ) -> Result<Option<Customer>, Fault> {
     match (field, &record.key, &record.customer_number) {
+        (UniqueField::Mobile, ..) => match &record.mobile {
+            Some(mobile) => by_mobile(tx, project, mobile),
+            None => Ok(None),
+        },
         (UniqueField::Email, ..) => match record.stores.first() {
             Some(Reference::Key(store)) => query_one(
                 tx,
@@ -364,10 +451,13 @@ pub fn import(
     tx: &mut dyn Tx,
     ring: &KeyRing,
     project: &ProjectKey,
-    imported: &Imported,
+    imported: &mut Imported,
     ctx: &mut Ctx,
 ) -> Result<(), Fault> {
     let id = imported.customer.id;
+    if let Some(number) = other_number(tx, &imported.customer, ctx)? {
+        imported.renumber(number);
+    }
     insert_row(tx, project, &imported.customer)?;
     claim::put(tx, project, &imported.customer)?;
     log::put_customer_key(tx, ring, project, id, imported.data_key, ctx)?;

@@ -3,7 +3,11 @@
 //! A message is safe as long as it is above its partition's cursor, or at or above its lane's `from_position`, or in a
 //! dead letter. So a lane is parked in the same transaction that moves the cursor over its messages, or before.
 
+pub mod intervention;
+
 use keyherald_core::id::{CustomerId, DeadLetterId, MessageId, ProjectKey, SubscriptionId};
+use keyherald_core::lease::PartitionSet;
+pub use keyherald_core::relay::lanes::ParkedLane;
 use keyherald_core::seal::KeyRing;
 use keyherald_core::{Ctx, Micros};
 use zeroize::Zeroizing;
@@ -43,8 +47,10 @@ statements! {
     LETTER_POSITIONS = "SELECT position FROM dead_letter WHERE subscription_id = $1 AND position > $2 ORDER BY position";
     LETTERS = "SELECT project, id, subscription_id, position, message_id, customer_id, reason, attempts, last_error, body, created_at
                FROM dead_letter WHERE subscription_id = $1 ORDER BY position LIMIT $2";
-    PUT_ASIDE = "SELECT project, id, subscription_id, position, message_id, customer_id, reason, attempts, last_error, NULL, created_at
+    PUT_ASIDE = "SELECT project, id, subscription_id, position, message_id, customer_id, reason, attempts, last_error,
+                     CAST(NULL AS BYTEA), created_at
                  FROM dead_letter WHERE subscription_id = $1 AND (CAST($2 AS TEXT) IS NULL OR customer_id = $2)
+                     AND ended_at IS NULL
                  ORDER BY position DESC LIMIT $3";
     DROP_CURSORS = "DELETE FROM delivery_cursor WHERE subscription_id = $1";
     DROP_LANES = "DELETE FROM parked_lane WHERE subscription_id = $1";
@@ -56,29 +62,6 @@ pub fn put_cursor(tx: &mut dyn Tx, subscription: SubscriptionId, partition: u16,
     tx.execute(&PUT_CURSOR, &[subscription.into(), i64::from(partition).into(), position.into()]).map(drop)
 }
 
-/// Partitions as a set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PartitionSet(u64);
-
-impl PartitionSet {
-    /// One partition.
-    pub fn of(partition: u16) -> Self {
-        let mut set = Self::default();
-        set.add(partition);
-        set
-    }
-
-    /// Whether a partition is in it.
-    pub fn has(self, partition: u16) -> bool {
-        self.0.checked_shr(u32::from(partition)).unwrap_or(0) & 1 == 1
-    }
-
-    /// Adds a partition (0 to 63).
-    pub fn add(&mut self, partition: u16) {
-        self.0 |= 1_u64.checked_shl(u32::from(partition)).unwrap_or(0);
-    }
-}
-
 /// Moves the cursors of a set of partitions forward to `position`; never back.
 pub fn move_cursors(
     tx: &mut dyn Tx,
@@ -86,8 +69,7 @@ pub fn move_cursors(
     partitions: PartitionSet,
     position: i64,
 ) -> Result<(), Fault> {
-    let set = i64::from_ne_bytes(partitions.0.to_ne_bytes());
-    tx.execute(&MOVE_CURSORS, &[subscription.into(), position.into(), set.into()]).map(drop)
+    tx.execute(&MOVE_CURSORS, &[subscription.into(), position.into(), partitions.bits().into()]).map(drop)
 }
 
 /// All cursors of a subscription: `(partition, position)`.
@@ -96,25 +78,6 @@ pub fn cursors(tx: &mut dyn Tx, subscription: SubscriptionId) -> Result<Vec<(u16
         let partition = u16::try_from(row.int(0)?).map_err(|_| Fault::corrupt("a partition is out of range"))?;
         Ok((partition, row.int(1)?))
     })
-}
-
-/// A lane that waits for its retry, or for an operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParkedLane {
-    /// The lane's customer.
-    pub customer: CustomerId,
-    /// The customer's partition.
-    pub partition: u16,
-    /// Its messages from this position on are still to be sent.
-    pub from_position: i64,
-    /// How often the message at `from_position` has failed.
-    pub failed_attempts: u32,
-    /// When to try again. `None`: held.
-    pub next_at: Option<Micros>,
-    /// Why it failed last.
-    pub last_error: String,
-    /// Since when it waits.
-    pub parked_at: Micros,
 }
 
 /// Parks a lane, or moves a parked one.
@@ -163,13 +126,13 @@ pub struct DeadLetter {
     pub message: MessageId,
     /// The lane.
     pub customer: CustomerId,
-    /// `exhausted`, `endpoint_gone` or `erased`.
+    /// `exhausted`, `rejected`, `erased` or `skipped`.
     pub reason: String,
     /// How often it was tried.
     pub attempts: u32,
     /// Why it failed last.
     pub last_error: String,
-    /// What was sent, sealed by the relay. `None`: it could not be rendered.
+    /// What was sent, sealed by the relay. `None`: it could not be rendered, or an operator has skipped it.
     pub body: Option<Vec<u8>>,
     /// When it was put aside.
     pub created_at: Micros,

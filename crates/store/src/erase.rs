@@ -1,7 +1,7 @@
 //! Erasing what is personal of a customer that is deleted, everywhere but in the destinations it was sent to.
 //!
 //! Gone are: the key of its side rows (so that copies in backups cannot be opened either), the side rows, token values,
-//! and the bodies of its dead letters. What stays is the log, which holds ids, flags and times. A message that is still
+//! the bodies of its events and of its dead letters. What stays is the log, which holds ids, flags and times. A message that is still
 //! to be delivered and cannot be told without what is gone reads with `personal: None`, and ends as `erased`.
 //!
 //! **Unused parts of pages.** SQLite overwrites what it deletes (`secure_delete`), but not what it leaves behind when it
@@ -32,6 +32,7 @@ statements! {
     };
     NOTED = "SELECT project, customer_id FROM erasure LIMIT 10000";
     FORGET = "DELETE FROM erasure WHERE project = $1 AND customer_id = $2";
+    EVENTS = "UPDATE event SET body = NULL WHERE project = $1 AND customer_id = $2 AND body IS NOT NULL";
     BODIES = "UPDATE dead_letter SET body = NULL WHERE project = $1 AND customer_id = $2 AND body IS NOT NULL";
 }
 
@@ -44,7 +45,7 @@ pub fn customer(tx: &mut dyn Tx, project: &ProjectKey, id: CustomerId) -> Result
     if query_one(tx, &LIVES, &args, |_| Ok(()))?.is_some() {
         return Err(Fault::new(FaultKind::Internal, "a customer that still exists cannot be erased"));
     }
-    for statement in [&KEY, &PERSONAL, &VALUES, &BODIES, &NOTE] {
+    for statement in [&KEY, &PERSONAL, &VALUES, &EVENTS, &BODIES, &NOTE] {
         tx.execute(statement, &args)?;
     }
     Ok(())

@@ -23,14 +23,16 @@ use keyherald_core::filter::{Comparison, Filter, Kind, Scalar, Test};
 use keyherald_core::id::{CustomerId, MessageId, ProjectKey};
 use keyherald_core::message::{Content, Facts, ForMail, Identifiers, Message, NewMessage, Personal, partition};
 use keyherald_core::notice::{Change, ChangeFacts, NewChange, Notice};
+use keyherald_core::relay::Positioned;
 use keyherald_core::seal::{KeyRing, SealingKey, customer_key};
 use keyherald_core::secret::TokenValue;
 use keyherald_core::{Ctx, Micros};
 
+use crate::decoy::Nature;
 use crate::filter::Column;
 use crate::listing::Source;
 use crate::tx::{Row, query_all, query_one};
-use crate::{Fault, Listing, Page, Tx, Value, statements};
+use crate::{Fault, Listing, Page, Tx, Value, event, statements};
 
 macro_rules! columns {
     () => {
@@ -51,7 +53,7 @@ macro_rules! tables {
 
 macro_rules! selected {
     () => {
-        concat!("SELECT ", columns!(), ", ", user!(), " ", tables!())
+        concat!("SELECT ", columns!(), ", ", user!(), ", l.type ", tables!())
     };
 }
 
@@ -66,7 +68,7 @@ macro_rules! user {
 // What the relay reads: activity only where a subscription asks for it, for there is far more of it than of all else.
 macro_rules! sent {
     () => {
-        "(l.kind IN ('message', 'change') OR (l.kind = 'activity' AND EXISTS
+        "(l.kind IN ('message', 'change', 'event') OR (l.kind = 'activity' AND EXISTS
               (SELECT 1 FROM subscription f WHERE f.project = l.project AND f.format = '\"NavigaActivity\"')))"
     };
 }
@@ -85,27 +87,28 @@ macro_rules! shown {
     };
 }
 
+pub mod feed; // after the macros that it uses
+
 statements! {
     APPEND = "INSERT INTO log (project, kind, id, created_at, type, resource_type, resource_id, sequence, resource_version,
                   customer_id, partition, visible, has_personal, facts)
               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
-                  COALESCE((SELECT messages_enabled FROM project WHERE project = $1), 0), $12, $13)
-              RETURNING position";
+                  COALESCE(CAST($14 AS BIGINT), (SELECT messages_enabled FROM project WHERE project = $1), 0), $12, $13)
+              RETURNING position, visible";
     // The casts tell PostgreSQL what it does not infer in a SELECT. Not LIKE: SQLite would prepare the statement anew for
     // each pattern.
     APPEND_CHANGE = "INSERT INTO log (project, kind, id, created_at, type, resource_type, resource_id, resource_version,
                          customer_id, partition, visible, has_personal, facts)
-                     SELECT $1, 'change', $2, CAST($3 AS BIGINT), $4, $5, $6, CAST($7 AS BIGINT), $8, CAST($9 AS BIGINT), 0,
+                     SELECT $1, $13, $2, CAST($3 AS BIGINT), $4, $5, $6, CAST($7 AS BIGINT), $8, CAST($9 AS BIGINT), 0,
                          CAST($10 AS BIGINT), $11
                      WHERE EXISTS (SELECT 1 FROM subscription
                                    WHERE project = $1 AND changes <> '[]' AND replace(changes, $12, '') <> changes)
                      RETURNING position";
-    // Whether the project mails messages of a type: $2 is the type as JSON.
+    // Whether the project mails messages of a type, or sends them by SMS: $2 is the type as JSON.
     IS_MAILED = "SELECT 1 FROM subscription
-                 WHERE project = $1 AND format = '\"Letter\"' AND replace(messages, $2, '') <> messages";
+                 WHERE project = $1 AND format IN ('\"Letter\"', '\"ShortMessage\"') AND replace(messages, $2, '') <> messages";
     APPEND_PERSONAL = "INSERT INTO log_personal (position, project, customer_id, sealed) VALUES ($1, $2, $3, $4)";
     APPEND_SECRET = "INSERT INTO log_secret (position, project, token_id, expires_at, sealed) VALUES ($1, $2, $3, $4, $5)";
-    WRITE_NOTHING = "DELETE FROM log_secret WHERE position < 0";
     PUT_KEY = "INSERT INTO customer_key (project, customer_id, sealed) VALUES ($1, $2, $3)";
     KEY = "SELECT sealed FROM customer_key WHERE project = $1 AND customer_id = $2";
     LAST_POSITION = {
@@ -152,6 +155,45 @@ pub fn append(
     message: &NewMessage,
     ctx: &mut Ctx,
 ) -> Result<(), Fault> {
+    append_as(tx, ring, project, (message, Visible(None), Nature::Fact), ctx).map(drop)
+}
+
+/// The same as a decoy: for the message about somebody who is not there, where that must not be told by how long it takes.
+/// The message is one to the customer who stands in.
+pub fn append_decoy(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    message: &NewMessage,
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    append_as(tx, ring, project, (message, Visible(None), Nature::Decoy), ctx).map(drop)
+}
+
+/// The same for the messages of one change: all of them are shown, or none is. Each statement of PostgreSQL sees what was
+/// committed before it, so a project that stops showing messages meanwhile would else hide some of them.
+pub(crate) fn append_all(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    messages: &[NewMessage],
+    ctx: &mut Ctx,
+) -> Result<(), Fault> {
+    let append_next = |visible, message| append_as(tx, ring, project, (message, visible, Nature::Fact), ctx);
+    messages.iter().try_fold(Visible(None), append_next).map(drop)
+}
+
+/// Whether queries show a message; `None`: as the project says.
+#[derive(Clone, Copy)]
+struct Visible(Option<bool>);
+
+fn append_as(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    (message, visible, nature): (&NewMessage, Visible, Nature),
+    ctx: &mut Ctx,
+) -> Result<Visible, Fault> {
     let content = &message.facts.content;
     let mail = match &message.for_mail {
         Some(mail) if is_mailed(tx, project, content)? => Some(mail),
@@ -162,7 +204,7 @@ pub fn append(
     let has_personal = !personal.is_empty();
     let args = [
         project.into(),
-        "message".into(),
+        nature.kind("message").into(),
         message.id.into(),
         message.created_at.into(),
         content.type_name().into(),
@@ -174,23 +216,26 @@ pub fn append(
         i64::from(partition(message.customer)).into(),
         has_personal.into(),
         Value::json(&message.facts)?,
+        visible.0.map(i64::from).into(),
     ];
-    let position = appended(tx, &args)?;
+    let (position, visible) = appended(tx, &args)?;
     if has_personal {
-        put_personal(tx, ring, (project, message.customer), (position, message.id), &personal, ctx)?;
+        let plain = serde_json::to_vec(&personal)?;
+        put_personal(tx, ring, (project, message.customer), (position, message.id), &nature.content(&plain), ctx)?;
     }
     if let Some((value, expires_at)) = secret {
-        let sealed = value.reveal_with(|text| ring.seal(ctx, &binding(message.id), text.as_bytes()))?;
+        let seal = |text: &str| ring.seal(ctx, &binding(message.id), &nature.content(text.as_bytes()));
+        let sealed = value.reveal_with(seal)?;
         let token = message.resource_id.hyphenated().to_string();
         tx.execute(
             &APPEND_SECRET,
             &[position.into(), project.into(), token.into(), (*expires_at).into(), sealed.into()],
         )?;
     }
-    match NewChange::of_token(message) {
-        Some(change) => append_change(tx, project, &change),
-        None => Ok(()),
+    if let Some(change) = NewChange::of_token(message) {
+        put_change(tx, project, &change, (nature, false))?;
     }
+    Ok(visible)
 }
 
 fn personal_of(message: &NewMessage, mail: Option<&ForMail>) -> Personal {
@@ -198,30 +243,7 @@ fn personal_of(message: &NewMessage, mail: Option<&ForMail>) -> Personal {
     Personal { recipient, page, ..message.personal.clone() }
 }
 
-/// Costs what [`append`] costs, and writes nothing: for the message about somebody who is not there, where that must not
-/// be told by how long it takes.
-pub fn rehearse(
-    tx: &mut dyn Tx,
-    ring: &KeyRing,
-    project: &ProjectKey,
-    message: &NewMessage,
-    ctx: &mut Ctx,
-) -> Result<(), Fault> {
-    let is_mailed = is_mailed(tx, project, &message.facts.content)?;
-    let mail = message.for_mail.as_ref().filter(|_| is_mailed);
-    let personal = personal_of(message, mail);
-    let has_secret = message.secret.is_some() || mail.is_some_and(|mail| mail.secret.is_some());
-    let mut statements = 1;
-    if !personal.is_empty() {
-        query_one(tx, &KEY, &[project.into(), message.customer.into()], |row| row.bytes(0))?;
-        ring.seal(ctx, &binding(message.id), &serde_json::to_vec(&personal)?)?;
-        statements += 1;
-    }
-    statements += i64::from(has_secret) + i64::from(NewChange::of_token(message).is_some());
-    (0..statements).try_for_each(|_| tx.execute(&WRITE_NOTHING, &[]).map(drop))
-}
-
-/// Whether somebody is mailed about such messages. Without it, no address is copied and no value kept for that.
+/// Whether somebody is mailed about such messages, or sent an SMS. Without it, no address is copied and no value kept for that.
 fn is_mailed(tx: &mut dyn Tx, project: &ProjectKey, content: &Content) -> Result<bool, Fault> {
     let quoted = format!("\"{}\"", content.type_name());
     Ok(query_one(tx, &IS_MAILED, &[project.into(), quoted.into()], |_| Ok(()))?.is_some())
@@ -230,7 +252,7 @@ fn is_mailed(tx: &mut dyn Tx, project: &ProjectKey, content: &Content) -> Result
 /// Appends a change of a resource that is nobody's in person, if somebody wants to hear of it. Another write of the same
 /// transaction must precede it.
 pub(crate) fn append_change(tx: &mut dyn Tx, project: &ProjectKey, change: &NewChange) -> Result<(), Fault> {
-    put_change(tx, project, change, false).map(drop)
+    put_change(tx, project, change, (Nature::Fact, false)).map(drop)
 }
 
 /// The same for a customer, whose own names are personal.
@@ -243,9 +265,10 @@ pub(crate) fn append_change_of_customer(
 ) -> Result<(), Fault> {
     let personal = Personal { identifiers: change.identifiers.clone(), ..Personal::default() };
     let has_personal = !personal.is_empty();
-    match put_change(tx, project, change, has_personal)? {
+    match put_change(tx, project, change, (Nature::Fact, has_personal))? {
         Some(position) if has_personal => {
-            put_personal(tx, ring, (project, change.lane), (position, change.id), &personal, ctx)
+            let plain = serde_json::to_vec(&personal)?;
+            put_personal(tx, ring, (project, change.lane), (position, change.id), &plain, ctx)
         }
         _ => Ok(()),
     }
@@ -256,7 +279,7 @@ fn put_change(
     tx: &mut dyn Tx,
     project: &ProjectKey,
     change: &NewChange,
-    has_personal: bool,
+    (nature, has_personal): (Nature, bool),
 ) -> Result<Option<i64>, Fault> {
     let resource_type = change.facts.resource_type.as_str();
     let args = [
@@ -272,6 +295,7 @@ fn put_change(
         has_personal.into(),
         Value::json(&change.facts)?,
         format!("\"{resource_type}\"").into(),
+        nature.kind("change").into(),
     ];
     query_one(tx, &APPEND_CHANGE, &args, |row| row.int(0))
 }
@@ -282,18 +306,18 @@ fn put_personal(
     ring: &KeyRing,
     (project, customer): (&ProjectKey, CustomerId),
     (position, id): (i64, MessageId),
-    personal: &Personal,
+    plain: &[u8],
     ctx: &mut Ctx,
 ) -> Result<(), Fault> {
     let sealed_key = query_one(tx, &KEY, &[project.into(), customer.into()], |row| row.bytes(0))?
         .ok_or_else(|| Fault::corrupt("a customer has no key for its personal rows"))?;
-    let plain = serde_json::to_vec(personal)?;
-    let sealed = open_customer_key(ring, customer, &sealed_key)?.seal(ctx, &binding(id), &plain)?;
+    let sealed = open_customer_key(ring, customer, &sealed_key)?.seal(ctx, &binding(id), plain)?;
     tx.execute(&APPEND_PERSONAL, &[position.into(), project.into(), customer.into(), sealed.into()]).map(drop)
 }
 
-fn appended(tx: &mut dyn Tx, args: &[Value]) -> Result<i64, Fault> {
-    query_one(tx, &APPEND, args, |row| row.int(0))?.ok_or_else(|| Fault::corrupt("an insert returned no position"))
+fn appended(tx: &mut dyn Tx, args: &[Value]) -> Result<(i64, Visible), Fault> {
+    query_one(tx, &APPEND, args, |row| Ok((row.int(0)?, Visible(Some(row.flag(1)?)))))?
+        .ok_or_else(|| Fault::corrupt("an insert returned no position"))
 }
 
 /// The highest position that was ever taken; on PostgreSQL also by transactions that have not ended yet.
@@ -326,12 +350,18 @@ pub struct Entry {
     pub notice: Notice,
 }
 
+impl Positioned for Entry {
+    fn position(&self) -> i64 {
+        self.notice.position()
+    }
+}
+
 impl Entry {
     /// The message, if it is one.
     pub fn message(&self) -> Option<&Message> {
         match &self.notice {
             Notice::Message(message) => Some(message),
-            Notice::Change(_) | Notice::Activity(_) => None,
+            Notice::Change(_) | Notice::Activity(_) | Notice::Event(_) => None,
         }
     }
 }
@@ -378,6 +408,7 @@ fn read_entry(row: &dyn Row, ring: &KeyRing) -> Result<Entry, Fault> {
     let notice = match row.text(14)?.as_str() {
         "change" => Notice::Change(read_change(row, ring)?),
         "activity" => Notice::Activity(Box::new(read_activity(row)?)),
+        "event" => Notice::Event(event::read_sending(row, (0, 4, 16))?),
         _ => Notice::Message(Box::new(read(row, ring)?)),
     };
     Ok(Entry { project: row.parsed(1)?, notice })

@@ -45,6 +45,15 @@ pub static MIGRATIONS: &[Migration] = &[
     migration!(7, "0007_activity"),
     migration!(8, "0008_registrations"),
     migration!(9, "0009_registration_drafts"),
+    migration!(10, "0010_verifications"),
+    migration!(11, "0011_events"),
+    migration!(12, "0012_former_passwords"),
+    migration!(13, "0013_records_in_doubt"),
+    migration!(14, "0014_leases"),
+    migration!(15, "0015_failures"),
+    migration!(16, "0016_feed"),
+    migration!(17, "0017_interventions"),
+    migration!(18, "0018_webhooks"),
 ];
 
 /// One step of the database's form.

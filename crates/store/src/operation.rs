@@ -25,7 +25,7 @@ pub use self::idempotency::{IDEMPOTENCY_LIFE_US, Repeatable, Replay, remember, r
 use self::rows::{Erased, binding, read};
 use crate::fault::FaultKind;
 use crate::tx::{query_all, query_one};
-use crate::{Fault, Tx, Value, customer, log, provider_link, statements, token};
+use crate::{Fault, Tx, Value, customer, log, provider_link, statements, token, verification};
 
 macro_rules! selected {
     () => {
@@ -203,10 +203,10 @@ pub struct Begin<'a> {
     pub due: Due<'a>,
 }
 
-/// Commits an intent: takes the slot, reserves the token, seals the password. The caller holds the customer's lock, has
+/// Commits an intent: takes the slot, reserves the token and the proofs, seals the password. The caller holds the customer's lock, has
 /// found the slot free ([`slot`]), and has refused what can be refused.
 ///
-/// False, and nothing is written: the token is not there any more, or another operation has reserved it.
+/// False, and nothing is written: the token or a proof is not there any more, or another operation has reserved it.
 pub fn begin(tx: &mut dyn Tx, ring: &KeyRing, begin: &Begin<'_>, ctx: &mut Ctx) -> Result<bool, Fault> {
     let Begin { operation, password, .. } = begin;
     let (project, id) = (&operation.project, operation.id);
@@ -214,6 +214,14 @@ pub fn begin(tx: &mut dyn Tx, ring: &KeyRing, begin: &Begin<'_>, ctx: &mut Ctx) 
         && !token::reserve(tx, project, operation.customer, token, id)?
     {
         return Ok(false);
+    }
+    for proof in &operation.intent.proofs {
+        if !verification::reserve(tx, project, proof.id, id)? {
+            // What was reserved before it stays as it was.
+            verification::release(tx, project, id)?;
+            token::release(tx, project, operation.customer, id)?;
+            return Ok(false);
+        }
     }
     let binding = binding(id);
     let mut seal = || password.hash_with(|bytes| ring.seal(ctx, &binding, bytes));
@@ -368,6 +376,11 @@ fn finish(
     }
     if operation.intent.token.is_some() {
         token::release(tx, &ended.project, ended.customer, ended.id)?;
+    }
+    match event {
+        _ if operation.intent.proofs.is_empty() => {}
+        Event::Committed(_) => verification::consume_reserved(tx, &ended.project, ended.id, now)?,
+        _ => verification::release(tx, &ended.project, ended.id)?,
     }
     Ok(Ok(ended))
 }

@@ -20,6 +20,8 @@ statements! {
            ON CONFLICT (project, email_folded) DO UPDATE SET id = $3, sealed = $4, proof = $5, awaits_code = $6,
                begun = $10, code = NULL, attempts_left = 0, codes_left = $7, code_expires_at = 0, created_at = $8, expires_at = $9";
     PUT_BEGUN = "UPDATE registration SET begun = 1 WHERE project = $1 AND email_folded = $2";
+    TAKE_BACK_BEGUN = "UPDATE registration SET begun = 0 WHERE project = $1 AND email_folded = $2 AND awaits_code = 1";
+    REMOVE_BEGUN = "DELETE FROM registration WHERE project = $1 AND email_folded = $2 AND awaits_code = 0";
     PUT_CODE = "UPDATE registration SET code = $3, attempts_left = $4, code_expires_at = $5, codes_left = codes_left - 1,
                     expires_at = $6
                 WHERE project = $1 AND email_folded = $2 AND codes_left > 0";
@@ -116,6 +118,13 @@ pub fn put(
 /// Notes that the provider, which does not have the address, is about to be asked.
 pub fn put_begun(tx: &mut dyn Tx, project: &ProjectKey, email: &str) -> Result<(), Fault> {
     tx.execute(&PUT_BEGUN, &[project.into(), fold_email(email).into()]).map(drop)
+}
+
+/// Notes that the provider was not asked after all: one that waits for its code does so again, any other is no more.
+pub fn remove_begun(tx: &mut dyn Tx, project: &ProjectKey, email: &str) -> Result<(), Fault> {
+    let args = [project.into(), fold_email(email).into()];
+    tx.execute(&TAKE_BACK_BEGUN, &args)?;
+    tx.execute(&REMOVE_BEGUN, &args).map(drop)
 }
 
 /// Begins to prove the address of a customer who is here already.

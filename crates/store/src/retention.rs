@@ -15,7 +15,7 @@ use crate::tx::query_all;
 use crate::{Fault, Tx, Value, statements};
 
 statements! {
-    OLD = "SELECT l.position, l.created_at, l.customer_id,
+    OLD = "SELECT l.position, l.created_at, l.customer_id, l.kind,
                CASE WHEN EXISTS (SELECT 1 FROM subscription s
                                  LEFT JOIN delivery_cursor d ON d.subscription_id = s.id AND d.partition = l.partition
                                  WHERE s.project = l.project AND COALESCE(d.position, 0) < l.position)
@@ -35,6 +35,8 @@ statements! {
         sqlite: "DELETE FROM log_secret WHERE position IN (SELECT value FROM json_each($1))",
         postgres: "DELETE FROM log_secret WHERE position = ANY (ARRAY(SELECT json_array_elements_text($1::text::json)::bigint))"
     };
+    // Whoever fetches from below it is told that something is gone.
+    NOTE_REMOVED = "UPDATE project SET removed_to = $2 WHERE project = $1 AND removed_to < $2";
     REMOVE = {
         sqlite: "DELETE FROM log WHERE position IN (SELECT value FROM json_each($1))",
         postgres: "DELETE FROM log WHERE position = ANY (ARRAY(SELECT json_array_elements_text($1::text::json)::bigint))"
@@ -73,6 +75,8 @@ pub struct Outdated {
     project: ProjectKey,
     positions: Vec<i64>,
     customers: Vec<CustomerId>,
+    /// The last position of a message among them.
+    messages_to: Option<i64>,
     /// Where to look next. `None`: everything old was looked at.
     pub next: Option<Place>,
 }
@@ -98,12 +102,21 @@ pub fn outdated(
     from: Place,
     limit: i64,
 ) -> Result<Outdated, Fault> {
-    let mut outdated = Outdated { project: project.clone(), positions: Vec::new(), customers: Vec::new(), next: None };
+    let mut outdated = Outdated {
+        project: project.clone(),
+        positions: Vec::new(),
+        customers: Vec::new(),
+        messages_to: None,
+        next: None,
+    };
     let args = [project.into(), older_than.into(), from.at.into(), from.position.into(), limit.into()];
     let looked_at = query_all(tx, &OLD, &args, |row| {
         let place = Place { at: row.micros(1)?, position: row.int(0)? };
-        if !row.flag(3)? {
+        if !row.flag(4)? {
             outdated.positions.push(place.position);
+            if row.text(3)? == "message" {
+                outdated.messages_to = outdated.messages_to.max(Some(place.position));
+            }
             outdated.customers.extend(row.parsed_opt::<CustomerId>(2)?);
         }
         Ok(place)
@@ -120,6 +133,9 @@ pub fn outdated(
 pub fn remove(tx: &mut dyn Tx, outdated: &Outdated) -> Result<(), Fault> {
     if outdated.is_empty() {
         return Ok(());
+    }
+    if let Some(position) = outdated.messages_to {
+        tx.execute(&NOTE_REMOVED, &[(&outdated.project).into(), position.into()])?;
     }
     let positions = Value::json(&outdated.positions)?;
     for statement in [&REMOVE_PERSONAL, &REMOVE_SECRETS, &REMOVE] {

@@ -17,6 +17,11 @@ statements! {
                  FROM session s WHERE s.digest = $1 AND s.kind = $2 AND s.expires_at > $3";
     EXTEND = "UPDATE session SET expires_at = $2 WHERE digest = $1 AND kind = 'refresh' AND expires_at > $3";
     END_OF_CUSTOMER = "DELETE FROM session WHERE project = $1 AND customer_id = $2";
+    // A sign-in is its refresh token and the access tokens that came with it and from it.
+    END_OF_OTHERS = "DELETE FROM session WHERE project = $1 AND customer_id = $2 AND digest <> $3
+                         AND digest <> COALESCE((SELECT s.refresh_digest FROM session s WHERE s.digest = $3), $3)
+                         AND COALESCE(refresh_digest, digest)
+                             <> COALESCE((SELECT s.refresh_digest FROM session s WHERE s.digest = $3), $3)";
     REVOKE = "DELETE FROM session WHERE digest = $1 AND client_id = $2";
     REVOKE_GRANTED = "DELETE FROM session WHERE refresh_digest = $1";
     // SQLite has one writer: to be in a write transaction is to hold every lock.
@@ -80,6 +85,16 @@ pub fn extend_refresh(tx: &mut dyn Tx, digest: TokenDigest, until: Micros, now: 
 /// Ends all access and refresh tokens of a customer.
 pub fn end_of_customer(tx: &mut dyn Tx, project: &ProjectKey, customer: CustomerId) -> Result<(), Fault> {
     tx.execute(&END_OF_CUSTOMER, &[project.into(), customer.into()]).map(drop)
+}
+
+/// Ends all access and refresh tokens of a customer but this access token and those of the same sign-in.
+pub fn end_of_others(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    customer: CustomerId,
+    kept: TokenDigest,
+) -> Result<(), Fault> {
+    tx.execute(&END_OF_OTHERS, &[project.into(), customer.into(), kept.as_bytes().into()]).map(drop)
 }
 
 /// Ends a token of this client, access or refresh, and with a refresh token the access tokens that came with it and from

@@ -106,7 +106,7 @@ macro_rules! statements {
     (@one $name:ident, ($text:expr)) => {
         $crate::sql::Sql::both(concat!(module_path!(), "::", stringify!($name)), $text)
     };
-    (@one $name:ident, { sqlite: $sqlite:literal, postgres: $postgres:literal }) => {
+    (@one $name:ident, { sqlite: $sqlite:expr, postgres: $postgres:expr }) => {
         $crate::sql::Sql::split(concat!(module_path!(), "::", stringify!($name)), $sqlite, $postgres)
     };
     ($($(#[$doc:meta])* $name:ident = $text:tt;)*) => {

@@ -13,10 +13,13 @@ use tokio::sync::{oneshot, watch};
 
 use crate::engine::{self, Engine, Shared};
 use crate::migrate::{self, MigrationStatus};
-use crate::{Fault, FaultKind, Tx};
+use crate::{Fault, FaultKind, Sql, Tx};
 
 pub use options::StoreOptions;
 pub use url::{StoreUrl, StoreUrlError};
+
+/// By how many writes in them commits are counted: up to this many, and more than the one before; at last any number.
+pub const COMMIT_SIZES: [u32; 8] = [1, 2, 4, 8, 16, 32, 64, u32::MAX];
 
 /// What the store has done since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct Counters {
     pub writes: u64,
     /// Transactions committed (one carries many writes on SQLite).
     pub commits: u64,
+    /// Of them, those of each of [`COMMIT_SIZES`].
+    pub commit_sizes: [u64; COMMIT_SIZES.len()],
 }
 
 /// The open database. Cheap to clone; when the last clone is dropped, the engine finishes what it was given and ends.
@@ -119,6 +124,15 @@ impl Store {
     /// Which migrations are applied and which are pending. Changes nothing.
     pub async fn migration_status(&self) -> Result<MigrationStatus, Fault> {
         migrate::status(self, migrate::MIGRATIONS).await
+    }
+
+    /// Compiles every fixed statement for the writer, and the queries for a reader: no request waits for it later, and a
+    /// database whose tables do not fit this program is noticed before it is served. PostgreSQL compiles for each of its
+    /// connections what that one uses, when it first does: nothing to do.
+    pub async fn prepare(&self, ctx: &Ctx) -> Result<(), Fault> {
+        self.write(ctx, |tx, _| crate::statements().try_for_each(|sql| tx.prepare(sql))).await?;
+        let is_query = |sql: &&Sql| sql.sqlite.trim_start().starts_with("SELECT");
+        self.read(move |tx| crate::statements().filter(is_query).try_for_each(|sql| tx.prepare(sql))).await
     }
 
     /// What was done since the store was opened.

@@ -1,7 +1,7 @@
 //! Subscriptions and the sealed secrets of their destinations.
 //!
-//! Those in the form of letters are the configuration's: mail. For the relay they are subscriptions like any other; no
-//! call sees, counts, changes or deletes them, and no change tells of them.
+//! Those in the form of letters and short messages are the configuration's: mail and SMS; so are those to events. For the
+//! relay they are subscriptions like any other; no call sees, counts, changes or deletes them, and no change tells of them.
 
 use keyherald_core::customer::Version;
 use keyherald_core::filter::Kind;
@@ -22,13 +22,13 @@ use crate::{Fault, Listing, Page, Tx, Value, delivery, log, statements};
 macro_rules! columns {
     () => {
         "id, key, version, created_at, last_modified_at, created_by, last_modified_by, destination, messages, changes,
-                events, format, status, project, secret"
+                events, format, status, project, secret, paused_at, interventions, replayed_to, replay_rate"
     };
 }
 
 macro_rules! is_of_callers {
     () => {
-        "format <> '\"Letter\"'"
+        "format NOT IN ('\"Letter\"', '\"ShortMessage\"', '\"Rendered\"', '\"WalletNotice\"')"
     };
 }
 
@@ -45,10 +45,18 @@ statements! {
     UPDATE = "UPDATE subscription SET key = $3, version = $4, last_modified_at = $5, last_modified_by = $6,
                   destination = $7, messages = $8, changes = $9, events = $10, status = $11
               WHERE project = $1 AND id = $2 AND version = $12";
-    SET_SECRET = "UPDATE subscription SET secret = $3 WHERE project = $1 AND id = $2";
+    SET_SECRET = "UPDATE subscription SET secret = $3, failing_since = NULL WHERE project = $1 AND id = $2";
+    SECRET = "SELECT secret FROM subscription WHERE project = $1 AND id = $2";
     BY_ID = (concat!(selected!(), "WHERE project = $1 AND id = $2 AND ", is_of_callers!()));
     BY_KEY = (concat!(selected!(), "WHERE project = $1 AND key = $2 AND ", is_of_callers!()));
-    LETTERS = (concat!(selected!(), "WHERE project = $1 AND NOT ", is_of_callers!()));
+    OF_FORMAT = (concat!(selected!(), "WHERE project = $1 AND format = $2"));
+    OF_PROJECT = (concat!(selected!(), "WHERE project = $1 ORDER BY id"));
+    ANY_BY_ID = (concat!(selected!(), "WHERE project = $1 AND id = $2"));
+    PAUSE = "UPDATE subscription SET paused_at = $3 WHERE project = $1 AND id = $2";
+    INTERVENE = "UPDATE subscription SET interventions = interventions + 1 WHERE project = $1 AND id = $2";
+    REPLAY = "UPDATE subscription SET replay_rate = $3,
+                  replayed_to = CASE WHEN CAST($4 AS BIGINT) > replayed_to THEN CAST($4 AS BIGINT) ELSE replayed_to END
+              WHERE project = $1 AND id = $2";
     ALL = (concat!(selected!(), "ORDER BY project, id"));
     // Subscriptions of a project are made one after the other, so that the count and the key are true.
     LOCK_PROJECT = {
@@ -62,12 +70,19 @@ statements! {
     };
     // While it is held the subscription cannot be deleted or updated, so that nothing is written for one that is gone.
     HOLD = {
-        sqlite: "SELECT version FROM subscription WHERE project = $1 AND id = $2",
-        postgres: "SELECT version FROM subscription WHERE project = $1 AND id = $2 FOR KEY SHARE"
+        sqlite: "SELECT version, interventions FROM subscription WHERE project = $1 AND id = $2",
+        postgres: "SELECT version, interventions FROM subscription WHERE project = $1 AND id = $2 FOR KEY SHARE"
     };
     COUNT = (concat!("SELECT count(*) FROM subscription WHERE project = $1 AND ", is_of_callers!()));
     DELETE = "DELETE FROM subscription WHERE project = $1 AND id = $2 AND version = $3";
-    SET_STATUS = "UPDATE subscription SET status = $3 WHERE id = $1 AND version = $2 AND status <> $3";
+    // What its receiver has ended, no other node's word begins again: only an update does.
+    SET_STATUS = "UPDATE subscription SET status = $3 WHERE id = $1 AND version = $2 AND status <> $3
+                  AND status <> 'ConfigurationErrorDeliveryStopped'";
+    NOTE_FAILING = "UPDATE subscription SET failing_since = $3 WHERE id = $1 AND version = $2 AND failing_since IS NULL";
+    NOTE_ACCEPTING = "UPDATE subscription SET failing_since = NULL
+                      WHERE id = $1 AND version = $2 AND failing_since IS NOT NULL";
+    DISABLE = "UPDATE subscription SET status = 'ConfigurationErrorDeliveryStopped', version = version + 1, last_modified_at = $3
+               WHERE id = $1 AND version = $2 AND failing_since <= $4";
 }
 
 /// A subscription as the relay needs it.
@@ -78,6 +93,21 @@ pub struct Stored {
     pub subscription: Subscription,
     /// The destination's secret, opened.
     pub secret: Option<Zeroizing<Vec<u8>>>,
+    /// What operators have done to it.
+    pub attended: Attended,
+}
+
+/// What operators have done to a subscription. None of it is in its version, which is about what its owner wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attended {
+    /// Since when nothing is sent to it.
+    pub paused_at: Option<Micros>,
+    /// How often what it is owed was changed: what was read before counts no more.
+    pub interventions: i64,
+    /// What comes up to this position was sent before, if it is sent at all.
+    pub replayed_to: i64,
+    /// What is sent once more goes so many messages in a second, at most.
+    pub replay_rate: u32,
 }
 
 /// How many subscriptions the project has, counted under the project's lock.
@@ -180,7 +210,7 @@ fn append_change(
     kind: ChangeKind,
     at: Micros,
 ) -> Result<(), Fault> {
-    if subscription.format == FormatKind::Letter {
+    if !subscription.format.is_of_callers() {
         return Ok(());
     }
     log::append_change(tx, project, &NewChange::of_subscription(subscription, kind, at))
@@ -204,9 +234,73 @@ pub fn by_key(tx: &mut dyn Tx, project: &ProjectKey, key: &Key) -> Result<Option
     query_one(tx, &BY_KEY, &[project.into(), key.into()], read)
 }
 
-/// The project's subscription in the form of letters, if mail is on.
-pub fn of_letters(tx: &mut dyn Tx, project: &ProjectKey) -> Result<Option<Subscription>, Fault> {
-    query_one(tx, &LETTERS, &[project.into()], read)
+/// What is sealed of its destination.
+pub fn secret(
+    tx: &mut dyn Tx,
+    ring: &KeyRing,
+    project: &ProjectKey,
+    id: SubscriptionId,
+) -> Result<Option<Zeroizing<Vec<u8>>>, Fault> {
+    let sealed = query_one(tx, &SECRET, &[project.into(), id.into()], |row| row.bytes_opt(0))?.flatten();
+    Ok(sealed.map(|sealed| ring.open(&binding(id), &sealed)).transpose()?)
+}
+
+/// The project's subscription in a form of which there is at most one, for the configuration has made it: letters, if mail is
+/// on, or short messages.
+pub fn in_form(tx: &mut dyn Tx, project: &ProjectKey, form: FormatKind) -> Result<Option<Subscription>, Fault> {
+    query_one(tx, &OF_FORMAT, &[project.into(), Value::json(&form)?], read)
+}
+
+/// The project's subscription to events, if it has one.
+pub fn of_events(tx: &mut dyn Tx, ring: &KeyRing, project: &ProjectKey) -> Result<Option<Stored>, Fault> {
+    let args = [project.into(), Value::json(&FormatKind::Rendered)?];
+    query_one(tx, &OF_FORMAT, &args, |row| read_stored(row, ring))
+}
+
+fn read_stored(row: &dyn Row, ring: &KeyRing) -> Result<Stored, Fault> {
+    let subscription = read(row)?;
+    let secret = row.bytes_opt(14)?.map(|sealed| ring.open(&binding(subscription.id), &sealed)).transpose()?;
+    Ok(Stored { project: row.parsed(13)?, subscription, secret, attended: read_attended(row)? })
+}
+
+fn read_attended(row: &dyn Row) -> Result<Attended, Fault> {
+    Ok(Attended {
+        paused_at: row.int_opt(15)?.map(Micros),
+        interventions: row.int(16)?,
+        replayed_to: row.int(17)?,
+        replay_rate: u32::try_from(row.int(18)?).unwrap_or(1),
+    })
+}
+
+/// The project's subscriptions as operators see them: the configuration's own, too.
+pub fn attended(tx: &mut dyn Tx, project: &ProjectKey) -> Result<Vec<(Subscription, Attended)>, Fault> {
+    query_all(tx, &OF_PROJECT, &[project.into()], |row| Ok((read(row)?, read_attended(row)?)))
+}
+
+/// One of them, the configuration's own too.
+pub fn of_operators(tx: &mut dyn Tx, project: &ProjectKey, id: SubscriptionId) -> Result<Option<Subscription>, Fault> {
+    query_one(tx, &ANY_BY_ID, &[project.into(), id.into()], read)
+}
+
+/// Stops sending to it, or goes on.
+pub fn pause(tx: &mut dyn Tx, project: &ProjectKey, id: SubscriptionId, at: Option<Micros>) -> Result<(), Fault> {
+    tx.execute(&PAUSE, &[project.into(), id.into(), at.into()]).map(drop)
+}
+
+/// What the [`claim`]ed subscription is owed was changed: whoever delivers to it, here or on another node, reads it again
+/// and writes nothing of what it knew.
+pub fn intervene(tx: &mut dyn Tx, project: &ProjectKey, id: SubscriptionId) -> Result<(), Fault> {
+    tx.execute(&INTERVENE, &[project.into(), id.into()]).map(drop)
+}
+
+/// From now on what is sent once more goes this fast; for all customers, that is everything up to `to`.
+pub fn replay(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    id: SubscriptionId,
+    (per_second, to): (u32, Option<i64>),
+) -> Result<(), Fault> {
+    tx.execute(&REPLAY, &[project.into(), id.into(), i64::from(per_second).into(), to.into()]).map(drop)
 }
 
 /// The fields by which subscriptions can be filtered and sorted.
@@ -233,13 +327,10 @@ pub fn page(tx: &mut dyn Tx, project: &ProjectKey, listing: &Listing) -> Result<
     LISTED.page(tx, vec![project.into()], listing, read)
 }
 
-/// All subscriptions of all projects, with their secrets: for the relay. At most 50 a project, and one of letters.
+/// All subscriptions of all projects, with their secrets: for the relay. At most 50 a project, one of
+/// letters, one of short messages and one to events.
 pub fn all(tx: &mut dyn Tx, ring: &KeyRing) -> Result<Vec<Stored>, Fault> {
-    query_all(tx, &ALL, &[], |row| {
-        let subscription = read(row)?;
-        let secret = row.bytes_opt(14)?.map(|sealed| ring.open(&binding(subscription.id), &sealed)).transpose()?;
-        Ok(Stored { project: row.parsed(13)?, subscription, secret })
-    })
+    query_all(tx, &ALL, &[], |row| read_stored(row, ring))
 }
 
 /// Waits until no transaction [`hold`]s the subscription, and keeps others from holding it until this one ends: what is
@@ -248,10 +339,10 @@ pub fn claim(tx: &mut dyn Tx, project: &ProjectKey, id: SubscriptionId) -> Resul
     Ok(query_one(tx, &CLAIM, &[project.into(), id.into()], |_| Ok(()))?.is_some())
 }
 
-/// Keeps the subscription from being deleted or updated until the transaction ends, and answers its version. `None`: it
-/// is deleted.
-pub fn hold(tx: &mut dyn Tx, project: &ProjectKey, id: SubscriptionId) -> Result<Option<Version>, Fault> {
-    query_one(tx, &HOLD, &[project.into(), id.into()], |row| row.int(0))
+/// Keeps the subscription from being deleted or updated until the transaction ends, and answers its version and how often
+/// operators have intervened. `None`: it is deleted.
+pub fn hold(tx: &mut dyn Tx, project: &ProjectKey, id: SubscriptionId) -> Result<Option<(Version, i64)>, Fault> {
+    query_one(tx, &HOLD, &[project.into(), id.into()], |row| Ok((row.int(0)?, row.int(1)?)))
 }
 
 /// Removes the [`claim`]ed subscription `last` with its delivery state.
@@ -269,6 +360,30 @@ pub fn set_status(
     status: SubscriptionStatus,
 ) -> Result<(), Fault> {
     tx.execute(&SET_STATUS, &[id.into(), version.into(), status.as_str().into()]).map(drop)
+}
+
+/// Records that this version's destination has accepted something, after failures perhaps.
+pub fn note_accepting(tx: &mut dyn Tx, id: SubscriptionId, version: Version) -> Result<(), Fault> {
+    tx.execute(&NOTE_ACCEPTING, &[id.into(), version.into()]).map(drop)
+}
+
+/// Records that this version's destination fails. If no node has seen anything else for `disable_after` microseconds, delivery
+/// stops until the subscription is changed, and whoever asked for changes of subscriptions is told: `true`.
+pub fn note_failing(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    subscription: &Subscription,
+    disable_after: i64,
+    now: Micros,
+) -> Result<bool, Fault> {
+    let (id, version) = (subscription.id, subscription.version);
+    tx.execute(&NOTE_FAILING, &[id.into(), version.into(), now.into()])?;
+    if tx.execute(&DISABLE, &[id.into(), version.into(), now.into(), now.plus(-disable_after).into()])? == 0 {
+        return Ok(false);
+    }
+    let disabled = Subscription { version: version + 1, last_modified_at: now, ..subscription.clone() };
+    append_change(tx, project, &disabled, ChangeKind::Updated { old_version: version }, now)?;
+    Ok(true)
 }
 
 fn binding(id: SubscriptionId) -> String {

@@ -2,12 +2,13 @@
 
 use keyherald_core::Micros;
 use keyherald_core::id::{
-    CustomerId, DeadLetterId, Key, MessageId, OperationId, ProjectKey, ShopId, SubscriptionId, TokenId,
+    CustomerId, DeadLetterId, DoubtId, Key, MessageId, NodeId, OperationId, ProjectKey, ShopId, SubscriptionId,
+    TokenId, VerificationId,
 };
 
 use crate::{Fault, Sql};
 
-/// One open transaction. Two methods: everything else is a plain function.
+/// One open transaction. Two methods that do something: everything else is a plain function.
 pub trait Tx {
     /// Runs a statement and says how many rows it changed.
     fn execute(&mut self, sql: &Sql, args: &[Value]) -> Result<u64, Fault>;
@@ -19,6 +20,11 @@ pub trait Tx {
         args: &[Value],
         row: &mut dyn FnMut(&dyn Row) -> Result<(), Fault>,
     ) -> Result<(), Fault>;
+
+    /// Compiles a statement ahead of its first use, where the engine keeps compiled statements in this process.
+    fn prepare(&mut self, _sql: &Sql) -> Result<(), Fault> {
+        Ok(())
+    }
 }
 
 /// One row of a result, read by column number (from 0).
@@ -195,4 +201,17 @@ macro_rules! bound_as_text {
     )*};
 }
 
-bound_as_text!(CustomerId, TokenId, MessageId, SubscriptionId, DeadLetterId, ShopId, OperationId, ProjectKey, Key);
+bound_as_text!(
+    CustomerId,
+    TokenId,
+    MessageId,
+    SubscriptionId,
+    DeadLetterId,
+    DoubtId,
+    ShopId,
+    OperationId,
+    NodeId,
+    ProjectKey,
+    Key,
+    VerificationId
+);

@@ -51,7 +51,7 @@ async fn subscribe_in(store: &Store, seed: u64, project: &ProjectKey, changes: &
     };
     let project = project.clone();
     let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-        let made = subscription::decide(&command, 0, false, ctx).unwrap();
+        let made = subscription::decide(&command, (0, 1), false, ctx).unwrap();
         subscriptions::insert(tx, &ring(), &project, &made, Some(b"first"), ctx)?;
         Ok(made)
     };
@@ -69,7 +69,7 @@ async fn changes(store: &Store) -> Vec<Change> {
     notices
         .filter_map(|notice| match notice {
             Notice::Change(change) => Some(change),
-            Notice::Message(_) | Notice::Activity(_) => None,
+            Notice::Message(_) | Notice::Activity(_) | Notice::Event(_) => None,
         })
         .collect()
 }
@@ -277,7 +277,11 @@ async fn an_update_reads_back_and_is_held_by_its_version(store: &TestStore) {
     assert_eq!((after.version, after.last_modified_at), (2, NOW.plus(2000)));
     assert_eq!(stored(store).await, (after.clone(), b"first".to_vec()), "the secret stays");
     let id = before.id;
-    let held = store.write(&ctx(2), move |tx, _| subscriptions::hold(tx, &demo(), id)).await.unwrap();
+    let held = store
+        .write(&ctx(2), move |tx, _| subscriptions::hold(tx, &demo(), id))
+        .await
+        .unwrap()
+        .map(|(version, _)| version);
     assert_eq!(held, Some(2));
     // The status of a version that is no more is not taken on.
     let temporary = SubscriptionStatus::TemporaryError;

@@ -269,7 +269,7 @@ fn a_disk_that_ends_is_told_and_service_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("test.db");
     // The signal that comes with the limit would end the process.
-    let script = "trap '' XFSZ; exec prlimit --fsize=600000:unlimited \"$@\"";
+    let script = "trap '' XFSZ; exec prlimit --fsize=1500000:unlimited \"$@\"";
     let mut child = Command::new("sh");
     child.args(["-c", script, "sh"]).arg(std::env::current_exe().unwrap()).args(["--exact", name]);
     let output = child.env(CHILD_DATABASE, &database).output().unwrap();

@@ -91,6 +91,7 @@ fn intent(wish: &Wish, now: Micros) -> Intent {
         lookups,
         password_bytes_max: Some(72),
         records: RecordWrites::default(),
+        tokens: false,
     };
     Intent {
         kind: if wish.token.is_some() { Kind::Reset } else { Kind::Set },
@@ -102,6 +103,7 @@ fn intent(wish: &Wish, now: Micros) -> Intent {
         before: Some(ProbeValue::of(Some("monday"))),
         version: Some(1),
         token: wish.token,
+        proofs: Vec::new(),
         answer_by: now.plus(10 * S),
         limits: Limits::default(),
     }

@@ -24,6 +24,7 @@ use keyherald_store::{
 
 each_engine! {
     every_statement_prepares,
+    all_are_prepared_at_once,
     a_customer_reads_back,
     a_unique_value_is_told_before_the_index_refuses_it,
     setting_a_password_ends_tokens_and_leaves_one_message,
@@ -60,6 +61,7 @@ fn draft(email: &str) -> create::Command {
         key: None,
         external_id: Some("crm-77".into()),
         customer_number: None,
+        mobile: None,
         stores: Vec::new(),
         authentication_mode: AuthenticationMode::Password,
         is_email_verified: false,
@@ -77,8 +79,8 @@ async fn enable_messages(store: &Store) {
 
 async fn created(store: &Store, seed: u8, email: &'static str) -> Customer {
     let make = move |tx: &mut dyn Tx, ctx: &mut Ctx| -> Result<Created, Fault> {
-        let created = create::decide(&draft(email), &Known::default(), None, Some(hash("aaaa")), ctx).unwrap();
-        customer::create(tx, &ring(), &demo(), &created, ctx)?;
+        let mut created = create::decide(&draft(email), &Known::default(), None, Some(hash("aaaa")), ctx).unwrap();
+        customer::create(tx, &ring(), &demo(), &mut created, ctx)?;
         Ok(created)
     };
     store.write(&ctx(seed), make).await.unwrap().customer
@@ -137,6 +139,19 @@ async fn every_statement_prepares(store: &TestStore) {
     assert!(count > 50, "{count} statements");
 }
 
+/// As the server does at its start; and it is told when a table is not what the program thinks.
+async fn all_are_prepared_at_once(store: &TestStore) {
+    store.prepare(&ctx(0)).await.unwrap();
+    let rename = Sql {
+        name: "rename",
+        sqlite: "ALTER TABLE credential RENAME COLUMN hash TO other".into(),
+        postgres: "ALTER TABLE credential RENAME COLUMN hash TO other".into(),
+    };
+    store.write(&ctx(0), move |tx, _| tx.execute(&rename, &[])).await.unwrap();
+    let prepared = store.prepare(&ctx(0)).await;
+    assert_eq!(prepared.is_err(), store.engine_name() == "sqlite", "{prepared:?}");
+}
+
 /// How many different `$n` a text has.
 fn placeholders(text: &str) -> usize {
     (1..=40)
@@ -168,7 +183,8 @@ async fn a_customer_reads_back(store: &TestStore) {
 
 async fn a_unique_value_is_told_before_the_index_refuses_it(store: &TestStore) {
     created(store, 1, "ada@example.com").await;
-    let ada = Claims { email: "ADA@example.com".into(), stores: Vec::new(), key: None, customer_number: None };
+    let ada =
+        Claims { email: "ADA@example.com".into(), stores: Vec::new(), key: None, customer_number: None, mobile: None };
     let elsewhere = ada.clone();
     let look = move |tx: &mut dyn Tx| claim::taken(tx, &demo(), &ada, None);
     assert_eq!(store.read(look).await.unwrap(), Some(UniqueField::Email));
@@ -179,8 +195,8 @@ async fn a_unique_value_is_told_before_the_index_refuses_it(store: &TestStore) {
     let make = |tx: &mut dyn Tx, ctx: &mut Ctx| -> Result<Result<(), Refusal>, Fault> {
         let draft = draft("eve@example.com");
         let taken = claim::take(tx, &demo(), &draft.claims(&Known::default()).unwrap(), None)?;
-        let outcome = create::decide(&draft, &Known::default(), taken, None, ctx);
-        if let Ok(created) = &outcome {
+        let mut outcome = create::decide(&draft, &Known::default(), taken, None, ctx);
+        if let Ok(created) = &mut outcome {
             customer::create(tx, &ring(), &demo(), created, ctx)?;
         }
         Ok(outcome.map(drop))

@@ -60,6 +60,7 @@ async fn ada(store: &Store) -> Ada {
         key: Some(key("quark-key")),
         external_id: Some("quark-crm-4711".into()),
         customer_number: Some("quark-0815".into()),
+        mobile: None,
         profile: Profile {
             first_name: Some("Quarkine".into()),
             last_name: Some("Quarkson".into()),
@@ -325,7 +326,7 @@ fn subscription(ctx: &mut Ctx) -> subscription::Subscription {
         format: FormatKind::Platform,
         by: Initiator::default(),
     };
-    subscription::decide(&command, 0, false, ctx).unwrap()
+    subscription::decide(&command, (0, 1), false, ctx).unwrap()
 }
 
 fn draw(ctx: &mut Ctx, below: i64) -> i64 {

@@ -37,6 +37,7 @@ each_engine! {
     an_email_token_is_its_own_kind_and_used_once,
     an_address_is_taken_by_stores,
     an_address_is_free_when_its_customer_moves_or_goes,
+    somebody_is_near_every_address,
     a_customer_is_found_where_it_belongs,
     keys_and_numbers_are_taken_by_others_only,
     one_address_stays_one_whoever_wants_it_at_once,
@@ -295,6 +296,31 @@ async fn an_address_is_free_when_its_customer_moves_or_goes(store: &TestStore) {
     assert_eq!(rows, [("a@x".into(), String::new()), ("b@x".into(), String::new())]);
 }
 
+async fn somebody_is_near_every_address(store: &TestStore) {
+    open_shops(store, &["shop-a", "shop-b"]).await;
+    let near = async |shop: Option<&'static str>, email: &'static str| {
+        let look = move |tx: &mut dyn Tx| customer::near_email(tx, &demo(), shop.map(key).as_ref(), email);
+        store.read(look).await.unwrap().map(|near| near.email)
+    };
+    assert_eq!(near(None, "m@x").await, None, "nobody is there");
+    for (seed, email, stores) in
+        [(1, "D@x", &[][..]), (2, "m@x", &["shop-a"]), (3, "m@x", &["shop-b"]), (4, "s@x", &[])]
+    {
+        created(store, seed, email, stores).await;
+    }
+    for (shop, asked, expected) in [
+        (None, "d@X", "D@x"),
+        (None, "a@x", "D@x"),
+        (None, "e@x", "m@x"),
+        (Some("shop-b"), "m@x", "m@x"),
+        (Some("shop-c"), "m@x", "s@x"),
+        (None, "n@x", "s@x"),
+        (None, "t@x", "s@x"),
+    ] {
+        assert_eq!(near(shop, asked).await.as_deref(), Some(expected), "{asked}");
+    }
+}
+
 async fn a_customer_is_found_where_it_belongs(store: &TestStore) {
     open_shops(store, &["shop-a", "shop-b"]).await;
     let global = created(store, 1, "global@x", &[]).await;
@@ -400,8 +426,8 @@ async fn what_was_not_claimed_is_not_written(store: &TestStore) {
         let draft = draft("A@x", stores);
         let careless = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             let known = shops::known(tx, &demo(), &draft.stores)?;
-            let created = keyherald_core::create::decide(&draft, &known, None, None, ctx).ok().unwrap();
-            customer::create(tx, &ring(), &demo(), &created, ctx)
+            let mut created = keyherald_core::create::decide(&draft, &known, None, None, ctx).ok().unwrap();
+            customer::create(tx, &ring(), &demo(), &mut created, ctx)
         };
         let fault = store.write(&ctx(2), careless).await.unwrap_err();
         assert_eq!(fault.kind(), FaultKind::Conflict("customer_email_pkey".into()));

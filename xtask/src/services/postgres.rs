@@ -77,7 +77,7 @@ impl Cluster<'_> {
         let keep = Keep::new(self.programs.join("postgres"))
             .args(["-D".into(), self.place.path().join("data")])
             .args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
-            .args(["-c", &format!("port={port}"), "-c", "max_connections=200", "-c", "fsync=on"])
+            .args(["-c", &format!("port={port}"), "-c", "max_connections=400", "-c", "fsync=on"])
             .stop(Stop::Int, STOP_GRACE_S);
         let process = self.launch(keep)?;
         let begin = Instant::now();

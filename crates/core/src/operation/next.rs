@@ -243,7 +243,8 @@ impl<'a> Standing<'a> {
             (_, Some(Ok(false))) => Step::Release(self.why()),
             (_, Some(Err(Unseen::UserGone))) => Step::Release(Why::Refused(ProviderError::UserNotFound)),
             (_, Some(Err(Unseen::Failed))) if asked >= LAST_PROBES => Step::Diverge,
-            (_, Some(Err(Unseen::Failed))) => self.look_again(Micros(i64::MAX)),
+            // The waits begin anew: whoever is to be told of a divergence has waited long enough.
+            (_, Some(Err(Unseen::Failed))) => self.look_at(self.last_look_at().plus(wait(asked + 1))),
             (_, None) => Step::Probe,
         }
     }
@@ -295,11 +296,18 @@ impl<'a> Standing<'a> {
     }
 
     fn look_again_at(&self) -> Micros {
-        self.looks.last().map_or(self.last_at, |look| look.at).plus(wait(self.looks.len()))
+        self.last_look_at().plus(wait(self.looks.len()))
+    }
+
+    fn last_look_at(&self) -> Micros {
+        self.looks.last().map_or(self.last_at, |look| look.at)
     }
 
     fn look_again(&self, not_after: Micros) -> Step {
-        let at = self.look_again_at().min(not_after);
+        self.look_at(self.look_again_at().min(not_after))
+    }
+
+    fn look_at(&self, at: Micros) -> Step {
         if self.now < at { Step::Wait(at) } else { Step::Probe }
     }
 

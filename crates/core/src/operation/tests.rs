@@ -28,6 +28,7 @@ fn capabilities(probe: Probe, trial_sign_in: bool) -> Capabilities {
         lookups,
         password_bytes_max: None,
         records: RecordWrites::default(),
+        tokens: false,
     }
 }
 
@@ -44,6 +45,7 @@ fn begun(capabilities: Capabilities) -> Operation {
         before: Some(before()),
         version: Some(1),
         token: None,
+        proofs: Vec::new(),
         answer_by: START.plus(10 * S),
         limits: Limits::default(),
     };
@@ -253,6 +255,18 @@ fn the_probe_needs_no_password_and_is_asked_once_more_when_the_seal_has_ended() 
     // A sign-in had failed although the value moved: a third password is there.
     let third = [(1, unknown()), (1, value(moved())), (1, Event::Tried(TrialAnswer::Wrong)), (700, value(moved()))];
     assert_eq!(after(&both(), &third, 700), Step::Diverge);
+}
+
+#[test]
+fn the_last_probes_come_soon_however_many_were_asked_before() {
+    let failed = |at| (at, Event::Probed(ProbeAnswer::Failed(ProviderError::Transient)));
+    let blind = Operation { password_at_hand: false, ..both() };
+    let mut log: Vec<(i64, Event)> = (1..=9).map(|n| failed(60 * n)).collect();
+    assert_eq!(after(&blind, &log, 600), Step::Probe);
+    for (at, then) in [(600, wait(602)), (602, wait(606)), (606, Step::Diverge)] {
+        log.push(failed(at));
+        assert_eq!(after(&blind, &log, at), then);
+    }
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn ctx() -> Ctx {
 }
 
 fn made() -> Subscription {
-    decide(&command(), 0, false, &mut ctx()).unwrap()
+    decide(&command(), (0, 50), false, &mut ctx()).unwrap()
 }
 
 fn updated(subscription: &Subscription, actions: Vec<Action>) -> Result<Updated, Refusal> {
@@ -55,10 +55,10 @@ fn the_token_message_needs_the_token_resource_type() {
 #[test]
 fn limits() {
     let ctx = &mut ctx();
-    assert_eq!(decide(&command(), 50, false, ctx).err(), Some(Refusal::TooManySubscriptions { limit: 50 }));
-    assert_eq!(decide(&command(), 0, true, ctx).err(), Some(Refusal::Duplicate(UniqueField::Key)));
+    assert_eq!(decide(&command(), (50, 50), false, ctx).err(), Some(Refusal::TooManySubscriptions { limit: 50 }));
+    assert_eq!(decide(&command(), (0, 50), true, ctx).err(), Some(Refusal::Duplicate(UniqueField::Key)));
     let nothing = Command { selections: Selections::default(), ..command() };
-    assert_eq!(decide(&nothing, 0, false, ctx).err(), Some(Refusal::NothingSubscribed));
+    assert_eq!(decide(&nothing, (0, 50), false, ctx).err(), Some(Refusal::NothingSubscribed));
 }
 
 #[test]

@@ -104,6 +104,7 @@ pub async fn create_as(api: &Arc<Api>, name: &'static str, count: usize, clients
 pub struct Saturation {
     stop: Arc<AtomicBool>,
     answers: Arc<AtomicUsize>,
+    refusals: Arc<AtomicUsize>,
     clients: JoinSet<Result<Vec<Customer>>>,
 }
 
@@ -115,10 +116,12 @@ impl Saturation {
 
     /// Clients whose customers take turns.
     pub fn in_turns(api: &Arc<Api>, clients_customers: impl Iterator<Item = Vec<Customer>>) -> Self {
-        let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (answers, refusals) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let mut clients = JoinSet::new();
         for mut customers in clients_customers {
-            let (api, stop, answers) = (api.clone(), stop.clone(), answers.clone());
+            let (api, stop) = (api.clone(), stop.clone());
+            let (answers, refusals) = (answers.clone(), refusals.clone());
             clients.spawn(async move {
                 let count = customers.len().max(1);
                 for turn in 0_usize.. {
@@ -129,19 +132,25 @@ impl Saturation {
                     let answer = customer.change(&api).await?;
                     match answer.status {
                         200 => drop(answers.fetch_add(1, Ordering::Relaxed)),
-                        503 => {} // somebody else has taken the processor: that shows in the rate
+                        // Somebody else has taken the processor: that shows in the rate.
+                        503 => drop(refusals.fetch_add(1, Ordering::Relaxed)),
                         _ => return Err(unexpected("change a password at saturation", &answer)),
                     }
                 }
                 Ok(customers)
             });
         }
-        Self { stop, answers, clients }
+        Self { stop, answers, refusals, clients }
     }
 
     /// Changes so far.
     pub fn answers(&self) -> usize {
         self.answers.load(Ordering::Relaxed)
+    }
+
+    /// Answers of 503 so far.
+    pub fn refusals(&self) -> usize {
+        self.refusals.load(Ordering::Relaxed)
     }
 
     /// Lets every client finish, and gives the customers back.

@@ -102,14 +102,17 @@ struct Stage {
 }
 
 async fn measure(plan: &Plan) -> Result<()> {
+    if std::env::args().any(|argument| argument == "--operations") {
+        return operations::measure(&plan.operations).await;
+    }
     let folder = tempfile::tempdir()?;
     let launch = Launch {
         program: program(),
         data: folder.path().join("data"),
         store: None,
         log: folder.path().join("server.log"),
-        // Mail is no part of what is measured.
-        settings: vec![("KEYHERALD_DEV_NO_MAIL", "true".to_owned())],
+        // Neither mail nor a provider is part of what is measured.
+        settings: ["KEYHERALD_DEV_NO_MAIL", "KEYHERALD_DEV_NO_PROVIDER"].map(|name| (name, "true".to_owned())).to_vec(),
     };
     let server = launch.start()?;
     let start_mib = memory(server.pid(), Memory::Now)?;

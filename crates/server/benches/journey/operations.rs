@@ -20,8 +20,9 @@ use crate::{CLIENT_WAIT, CLIENTS, Result, program};
 
 /// What each call to the provider takes.
 const TAKES: Duration = Duration::from_millis(50);
-/// Clients that together keep the machine busy while others wait for the provider.
-const MANY: usize = 64;
+/// Clients that together keep the machine busy while others wait for the provider. With twice as many the queue for
+/// hashing gets so long that some are refused, and then they ask again at once.
+const MANY: usize = 24;
 /// Customers of each, who take turns: what an operation does after its answer is done before the next one.
 const EACH: usize = 10;
 /// Changes of each kind, one after the other.
@@ -55,6 +56,7 @@ pub async fn measure(plan: &Plan) -> Result<()> {
 fn settings(provider_url: &str) -> Vec<(&'static str, String)> {
     let settings = [
         ("KEYHERALD_DEV_NO_MAIL", "true"),
+        ("KEYHERALD_DEV_NO_PROVIDER", "true"),
         ("KEYHERALD__PROJECTS__0__NAVIGA__USER_PROVIDER", "bench"),
         ("KEYHERALD__PROVIDERS__BENCH__KIND", "auth0"),
         ("KEYHERALD__PROVIDERS__BENCH__BASE_URL", provider_url),
@@ -165,10 +167,11 @@ async fn saturate(api: &Arc<Api>, customers: &mut Vec<Customer>, window: Duratio
     }
     let load = Saturation::in_turns(api, groups.into_iter());
     sleep(window / 5).await;
-    let (begun, answers) = (Instant::now(), load.answers());
+    let (begun, answers, refusals) = (Instant::now(), load.answers(), load.refusals());
     sleep(window).await;
     let done = f64::from(u32::try_from(load.answers() - answers)?);
     let seconds = begun.elapsed().as_secs_f64();
+    println!("answered 503: {}", load.refusals() - refusals);
     customers.extend(load.finish().await?);
     Ok(done / seconds)
 }

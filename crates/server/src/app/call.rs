@@ -9,9 +9,11 @@ use keyherald_core::customer::{Customer, CustomerNumber, fold_email};
 use keyherald_core::id::{CustomerId, Key, ProjectKey, Reference};
 use keyherald_core::initiator::Initiator;
 use keyherald_core::message::Flow;
+use keyherald_core::policy::Surface;
 use keyherald_core::provider::ProviderLink;
 use keyherald_core::refusal::Lookup;
 use keyherald_core::shop::Known;
+use keyherald_core::sought::Sought;
 use keyherald_store::{Fault, Tx, customer, provider_link, shop};
 
 use crate::operate::Repeat;
@@ -32,6 +34,9 @@ pub struct Call {
     pub source: Source,
     /// The request, if its caller may repeat it. Looked at where a password is set.
     pub repeatable: Option<Repeat>,
+    /// The contract that it is made in, whose new passwords may have to keep to the project's policy. `None`: they are not
+    /// checked, or already were.
+    pub surface: Option<Surface>,
 }
 
 /// The store within which a call is made.
@@ -46,7 +51,14 @@ pub struct InStore {
 impl Call {
     /// One on a project as a whole, by nobody in particular.
     pub fn on(project: ProjectKey) -> Self {
-        Self { project, store: None, by: Initiator::default(), source: Source::default(), repeatable: None }
+        Self {
+            project,
+            store: None,
+            by: Initiator::default(),
+            source: Source::default(),
+            repeatable: None,
+            surface: None,
+        }
     }
 
     /// For the activity that it leaves.
@@ -72,12 +84,56 @@ impl Call {
     pub(super) fn lock_by_email(&self, tx: &mut dyn Tx, email: &str) -> Result<Option<Customer>, Fault> {
         for _ in 0..LOOKS_MAX {
             let Some(found) = self.by_email(tx, email)? else { return Ok(None) };
-            let locked = self.lock(tx, found.id)?.filter(|locked| fold_email(&locked.email) == fold_email(email));
-            if let Some(locked) = locked.filter(|locked| self.store.is_some() || locked.is_global()) {
+            let locked = customer::lock(tx, &self.project, found.id)?;
+            if let Some(locked) = locked.filter(|locked| self.is_email_of(email, locked)) {
                 return Ok(Some(locked));
             }
         }
         Ok(None)
+    }
+
+    /// Who this e-mail address means, where nobody may learn whether that is anybody.
+    pub(super) fn seek_by_email(&self, tx: &mut dyn Tx, email: &str) -> Result<Sought, Fault> {
+        let near = self.near_email(tx, email)?.map(Box::new);
+        Ok(match near {
+            Some(near) if self.is_email_of(email, &near) => Sought::Found(near),
+            near => Sought::Nobody(near),
+        })
+    }
+
+    /// The same, with the row lock of whoever it is.
+    pub(super) fn lock_sought_by_email(&self, tx: &mut dyn Tx, email: &str) -> Result<Sought, Fault> {
+        self.lock_sought(tx, |tx| self.near_email(tx, email), |customer| self.is_email_of(email, customer))
+    }
+
+    /// The same for whomever `near` finds, if `is_meant`. Who is meant at first, and is not when the lock is there, has given
+    /// that up meanwhile; then it is looked for again.
+    pub(super) fn lock_sought(
+        &self,
+        tx: &mut dyn Tx,
+        near: impl Fn(&mut dyn Tx) -> Result<Option<Customer>, Fault>,
+        is_meant: impl Fn(&Customer) -> bool,
+    ) -> Result<Sought, Fault> {
+        for _ in 0..LOOKS_MAX {
+            let Some(found) = near(tx)? else { break };
+            let Some(locked) = customer::lock(tx, &self.project, found.id)?.map(Box::new) else { continue };
+            match (is_meant(&found), is_meant(&locked)) {
+                (_, true) => return Ok(Sought::Found(locked)),
+                (false, false) => return Ok(Sought::Nobody(Some(locked))),
+                (true, false) => {}
+            }
+        }
+        Ok(Sought::Nobody(None))
+    }
+
+    fn near_email(&self, tx: &mut dyn Tx, email: &str) -> Result<Option<Customer>, Fault> {
+        customer::near_email(tx, &self.project, self.store.as_ref().map(|store| &store.key), email)
+    }
+
+    /// Whether it is this customer who is meant by an address from here.
+    fn is_email_of(&self, email: &str, customer: &Customer) -> bool {
+        let is_here = if self.store.is_some() { self.sees(customer) } else { customer.is_global() };
+        is_here && fold_email(&customer.email) == fold_email(email)
     }
 
     /// Takes the row lock of a customer that can be seen from here.

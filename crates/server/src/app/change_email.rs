@@ -1,12 +1,16 @@
 //! Give a customer another e-mail address, at the identity provider and here (naviga.md 3.1).
 //!
-//! The provider first, then here. No operation remembers it, for it needs none: an address is no secret, the same address
-//! may be set again, and the old one is known. Whoever asks again after a lost answer or a death in between finds the
-//! provider as it should be, and what is missing is done here. Of two at the same moment, the one that finds the address
-//! here moved since it looked goes round again, so that the last one has set both.
+//! The provider first, then here. No operation remembers it, for it needs none: an address is no secret, and the provider
+//! tells which one it has. A note is committed before it is sent, and goes with the write here; what a lost answer or a
+//! death leaves apart is found by it, and so is an address that could not be given back ([`settle_doubts`]). Of two at the
+//! same moment, the one that finds the address here moved since it looked goes round again, so that the last one has set
+//! both.
+//!
+//! [`settle_doubts`]: super::settle_doubts
 
 use keyherald_core::activity::{self, CallResult, Made};
 use keyherald_core::customer::{Customer, fold_email};
+use keyherald_core::doubt::About;
 use keyherald_core::id::CustomerId;
 use keyherald_core::message::Flow;
 use keyherald_core::operation::look_up_ended;
@@ -14,11 +18,12 @@ use keyherald_core::provider::{Meaning, ProviderError, ProviderLink};
 use keyherald_core::refusal::UniqueField;
 use keyherald_core::update::{self, Action, Command, Found};
 use keyherald_core::{Ctx, Refusal};
-use keyherald_store::{Fault, Tx, claim, customer, log};
+use keyherald_store::{Fault, Tx, claim, customer, doubt, log};
 use tokio::time::Instant;
 
+use super::doubts::{Noted, is_surely_undone};
 use super::replace_password::micros;
-use super::{Answer, App, Call, CustomerRef};
+use super::{Answer, App, Call, CustomerRef, Failure};
 use crate::operate::{By, UserChanges};
 
 /// How often a change that met another one is tried.
@@ -28,6 +33,8 @@ const ROUNDS_MAX: usize = 3;
 #[derive(Clone)]
 struct Before {
     customer: Customer,
+    /// What the same request has come to before.
+    answered: Option<Result<(), Refusal>>,
     link: Option<ProviderLink>,
     /// Another customer has the address.
     taken: Option<UniqueField>,
@@ -42,11 +49,21 @@ struct Called {
     took_us: i64,
 }
 
+/// What was done at the provider.
+#[derive(Clone, Default)]
+struct There {
+    made: Vec<Called>,
+    /// The note of what was sent, or was about to be. `None`: nothing was.
+    noted: Option<Noted>,
+    /// The address may be set there.
+    may_be_set: bool,
+}
+
 /// What came of the transaction.
 enum Written {
     Done,
     Refused(Refusal),
-    /// The address or the link is another than the one that was looked up: nothing was written.
+    /// The address or the link is another than the one that was looked up: nothing was written but what was done there.
     Moved,
 }
 
@@ -60,23 +77,36 @@ impl App {
             let Some(before) = self.store.read(look).await? else {
                 return self.not_found(call, Flow::Update, which.not_found()).await;
             };
-            let (mut made, mut refusal) = (Vec::new(), before.taken.map(Refusal::Duplicate));
-            if let (Some(link), None) = (&before.link, &refusal) {
-                refusal = self.set_at_provider(link, &email, &mut made).await.err();
+            match before.answered {
+                None => {}
+                Some(Ok(())) => return Ok(()),
+                Some(Err(refusal)) => {
+                    return self.refuse(call, Flow::Update, Some(before.customer.id), refusal, self.ctx()).await;
+                }
             }
-            let (calling, known, wanted, calls, app) =
-                (call.clone(), before.clone(), email.clone(), made.clone(), self.clone());
+            let (mut there, mut refusal) = (There::default(), before.taken.map(Refusal::Duplicate));
+            if let (Some(link), None) = (&before.link, &refusal) {
+                refusal = match self.set_at_provider(&call, (&before.customer, link), &email, &mut there).await {
+                    Ok(()) => None,
+                    Err(Failure::Refused(refusal)) => Some(refusal),
+                    Err(fault) => return Err(fault),
+                };
+            }
+            let (calling, known, wanted, done, app) =
+                (call.clone(), before.clone(), email.clone(), there.clone(), self.clone());
             let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-                app.set_here(tx, (&calling, &known), (&wanted, refusal.as_ref()), &calls, ctx)
+                app.set_here(tx, (&calling, &known), (&wanted, refusal.as_ref()), &done, ctx)
             };
             match self.store.write(&self.ctx(), work).await? {
                 Written::Done => return Ok(()),
                 Written::Refused(refusal) => {
                     // Somebody else took the address after it was set there.
-                    if let (Refusal::Duplicate(_), Some(link)) = (&refusal, &before.link)
-                        && made.iter().any(Called::has_set)
+                    if let (Refusal::Duplicate(_), Some(link), Some(noted)) = (&refusal, &before.link, there.noted)
+                        && there.may_be_set
+                        && noted.is_in_time()
+                        && self.set_back(link, &before.customer).await.is_ok()
                     {
-                        self.set_back(link, &before.customer).await;
+                        self.forget_note(&call, noted).await?;
                     }
                     return Err(refusal.into());
                 }
@@ -101,11 +131,19 @@ impl App {
             Ok(Some(claims)) => claim::taken(tx, &call.project, &claims, Some(customer.id))?,
             Ok(None) | Err(_) => None,
         };
-        Ok(Some(Before { customer, link, taken, took_us: micros(began) }))
+        let answered = self.done_before(tx, call, ctx.now)?;
+        Ok(Some(Before { customer, answered, link, taken, took_us: micros(began) }))
     }
 
-    /// Looks the user up there and sets the address. What was done is added to `made`.
-    async fn set_at_provider(&self, link: &ProviderLink, email: &str, made: &mut Vec<Called>) -> Result<(), Refusal> {
+    /// Looks the user up there, notes what is about to be done and sets the address. What was done is left in `there`.
+    async fn set_at_provider(
+        &self,
+        call: &Call,
+        (customer, link): (&Customer, &ProviderLink),
+        email: &str,
+        there: &mut There,
+    ) -> Answer<()> {
+        let There { made, noted, may_be_set } = there;
         let mut note = |call, began: Instant, ended: (CallResult, &'static str)| {
             made.push(Called { call, ended, took_us: micros(began) });
         };
@@ -115,18 +153,27 @@ impl App {
         // Where nobody can be looked up, the change itself tells who is not there.
         if let Some(error) = looked.err().filter(|error| *error != ProviderError::NotSupported) {
             note(activity::Call::LookUpAtProvider, began, look_up_ended(&error));
-            return Err(Refusal::NotLookedUp(Box::new(self.of_provider(error))));
+            return Err(Refusal::NotLookedUp(Box::new(self.of_provider(error))).into());
         }
         note(activity::Call::LookUpAtProvider, began, done);
+        let (about, what) = (About::Customer(customer.id), (&link.provider, activity::Call::SetEmailAtProvider));
+        let now = self.note(self.doubt(call, &call.run(Flow::Update), about, what)).await?;
+        (*noted, *may_be_set) = (Some(now), true);
         let began = Instant::now();
         let changes = UserChanges { email: Some(email), ..UserChanges::default() };
-        let error = match self.operations.update_user(link, changes).await {
+        let sent = if now.is_in_time() {
+            self.operations.update_user(link, changes).await
+        } else {
+            Err(ProviderError::Transient)
+        };
+        let error = match sent {
             Ok(()) => {
                 note(activity::Call::SetEmailAtProvider, began, done);
                 return Ok(());
             }
             Err(error) => error,
         };
+        *may_be_set = !is_surely_undone(&error);
         // Whether it was applied is there to be seen.
         if error == ProviderError::Ambiguous {
             let seen = self.operations.look_up_user(&link.provider, By::Id(&link.user)).await;
@@ -142,47 +189,60 @@ impl App {
             Meaning::Unknown => CallResult::Unknown,
         };
         note(activity::Call::SetEmailAtProvider, began, (result, error.code()));
-        Err(match error {
+        let refusal = match error {
             ProviderError::Conflict => Refusal::Duplicate(UniqueField::Email),
             ProviderError::Ambiguous => Refusal::ProviderRefused(ProviderError::Ambiguous),
             error => self.of_provider(error),
-        })
+        };
+        Err(refusal.into())
     }
 
     /// Gives the provider the address back that the customer keeps.
-    async fn set_back(&self, link: &ProviderLink, customer: &Customer) {
-        let changes = UserChanges { email: Some(&customer.email), ..UserChanges::default() };
-        if let Err(error) = self.operations.update_user(link, changes).await {
+    pub(super) async fn set_back(&self, link: &ProviderLink, customer: &Customer) -> Result<(), ProviderError> {
+        // A new address counts as not proved there.
+        let verified = Some(customer.is_email_verified);
+        let changes = UserChanges { email: Some(&customer.email), verified, ..UserChanges::default() };
+        let set = self.operations.update_user(link, changes).await;
+        if let Err(error) = &set {
             let (id, code) = (customer.id, error.code());
-            tracing::error!(
-                customer = %id, code, alert = "email_diverged",
-                "the e-mail address of customer {id} is another at provider {}: {code}", link.provider
+            tracing::warn!(
+                customer = %id, code,
+                "the e-mail address of customer {id} is another at provider {}, and was not given back: {code}",
+                link.provider
             );
         }
+        set
     }
 
-    /// The transaction: the address here, unless it was refused before, and the entries of all calls.
+    /// The transaction: the address here, unless it was refused before, the end of the note when both are the same, and the
+    /// entries of all calls.
     fn set_here(
         &self,
         tx: &mut dyn Tx,
         (call, before): (&Call, &Before),
         (email, refusal): (&str, Option<&Refusal>),
-        made: &[Called],
+        there: &There,
         ctx: &mut Ctx,
     ) -> Result<Written, Fault> {
-        let (project, id) = (&call.project, before.customer.id);
+        let (project, id, made) = (&call.project, before.customer.id, there.made.as_slice());
+        let settle = |tx: &mut dyn Tx| there.noted.map_or(Ok(()), |noted| doubt::remove(tx, project, noted.id));
         let locked = call.lock(tx, id)?;
         let Some(locked) = locked else {
             let refusal = CustomerRef::Id(id).not_found();
+            settle(tx)?;
             tell(tx, call, before, made, Some((false, &refusal)), ctx)?;
             return Ok(Written::Refused(refusal));
         };
         if let Some(refusal) = refusal {
+            if !there.may_be_set {
+                settle(tx)?;
+            }
             tell(tx, call, before, made, Some((true, refusal)), ctx)?;
             return Ok(Written::Refused(refusal.clone()));
         }
         let has_moved = locked.email != before.customer.email && locked.email != email;
         if has_moved || self.operations.link_of(tx, project, id)? != before.link {
+            tell(tx, call, before, made, None, ctx)?;
             return Ok(Written::Moved);
         }
         let command = command(call, &locked, email);
@@ -195,6 +255,11 @@ impl App {
             Ok(updated) => {
                 let began = Instant::now();
                 customer::update(tx, &self.ring, project, &updated, ctx)?;
+                settle(tx)?;
+                // The same request at the same time has said so already.
+                if self.done_before(tx, call, ctx.now)?.is_none() {
+                    self.remember(tx, call, ctx.now)?;
+                }
                 let set = Called {
                     call: activity::Call::SetEmailAtHome,
                     ended: (CallResult::Succeeded, "done"),
@@ -212,10 +277,6 @@ impl App {
 }
 
 impl Called {
-    fn has_set(&self) -> bool {
-        self.call == activity::Call::SetEmailAtProvider && self.ended.0 == CallResult::Succeeded
-    }
-
     fn is_of_provider(&self) -> bool {
         matches!(self.call, activity::Call::LookUpAtProvider | activity::Call::SetEmailAtProvider)
     }

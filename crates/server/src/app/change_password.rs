@@ -1,7 +1,6 @@
 //! Change a password by proving the current one.
 
-use keyherald_core::activity::{self, Made};
-use keyherald_core::change::{self, Command};
+use keyherald_core::change::{self, Command, PasswordSet};
 use keyherald_core::credential::PasswordHash;
 use keyherald_core::customer::Customer;
 use keyherald_core::id::CustomerId;
@@ -9,14 +8,16 @@ use keyherald_core::message::Flow;
 use keyherald_core::operation::Kind;
 use keyherald_core::provider::ProviderLink;
 use keyherald_core::refusal::Lookup;
-use keyherald_core::secret::Password;
+use keyherald_core::secret::{Password, TokenDigest};
 use keyherald_core::{Ctx, Refusal};
-use keyherald_store::{Fault, Tx, credential, customer};
+use keyherald_store::{Fault, Tx, credential};
 
+use super::check_password::Whose;
 use super::in_turn::Turn;
 use super::set_password::{Setting, check_mode};
-use super::{Answer, App, Call, CustomerRef, note, trace};
+use super::{Answer, App, Call, CustomerRef, trace};
 use crate::hash::Lane;
+use crate::outbox::PasswordWasSet;
 
 impl App {
     /// Changes the password of customer `id`, if `current` is it and the version is right.
@@ -28,8 +29,20 @@ impl App {
         current: Password,
         new: Password,
     ) -> Answer<Customer> {
+        self.change(call, (id, version), (current, new), None).await
+    }
+
+    /// The same, but for the sign-in that the access token `keeps` belongs to: that goes on. Of a customer who has a
+    /// provider, all end.
+    pub(super) async fn change(
+        &self,
+        call: Call,
+        (id, version): (CustomerId, i64),
+        (current, new): (Password, Password),
+        keeps: Option<TokenDigest>,
+    ) -> Answer<Customer> {
         self.hash.admit(Lane::Change)?;
-        let mut ctx = self.ctx();
+        let ctx = self.ctx();
         let command = Command { version, by: call.by.clone() };
         let (looking, app, now) = (call.clone(), self.clone(), ctx.now);
         let look = move |tx: &mut dyn Tx| {
@@ -52,15 +65,36 @@ impl App {
         if let Err(refusal) = change::admit(&found, &command) {
             return self.refuse(call, Flow::Change, Some(id), refusal, ctx).await;
         }
-        if let Some(link) = link {
-            return self.change_with_provider(call, id, command, link, (current, stored, new)).await;
+        let new = self.checked(&call, Flow::Change, Whose::Customer(&found), new).await?;
+        let is_here = link.is_none() || stored.is_some();
+        if is_here && !self.may_try(&call.project, (&found.email, id), ctx.now).await? {
+            return self.refuse(call, Flow::Change, Some(id), Refusal::CurrentPasswordWrong, ctx).await;
         }
+        let project = call.project.clone();
+        let changed = match link {
+            Some(link) => self.change_with_provider(call, id, command, link, (current, stored, new)).await,
+            None => self.change_here(call, (id, command), (current, stored, new), keeps, ctx).await,
+        };
+        if changed.is_ok() {
+            drop(self.was_right(&project, &found.email).await); // if not now, the next sign-in says so
+        }
+        changed
+    }
+
+    async fn change_here(
+        &self,
+        call: Call,
+        (id, command): (CustomerId, Command),
+        (current, stored, new): (Password, Option<PasswordHash>, Password),
+        keeps: Option<TokenDigest>,
+        mut ctx: Ctx,
+    ) -> Answer<Customer> {
         // The version guards what was verified: the hash cannot change without it, except for an upgrade, which is
         // of the same password.
         let (verified, new_hash) = self.hash.change(current, stored, new, ctx.bytes()).await?;
         let (app, calling) = (self.clone(), call.clone());
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            app.change_locked(tx, (&calling, id), &command, (verified.matches, new_hash.clone()), ctx)
+            app.change_locked(tx, (&calling, id), &command, (verified.matches, new_hash.clone(), keeps), ctx)
         };
         self.in_turn(call, Flow::Change, ctx, work).await
     }
@@ -70,10 +104,10 @@ impl App {
         tx: &mut dyn Tx,
         (call, id): (&Call, CustomerId),
         command: &Command,
-        (matches, new_hash): (bool, Option<PasswordHash>),
+        (matches, new_hash, keeps): (bool, Option<PasswordHash>, Option<TokenDigest>),
         ctx: &mut Ctx,
     ) -> Result<Turn<Customer>, Fault> {
-        let outcome = match call.lock(tx, id)? {
+        let decided = match call.lock(tx, id)? {
             // Linked just now: another try will find it.
             Some(_) if self.operations.link_of(tx, &call.project, id)?.is_some() => return Ok(Turn::Underway(id)),
             Some(locked) => match self.done_before(tx, call, ctx.now)? {
@@ -83,18 +117,12 @@ impl App {
             },
             None => Err(Refusal::CustomerNotFound(Lookup::Id)),
         };
-        match outcome {
-            Ok(set) => {
-                customer::set_password(tx, &self.ring, &call.project, &set, ctx)?;
-                self.remember(tx, call, ctx.now)?;
-                note(tx, call, Flow::Change, Some(id), Made::done(activity::Call::SetAtHome), ctx)?;
-                Ok(Turn::Decided(Ok(set.customer)))
-            }
-            Err(refusal) => {
-                trace(tx, call, Flow::Change, Some(id), &refusal, ctx)?;
-                Ok(Turn::Decided(Err(refusal)))
-            }
-        }
+        let decided = decided.map(|set| PasswordSet { keeps, ..set });
+        let tell = |tx: &mut dyn Tx, set: &PasswordSet, ctx: &mut Ctx| {
+            let was_set = PasswordWasSet { customer: &set.customer, flow: Flow::Change, token: None };
+            self.outbox.append_of(tx, &self.ring, &call.project, was_set, ctx)
+        };
+        self.end_turn(tx, (call, Flow::Change, id), decided, tell, ctx)
     }
 
     /// The same for a customer whose password is a provider's as well.
@@ -126,7 +154,7 @@ impl App {
         let version = Some(command.version);
         let kind = Kind::Change;
         let (token, hash) = (None, Some(hash));
-        let setting = Setting { call, customer: id, link, kind, version, token, password, hash };
+        let setting = Setting { call, customer: id, link, kind, version, token, proofs: Vec::new(), password, hash };
         self.set_password(setting, move |_, locked, _| {
             Ok(change::admit(locked, &command).and_then(|()| check_mode(locked)))
         })

@@ -9,6 +9,7 @@ use keyherald_core::message::Flow;
 use keyherald_core::secret::Password;
 use keyherald_store::{Tx, claim, customer};
 
+use super::check_password::Whose;
 use super::projects::check_locale;
 use super::{Answer, App, Call, trace};
 use crate::hash::Lane;
@@ -46,6 +47,7 @@ impl App {
         }
         let hash = match password {
             Some(password) if command.authentication_mode == AuthenticationMode::Password => {
+                let password = self.checked(&call, Flow::Create, Whose::New(&command.email), password).await?;
                 Some(self.hash.hash(Lane::Change, password, ctx.bytes()).await?)
             }
             _ => None,
@@ -58,8 +60,8 @@ impl App {
                 Err(_) => None, // the decision says what is wrong
             };
             match create::decide(&command, &known, taken, hash.clone(), ctx) {
-                Ok(created) => {
-                    customer::create(tx, &ring, &call.project, &created, ctx)?;
+                Ok(mut created) => {
+                    customer::create(tx, &ring, &call.project, &mut created, ctx)?;
                     Ok(Ok(created.customer))
                 }
                 Err(refusal) => {

@@ -1,7 +1,9 @@
 //! Check and complete a subscription's destination.
 
-use keyherald_core::subscription::DestinationSettings;
+use keyherald_core::Micros;
+use keyherald_core::subscription::{DestinationSettings, FormatKind};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use super::App;
 use crate::destination::{self, Invalid, KINDS, Validated, cloud};
@@ -11,7 +13,7 @@ pub struct Accepted {
     /// Its kind, and what readers of the subscription may see.
     pub settings: DestinationSettings,
     /// What is sealed: whatever deliveries are signed or authenticated with.
-    pub secret: Option<zeroize::Zeroizing<Vec<u8>>>,
+    pub secret: Option<Zeroizing<Vec<u8>>>,
     /// Fields that only the answer to the creation shows.
     pub shown_once: Map<String, Value>,
 }
@@ -31,6 +33,27 @@ pub enum DestinationRefused {
     },
     /// Its settings are wrong; in clear text for the caller.
     Settings(String),
+}
+
+/// What is sealed for a destination that takes the place of another: its secret, and with the same kind what that keeps.
+pub(super) fn succeed(
+    to: &mut DestinationSettings,
+    secret: Option<Zeroizing<Vec<u8>>>,
+    former: Option<(&DestinationSettings, Zeroizing<Vec<u8>>)>,
+    now: Micros,
+) -> Option<Zeroizing<Vec<u8>>> {
+    match (secret, former, destination::kind(&to.kind)) {
+        (Some(secret), Some((from, former)), Some(kind)) if from.kind == to.kind => {
+            Some(kind.succeed(&mut to.settings, (secret, &former), now))
+        }
+        (secret, ..) => secret,
+    }
+}
+
+/// Refuses a destination that does not go with the subscription's format.
+pub fn check_format(to: &DestinationSettings, format: FormatKind) -> Result<(), DestinationRefused> {
+    let suits = destination::kind(&to.kind).map_or(Ok(()), |kind| kind.suits(&to.settings, format));
+    suits.map_err(|invalid| DestinationRefused::Settings(format!("destination.{invalid}")))
 }
 
 impl App {

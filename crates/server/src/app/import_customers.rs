@@ -78,8 +78,8 @@ impl App {
             return Ok(ImportOutcome::Rejected(Rejected(reason)));
         }
         Ok(match import::decide(record, &known, taken, holder.as_ref(), announce, ctx) {
-            Decision::Create(imported) => {
-                customer::import(tx, &self.ring, project, &imported, ctx)?;
+            Decision::Create(mut imported) => {
+                customer::import(tx, &self.ring, project, &mut imported, ctx)?;
                 link(tx, project, imported.customer.id, record, ctx)?;
                 ImportOutcome::Imported
             }

@@ -1,11 +1,14 @@
 //! A credential is written or removed only while no operation holds the customer's slot: the write waits, within limits.
 
+use keyherald_core::activity::{self, Made};
+use keyherald_core::change::PasswordSet;
+use keyherald_core::customer::Customer;
 use keyherald_core::id::CustomerId;
 use keyherald_core::message::Flow;
 use keyherald_core::{Ctx, Refusal};
-use keyherald_store::{Fault, Tx};
+use keyherald_store::{Fault, Tx, customer};
 
-use super::{Answer, App, Call};
+use super::{Answer, App, Call, note, trace};
 
 /// How often a write gives way to another operation.
 const TURNS_MAX: usize = 3;
@@ -39,5 +42,30 @@ impl App {
             }
         }
         Err(Refusal::PasswordChangeUnderway { retry_after_s: Refusal::UNDERWAY_RETRY_AFTER_S }.into())
+    }
+
+    /// What a turn comes to that sets a password here: it is written with all that goes with it, and `tell` says what partners
+    /// are told; or the trace of the refusal is.
+    pub(super) fn end_turn(
+        &self,
+        tx: &mut dyn Tx,
+        (call, flow, id): (&Call, Flow, CustomerId),
+        decided: Result<PasswordSet, Refusal>,
+        tell: impl FnOnce(&mut dyn Tx, &PasswordSet, &mut Ctx) -> Result<(), Fault>,
+        ctx: &mut Ctx,
+    ) -> Result<Turn<Customer>, Fault> {
+        match decided {
+            Ok(set) => {
+                customer::set_password(tx, &self.ring, &call.project, &set, ctx)?;
+                tell(tx, &set, ctx)?;
+                self.remember(tx, call, ctx.now)?;
+                note(tx, call, flow, Some(id), Made::done(activity::Call::SetAtHome), ctx)?;
+                Ok(Turn::Decided(Ok(set.customer)))
+            }
+            Err(refusal) => {
+                trace(tx, call, flow, Some(id), &refusal, ctx)?;
+                Ok(Turn::Decided(Err(refusal)))
+            }
+        }
     }
 }

@@ -11,6 +11,12 @@ use super::in_turn::Turn;
 use super::{Answer, App, Call};
 
 impl App {
+    /// Who the customer is at the provider of its project. `None`: nobody.
+    pub async fn link_of_customer(&self, call: Call, id: CustomerId) -> Answer<Option<ProviderLink>> {
+        let operations = self.operations.clone();
+        Ok(self.store.read(move |tx| operations.link_of(tx, &call.project, id)).await?)
+    }
+
     /// Makes the customer this user of this provider. False: another customer is.
     pub async fn link_customer(&self, call: Call, id: CustomerId, link: ProviderLink) -> Answer<bool> {
         let (operations, calling) = (self.operations.clone(), call.clone());

@@ -6,30 +6,43 @@
 pub mod activity;
 pub mod authenticate;
 mod call;
+pub mod change_credentials;
 pub mod change_email;
 pub mod change_password;
+pub mod check_password;
 pub mod clients;
 pub mod create_customer;
 pub mod create_token;
 pub mod delete_customer;
+pub mod deliveries;
 pub mod destinations;
+mod doubts;
+pub mod events;
 pub mod export_customers;
+pub mod feed;
 pub mod find_customer;
+pub mod hosted_credentials;
 pub mod import_customers;
 mod in_turn;
+pub mod limits;
 pub mod link_customer;
 pub mod mail;
 pub mod messages;
+pub mod note_change;
+pub mod onboard_customer;
 pub mod operations;
 pub mod projects;
+mod proofs;
 pub mod prove_email;
 pub mod read_user;
+pub mod recover_credentials;
 pub mod recover_password;
 pub mod register_user;
 mod repeat;
 pub mod replace_password;
 pub mod reset_password;
 mod set_password;
+pub mod settle_doubts;
 pub mod sign_in;
 pub mod sign_in_user;
 pub mod stores;
@@ -37,10 +50,15 @@ pub mod subscriptions;
 pub mod sweep;
 mod synchronise_user;
 pub mod tail;
+pub mod tell_failures;
+mod throttle;
 pub mod tokens;
+mod try_subscription;
 pub mod update_customer;
+mod update_there;
 pub mod update_user;
 pub mod verify_email;
+pub mod verify_identifier;
 
 use std::sync::Arc;
 
@@ -55,15 +73,20 @@ use tokio::sync::watch;
 
 use self::activity::Recorder;
 pub use self::call::{Call, CustomerRef, InStore};
+pub use self::check_password::Passwords;
+use self::feed::Feed;
 pub use self::prove_email::{Proved, Sent};
 pub use self::read_user::{FoundUser, UserPage, UserRef};
 pub use self::register_user::{Registered, Registering};
+pub use self::sign_in_user::SigningIn;
 pub use self::update_user::UserUpdate;
 use crate::clock::Moments;
+use crate::deliver::Opener;
 use crate::destination;
 use crate::hash::{HashPool, Overloaded};
 use crate::operate::Operations;
 pub use crate::operate::Repeat;
+use crate::outbox::Outbox;
 
 /// Everything that a use case needs. Cheap to clone; two of them can live in one process.
 #[derive(Clone)]
@@ -78,10 +101,18 @@ pub struct App {
     pub ring: Arc<KeyRing>,
     /// What the operator allows of destinations.
     pub destinations: Arc<destination::Policy>,
+    /// Makes senders, to try subscriptions out.
+    pub opener: Opener,
+    /// What partners are told of credentials.
+    pub outbox: Arc<Outbox>,
     /// What sets passwords at identity providers.
     pub operations: Operations,
+    /// What is asked of new passwords.
+    pub passwords: Arc<Passwords>,
     /// The activity of reads, on its way into the log.
     pub recorder: Recorder,
+    /// Those who fetch messages and wait for more.
+    pub feed: Feed,
     /// Moves when a subscription was made or deleted in this process.
     pub subscriptions_changed: Arc<watch::Sender<u64>>,
 }

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use keyherald_core::activity::{self, CallResult, Made, Run};
-use keyherald_core::customer::Customer;
+use keyherald_core::customer::{Customer, fold_email};
 use keyherald_core::id::CustomerId;
-use keyherald_core::mail::Recipient;
+use keyherald_core::mail::{Link, Recipient};
 use keyherald_core::message::Flow;
 use keyherald_core::provider::{ProviderLink, ProviderName};
 use keyherald_core::registration::{self as drafts, Code, Draft};
@@ -16,11 +16,11 @@ use keyherald_core::seal::KeyRing;
 use keyherald_core::synchronise::{self, Said};
 use keyherald_core::{Ctx, Refusal};
 use keyherald_store::registration::{self, Attempt};
-use keyherald_store::{Fault, Tx, customer, log, provider_link, user_record};
+use keyherald_store::{Fault, Tx, customer, doubt, log, provider_link, user_record};
 
 use super::register_user::{Registered, Registering};
+use super::update_there::{Shared, There};
 use super::{Answer, App, Call, FoundUser};
-use crate::operate::UserChanges;
 
 /// What became of a code.
 pub enum Proved {
@@ -55,8 +55,8 @@ struct Known {
 }
 
 impl App {
-    /// Mails a new code to this address; the one before is worth nothing any more.
-    pub async fn send_code(&self, call: Call, email: String) -> Answer<Sent> {
+    /// Mails a new code to this address, with a link to `page` that carries it; the one before is worth nothing any more.
+    pub async fn send_code(&self, call: Call, email: String, page: Option<Link>) -> Answer<Sent> {
         let ring = self.ring.clone();
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             let project = &call.project;
@@ -85,7 +85,7 @@ impl App {
             };
             let customer = locked.map(|customer| customer.id);
             found(tx, &call, &mut run, customer, None, ctx)?;
-            let is_sent = send_code(tx, &ring, &call, (lane, to), ctx)?;
+            let is_sent = send_code(tx, &ring, &call, lane, (to, page.clone()), ctx)?;
             let made = Made::done(activity::Call::CreatePendingAtHome);
             let made = if is_sent { made } else { made.ended(CallResult::Refused, "too_many_codes") };
             log::activity::append(tx, project, &run.called(customer, made, ctx))?;
@@ -98,7 +98,9 @@ impl App {
     pub async fn prove_email(&self, call: Call, email: String, code: String, how: Registering) -> Answer<Proved> {
         let mut run = call.run(Flow::ConfirmEmail);
         let known = self.count_attempt(&call, &mut run, &email, how.provider.clone()).await?;
-        if known.customer.as_ref().is_some_and(|customer| customer.is_email_verified) {
+        // Begun with the same code and not ended: a look at the provider may have made the customer meanwhile.
+        let goes_on = known.pending.as_ref().is_some_and(|pending| pending.begun && pending.draft.is_some());
+        if !goes_on && known.customer.as_ref().is_some_and(|customer| customer.is_email_verified) {
             return Ok(Proved::Already);
         }
         let Some(attempt) = known.attempt else {
@@ -108,7 +110,7 @@ impl App {
         if !attempt.is_right(&self.ring, &code)? {
             return Ok(Proved::Wrong);
         }
-        match (known.customer, known.pending.and_then(|pending| pending.draft)) {
+        match (known.customer.filter(|_| !goes_on), known.pending.and_then(|pending| pending.draft)) {
             (Some(customer), _) => self.mark_proved(call, &mut run, customer, known.link).await,
             (None, Some(draft)) => Ok(match self.complete_registration(&call, &mut run, draft, how).await? {
                 Registered::Done(found) => Proved::Done(found),
@@ -155,20 +157,33 @@ impl App {
         customer: Customer,
         link: Option<ProviderLink>,
     ) -> Answer<Proved> {
-        if let Some(link) = &link {
-            let changes = UserChanges { verified: Some(true), ..UserChanges::default() };
-            self.update_there(&call, run, customer.id, link, changes).await?;
-        }
-        let (ring, run, id, user) = (self.ring.clone(), run.clone(), customer.id, link.map(|link| link.user));
+        let there = match &link {
+            Some(link) => {
+                let shared = Shared::PROVED;
+                let noted = self.update_there(&call, run, &customer, link, shared.as_changes()).await?;
+                Some(There { customer: customer.clone(), link: link.clone(), shared, noted, run: run.clone() })
+            }
+            None => None,
+        };
+        let (noted, calling) = (there.as_ref().map(|there| there.noted), call.clone());
+        let (ring, run, user) = (self.ring.clone(), run.clone(), link.map(|link| link.user));
+        let Customer { id, email, version, .. } = customer;
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            let project = &call.project;
+            let (project, call) = (&calling.project, &calling);
             let Some(locked) = call.lock(tx, id)? else { return Ok(Ok(Proved::Unknown)) };
+            // Another address since: of that one nothing is proved.
+            if fold_email(&locked.email) != fold_email(&email) {
+                return Ok(Ok(Proved::Unknown));
+            }
             let said = Said { verified: Some(true), ..Said::default() };
             let updated = match synchronise::decide(&locked, &said, &call.by, ctx) {
                 Ok(updated) => updated,
                 Err(refusal) => return Ok(Err(refusal)),
             };
             customer::update(tx, &ring, project, &updated, ctx)?;
+            if let Some(noted) = noted.filter(|_| locked.version == version) {
+                doubt::remove(tx, project, noted.id)?;
+            }
             registration::remove(tx, project, &locked.email)?;
             let made = Made::done(activity::Call::UpdateAtHome);
             log::activity::append(tx, project, &run.clone().called(Some(id), made, ctx))?;
@@ -177,7 +192,12 @@ impl App {
             let found = FoundUser { customer: Some(updated.customer), record, user, there: None };
             Ok::<Result<Proved, Refusal>, Fault>(Ok(Proved::Done(Box::new(found))))
         };
-        Ok(self.store.write(&self.ctx(), work).await??)
+        let proved = self.store.write(&self.ctx(), work).await??;
+        // What was said of the old address there must not be said of the new one.
+        if let (Proved::Unknown, Some(there)) = (&proved, &there) {
+            self.give_back(&call, there).await?;
+        }
+        Ok(proved)
     }
 }
 
@@ -202,14 +222,15 @@ pub(super) fn send_code(
     tx: &mut dyn Tx,
     ring: &Arc<KeyRing>,
     call: &Call,
-    (lane, to): (CustomerId, Recipient),
+    lane: CustomerId,
+    (to, page): (Recipient, Option<Link>),
     ctx: &mut Ctx,
 ) -> Result<bool, Fault> {
     let code = Code::make(ctx);
     if !registration::put_code(tx, ring, &call.project, (lane, &to.email), &code, ctx.now)? {
         return Ok(false);
     }
-    let message = drafts::code_message(lane, to, code, &call.by, ctx);
+    let message = drafts::code_message(lane, (to, page), code, &call.by, ctx);
     log::append(tx, ring, &call.project, &message, ctx)?;
     Ok(true)
 }
@@ -220,5 +241,5 @@ pub(super) fn recipient(draft: &Draft) -> Recipient {
 }
 
 fn to_address(email: &str) -> Recipient {
-    Recipient { email: email.to_owned(), name: None, locale: None }
+    Recipient { email: email.to_owned(), ..Recipient::default() }
 }

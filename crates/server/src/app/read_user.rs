@@ -16,7 +16,7 @@ use keyherald_store::{Fault, Listing, Tx, customer, provider_link, user_record};
 use tokio::time::Instant;
 
 use super::replace_password::micros;
-use super::synchronise_user::said;
+use super::synchronise_user::{Told, said};
 use super::{Answer, App, Call, CustomerRef};
 use crate::operate::{By, LookedUp};
 
@@ -183,7 +183,9 @@ impl App {
             return Ok(here);
         }
         let link = ProviderLink { provider: provider.clone(), user: found.user.clone() };
-        let Some(customer) = self.synchronise_user(call, (run, entry), link, said).await? else {
+        let before = here.customer.as_ref().map(|customer| customer.version);
+        let told = Told { link, said, before };
+        let Some(customer) = self.synchronise_user(call, (run, Some(entry)), told).await? else {
             return Ok(Here::default());
         };
         let which = UserRef::Is(CustomerRef::Id(customer.id));
@@ -220,10 +222,25 @@ impl App {
         Ok(Filter::Test("id".into(), Test::Compare(Comparison::Equal, Scalar::Text(id))))
     }
 
-    /// The customer that an access token of ours stands for. `None`: it is none, or nobody's.
-    pub async fn customer_of_token(&self, call: &Call, token: &str) -> Answer<Option<CustomerRef>> {
+    /// The customer that an access token stands for: one of ours, or one of the provider's own. `None`: it is none, or
+    /// nobody's.
+    pub async fn customer_of_token(
+        &self,
+        call: &Call,
+        token: &str,
+        provider: Option<ProviderName>,
+    ) -> Answer<Option<CustomerRef>> {
         let session = self.authenticate(token).await?.filter(|session| session.project == call.project);
-        Ok(session.and_then(|session| session.customer).map(CustomerRef::Id))
+        let ours = session.and_then(|session| session.customer).map(CustomerRef::Id);
+        let Some(provider) = provider.filter(|_| ours.is_none()) else { return Ok(ours) };
+        match self.operations.token_owner(&provider, token).await {
+            Ok(owner) => {
+                let user = owner.map(|owner| owner.user.user);
+                Ok(user.map(|user| CustomerRef::User(ProviderLink { provider, user })))
+            }
+            Err(ProviderError::NotSupported) => Ok(None),
+            Err(error) => Err(Refusal::NotLookedUp(Box::new(self.of_provider(error))).into()),
+        }
     }
 }
 

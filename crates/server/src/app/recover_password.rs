@@ -5,33 +5,33 @@ use keyherald_core::message::Flow;
 use keyherald_core::recover::{self, Command};
 use keyherald_core::refusal::Lookup;
 use keyherald_core::secret::TokenDigest;
+use keyherald_core::sought::Sought;
 use keyherald_core::token::{Token, TokenKind};
 use keyherald_core::{Ctx, Refusal};
-use keyherald_store::{Tx, customer, log, token as tokens};
+use keyherald_store::{Tx, log, token as tokens};
 
 use super::reset_password::by_token;
 use super::{Answer, App, Call, note, trace};
 
 impl App {
     /// Makes the command's token for the customer with this e-mail address, and has it mailed. Nobody is told whether
-    /// there is one: for an unknown address the same statements run, and a token is written that is nobody's.
+    /// there is one: for an unknown address the same rows are written, a token that is nobody's and a decoy of its message.
     pub async fn start_recovery(&self, call: Call, email: String, command: Command) -> Answer<()> {
         let ring = self.ring.clone();
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             let project = &call.project;
-            let locked = call.lock_by_email(tx, &email)?;
-            if locked.is_none() {
-                // As `lock` does for somebody.
-                customer::lock(tx, project, recover::nobody())?;
-                customer::by_id(tx, project, recover::nobody())?;
-            }
-            let created = recover::decide(locked.as_ref(), &command, ctx);
+            let sought = call.lock_sought_by_email(tx, &email)?;
+            let created = recover::decide(&sought, &command, ctx);
             tokens::insert(tx, project, &created.token, created.value.digest())?;
-            if let Some(id) = locked.map(|locked| locked.id) {
-                log::append(tx, &ring, project, &created.message, ctx)?;
-                note(tx, &call, Flow::Recover, Some(id), Made::done(activity::Call::StartRecoveryAtHome), ctx)
+            match &sought {
+                Sought::Found(_) => log::append(tx, &ring, project, &created.message, ctx)?,
+                Sought::Nobody(Some(_)) => log::append_decoy(tx, &ring, project, &created.message, ctx)?,
+                Sought::Nobody(None) => {}
+            }
+            if let Some(customer) = sought.customer() {
+                let made = Made::done(activity::Call::StartRecoveryAtHome);
+                note(tx, &call, Flow::Recover, Some(customer.id), made, ctx)
             } else {
-                log::rehearse(tx, &ring, project, &created.message, ctx)?;
                 let refusal = Refusal::CustomerNotFound(Lookup::Email);
                 trace(tx, &call, Flow::Recover, None, &refusal, ctx)
             }

@@ -4,26 +4,34 @@
 //! has the address, and that it had not is committed as a registration with a MAC of the password. So a repeat of the
 //! request that finds the user there knows that it is its own, and goes on here; one with another password is told that
 //! the address is taken. Nothing is created twice: the address is the provider's own limit there, and a claim here. A
-//! user whose caller never comes back is found by the next read.
+//! user whose caller does not come back becomes a customer all the same: a note is committed with the registration, and
+//! leads back to it ([`settle_doubts`](super::settle_doubts)). What the provider does not tell, the caller's own fields and
+//! the mail to who came without a password, is the repeat's to do, which may come as long as the registration is kept.
 
 use keyherald_core::activity::{self, CallResult, Made, Run};
 use keyherald_core::create::{self, AddressUse, Command};
 use keyherald_core::credential::AuthenticationMode;
 use keyherald_core::customer::{Customer, Profile};
+use keyherald_core::doubt::{About, Doubt};
 use keyherald_core::id::{CustomerId, TokenId};
 use keyherald_core::mail::Link;
 use keyherald_core::message::Flow;
 use keyherald_core::operation::look_up_ended;
 use keyherald_core::provider::{ProviderError, ProviderLink, ProviderName};
+use keyherald_core::refusal::UniqueField;
 use keyherald_core::registration::{self as drafts, Draft};
 use keyherald_core::secret::{Password, TokenValue};
 use keyherald_core::shop::Known;
 use keyherald_core::user_record::UserRecord;
 use keyherald_core::{Ctx, Micros, Refusal};
 use keyherald_store::operation::{self, Replay};
-use keyherald_store::{Fault, Tx, claim, customer, log, provider_link, registration, token as tokens, user_record};
+use keyherald_store::{
+    Fault, Tx, claim, credential, customer, doubt, log, provider_link, registration, token as tokens, user_record,
+};
 use tokio::time::Instant;
 
+use super::check_password::Whose;
+use super::doubts::{Noted, is_surely_undone};
 use super::replace_password::micros;
 use super::{Answer, App, Call, FoundUser, note};
 use crate::hash::Lane;
@@ -45,6 +53,8 @@ pub struct Registering {
     pub welcome: (TokenId, TokenValue),
     /// The page where it is chosen. `None`: the one that is configured for the mail.
     pub page: Option<Link>,
+    /// The page that the mail with a code leads to. `None`: it has the code alone.
+    pub code_page: Option<Link>,
 }
 
 /// What became of it.
@@ -79,7 +89,7 @@ impl App {
         if draft.password.is_some() {
             self.hash.admit(Lane::Change)?;
         }
-        match self.first_look(&call, &draft.email).await? {
+        match self.first_look(&call, &draft).await? {
             First::Go => {}
             First::Again(customer) => return self.registered_before(&call, *customer, how.provider).await,
             First::Reused => {
@@ -92,6 +102,9 @@ impl App {
                 return Ok(not);
             }
         }
+        if let Some(password) = draft.password.take() {
+            draft.password = Some(self.checked(&call, Flow::Create, Whose::New(&draft.email), password).await?);
+        }
         draft.has_password = draft.password.is_some();
         if proves_email {
             return self.begin_proof(call, draft, how).await;
@@ -100,10 +113,11 @@ impl App {
         self.complete_registration(&call, &mut run, draft, how).await
     }
 
-    async fn first_look(&self, call: &Call, email: &str) -> Answer<First> {
-        let (call, email, ring, now) = (call.clone(), email.to_owned(), self.ring.clone(), self.ctx().now);
+    async fn first_look(&self, call: &Call, draft: &Draft) -> Answer<First> {
+        let (call, ring, now, draft) = (call.clone(), self.ring.clone(), self.ctx().now, what_is_proved(draft));
         let look = move |tx: &mut dyn Tx| {
-            let found = call.by_email(tx, &email)?;
+            let email = draft.email.as_str();
+            let found = call.by_email(tx, email)?;
             if let Some(repeat) = &call.repeatable {
                 match (operation::replay(tx, &ring, &call.project, &repeat.as_repeatable(), now)?, &found) {
                     (Replay::Done, Some(customer)) => return Ok(First::Again(Box::new(customer.clone()))),
@@ -111,8 +125,13 @@ impl App {
                     (Replay::New | Replay::Done, _) => {}
                 }
             }
-            let pending = registration::by_email(tx, &ring, &call.project, &email, now)?;
+            let pending = registration::by_email(tx, &ring, &call.project, email, now)?;
+            let is_begun =
+                |it: &registration::Registration| Ok(it.begun && !it.awaits_code && it.is_of(&ring, &draft)?);
+            let is_ours = pending.as_ref().map_or(Ok::<_, Fault>(false), is_begun)?;
             Ok::<_, Fault>(match (found, pending) {
+                // Somebody has found the user at the provider before this repeat came.
+                (Some(_), _) if is_ours => First::Go,
                 (Some(customer), _) if !customer.is_email_verified => First::Not(Registered::Unverified),
                 (Some(_), _) => First::Not(Registered::Taken),
                 (None, Some(pending)) if pending.awaits_code => First::Not(Registered::Unverified),
@@ -161,11 +180,12 @@ impl App {
                 Some(ProviderLink { provider: provider.clone(), user: format!("{prefix}{crid}").parse().ok()? })
             }),
         };
-        let keeps = there.is_none() || how.keeps_hash;
+        let is_there = there.is_some();
+        let keeps = !is_there || how.keeps_hash;
         if let Some(password) = draft.password.take().filter(|_| keeps) {
             draft.hash = Some(self.hash.hash(Lane::Change, password, self.ctx().bytes()).await?);
         }
-        let writing = Writing { call: call.clone(), run: run.clone(), link, how, ring: self.ring.clone() };
+        let writing = Writing { call: call.clone(), run: run.clone(), link, is_there, how, ring: self.ring.clone() };
         let (draft, writing) = (std::sync::Arc::new(draft), std::sync::Arc::new(writing));
         Ok(self.store.write(&self.ctx(), move |tx, ctx| writing.write(tx, &draft, ctx)).await?)
     }
@@ -181,7 +201,10 @@ impl App {
     ) -> Answer<Option<LookedUp>> {
         let began = Instant::now();
         let before = self.look_for_address(call, run, provider, &draft.email).await?;
-        let is_ours = match self.begin(call, draft, before.is_some()).await? {
+        let what = (provider, activity::Call::CreateAtProvider);
+        let doubt = self.doubt(call, run, About::Address(draft.email.clone()), what);
+        let noted = self.noted(&doubt, Instant::now());
+        let is_ours = match self.begin(call, draft, doubt, before.is_some()).await? {
             Begun::Anew => false,
             Begun::Before => true,
             Begun::Not => {
@@ -193,18 +216,31 @@ impl App {
                 return Err(Refusal::PasswordChangeUnderway { retry_after_s }.into());
             }
         };
-        if let Some(found) = before {
-            self.record_creation(call, run, provider, Ok(()), began);
-            return Ok(Some(found));
+        match before {
+            Some(found) if is_as_made(&found) => {
+                self.record_creation(call, run, provider, Ok(()), began);
+                return Ok(Some(found));
+            }
+            Some(_) => {
+                self.record_creation(call, run, provider, Err(&ProviderError::Conflict), began);
+                return Ok(None);
+            }
+            None => {}
         }
-        let made = self.create_there(provider, draft, is_ours).await;
+        let made = if noted.is_in_time() {
+            self.create_there(provider, draft, is_ours).await
+        } else {
+            Err(ProviderError::Transient)
+        };
         self.record_creation(call, run, provider, made.as_ref().map(drop), began);
         match made {
             Ok(found) => Ok(Some(found)),
             Err(error) => {
-                // Whatever may pass is left for the repeat.
-                if !is_ours && (error == ProviderError::Conflict || error.concerns_customer()) {
-                    self.forget_registration(call, &draft.email).await?;
+                // Only what may have been applied is kept for the repeat: of anything else, whoever is there under this
+                // address by then is somebody else.
+                if is_surely_undone(&error) {
+                    let is_final = error == ProviderError::Conflict || error.concerns_customer();
+                    self.forget_registration(call, &draft.email, noted, (!is_ours).then_some(is_final)).await?;
                 }
                 match error {
                     ProviderError::Conflict => Ok(None),
@@ -239,7 +275,10 @@ impl App {
             Err(ProviderError::Conflict) => is_ours,
             _ => false,
         };
-        if may_be_there && let Ok(found) = self.operations.look_up_user(provider, By::Email(&draft.email)).await {
+        if may_be_there
+            && let Ok(found) = self.operations.look_up_user(provider, By::Email(&draft.email)).await
+            && is_as_made(&found)
+        {
             return Ok(found);
         }
         made
@@ -286,25 +325,29 @@ impl App {
         self.record(call, run.called(None, made, &mut self.ctx()));
     }
 
-    /// Commits that the provider did not have the address when this was begun, unless it `is_there`.
-    async fn begin(&self, call: &Call, draft: &Draft, is_there: bool) -> Answer<Begun> {
+    /// Commits that the provider did not have the address when this was begun, with the note that it is about to be asked;
+    /// unless it `is_there`.
+    async fn begin(&self, call: &Call, draft: &Draft, doubt: Doubt, is_there: bool) -> Answer<Begun> {
         let (call, ring) = (call.clone(), self.ring.clone());
-        // The draft holds a password and cannot be cloned: what is kept of it here is the proof.
-        let draft = std::sync::Arc::new(Draft {
-            email: draft.email.clone(),
-            password: draft.password.as_ref().map(Password::duplicate),
-            ..Draft::default()
-        });
+        let first_due = Doubt::first_due(doubt.began_at, self.operations.limits());
+        let draft = std::sync::Arc::new(what_is_proved(draft));
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
+            let note = |tx: &mut dyn Tx| if is_there { Ok(()) } else { doubt::put(tx, &doubt, first_due) };
             let command = new_customer(&draft, &call);
-            if let Ok(claims) = command.claims(&Known::default()) {
-                claim::take(tx, &call.project, &claims, None)?;
+            let Ok(claims) = command.claims(&Known::default()) else { return Ok(Begun::Not) };
+            // Somebody is here under it since the first look. Who is there too is a read's doing.
+            if claim::take(tx, &call.project, &claims, None)?.is_some() && !is_there {
+                return Ok(Begun::Not);
             }
             match registration::by_email(tx, &ring, &call.project, &draft.email, ctx.now)? {
-                Some(before) if before.begun && before.is_of(&ring, &draft)? => Ok(Begun::Before),
+                Some(before) if before.begun && before.is_of(&ring, &draft)? => {
+                    note(tx)?;
+                    Ok(Begun::Before)
+                }
                 _ if is_there => Ok(Begun::Not),
                 Some(before) if before.awaits_code && before.is_of(&ring, &draft)? => {
                     registration::put_begun(tx, &call.project, &draft.email)?;
+                    note(tx)?;
                     Ok(Begun::Anew)
                 }
                 Some(before) if before.awaits_code || before.created_at.plus(LEFT_ALONE) > ctx.now => {
@@ -313,6 +356,7 @@ impl App {
                 _ => {
                     let id = CustomerId::new(ctx);
                     registration::put(tx, &ring, &call.project, (id, &draft), false, ctx)?;
+                    note(tx)?;
                     Ok(Begun::Anew)
                 }
             }
@@ -320,14 +364,26 @@ impl App {
         Ok(self.store.write(&self.ctx(), work).await?)
     }
 
-    async fn forget_registration(&self, call: &Call, email: &str) -> Answer<()> {
+    /// Nothing was done at the provider by this attempt, nor, if there was none before (`is_final`), by any: one that waits
+    /// for its code goes on waiting, unless that is final.
+    async fn forget_registration(&self, call: &Call, email: &str, noted: Noted, is_final: Option<bool>) -> Answer<()> {
         let (project, email) = (call.project.clone(), email.to_owned());
-        Ok(self.store.write(&self.ctx(), move |tx, _| registration::remove(tx, &project, &email)).await?)
+        let work = move |tx: &mut dyn Tx, _: &mut Ctx| {
+            doubt::remove(tx, &project, noted.id)?;
+            match is_final {
+                Some(true) => registration::remove(tx, &project, &email),
+                Some(false) => registration::remove_begun(tx, &project, &email),
+                None => Ok(()),
+            }
+        };
+        Ok(self.store.write(&self.ctx(), work).await?)
     }
 
-    /// Keeps the draft until the address is proved, and has a code mailed.
+    /// Keeps the draft until the address is proved, and has a code mailed. A password for a provider is not kept for so
+    /// long: the user chooses it then, as one who came without.
     async fn begin_proof(&self, call: Call, mut draft: Draft, how: Registering) -> Answer<Registered> {
         let mut run = call.run(Flow::CreateEmailToken);
+        let password = draft.password.take();
         match how.provider.as_ref().filter(|_| !draft.ignores_provider) {
             Some(provider) => {
                 if self.look_for_address(&call, &mut run, provider, &draft.email).await?.is_some() {
@@ -335,12 +391,12 @@ impl App {
                 }
             }
             None => {
-                if let Some(password) = draft.password.take() {
+                if let Some(password) = password {
                     draft.hash = Some(self.hash.hash(Lane::Change, password, self.ctx().bytes()).await?);
                 }
             }
         }
-        let (ring, draft) = (self.ring.clone(), std::sync::Arc::new(draft));
+        let (ring, draft, page) = (self.ring.clone(), std::sync::Arc::new(draft), how.code_page);
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             let project = &call.project;
             if let Ok(claims) = new_customer(&draft, &call).claims(&Known::default())
@@ -355,13 +411,26 @@ impl App {
             let id = CustomerId::new(ctx);
             registration::put(tx, &ring, project, (id, &draft), true, ctx)?;
             log::put_customer_key(tx, &ring, project, id, ctx.bytes(), ctx)?;
-            super::prove_email::send_code(tx, &ring, &call, (id, super::prove_email::recipient(&draft)), ctx)?;
+            let to = super::prove_email::recipient(&draft);
+            super::prove_email::send_code(tx, &ring, &call, id, (to, page.clone()), ctx)?;
             let made = Made::done(activity::Call::CreatePendingAtHome);
             note(tx, &call, Flow::CreateEmailToken, None, made, ctx)?;
             Ok(Registered::Pending)
         };
         Ok(self.store.write(&self.ctx(), work).await?)
     }
+}
+
+/// What tells a repeat. A draft holds a password and cannot be cloned.
+fn what_is_proved(draft: &Draft) -> Draft {
+    let password = draft.password.as_ref().map(Password::duplicate);
+    Draft { email: draft.email.clone(), password, ..Draft::default() }
+}
+
+/// Whether a user may be the one that was made: with an address that counts as proved. Whoever signs up there meanwhile has
+/// proved nothing yet.
+fn is_as_made(found: &LookedUp) -> bool {
+    found.email_verified != Some(false)
 }
 
 /// The outcome of an activity entry about an address that somebody has.
@@ -384,6 +453,8 @@ struct Writing {
     call: Call,
     run: Run,
     link: Option<ProviderLink>,
+    /// The provider has the user by our doing, and not only by the caller's word.
+    is_there: bool,
     how: Registering,
     ring: std::sync::Arc<keyherald_core::seal::KeyRing>,
 }
@@ -395,18 +466,26 @@ impl Writing {
         let Ok(claims) = command.claims(&Known::default()) else { return Ok(Registered::Taken) };
         let taken = claim::take(tx, project, &claims, None)?;
         let made = match self.synchronised(tx)? {
-            // A read has found the user there meanwhile, and written it.
-            Some(customer) => customer,
+            // A caller's word makes nobody somebody who is here already.
+            Some(_) if !self.is_there => return self.taken(tx, &Refusal::Duplicate(UniqueField::Email), ctx),
+            // The same request once more, at the same time.
+            Some(customer) if !self.is_open(tx, &draft.email, ctx)? => {
+                let record = user_record::of_customer(tx, project, customer.id)?;
+                return Ok(self.done(customer, record));
+            }
+            // A look has found the user there meanwhile, and written it, without what a look does not tell.
+            Some(customer) => {
+                if let (Some(hash), None) = (&draft.hash, credential::by_customer(tx, project, customer.id)?) {
+                    credential::put(tx, project, customer.id, hash, ctx.now)?;
+                }
+                customer
+            }
             None => match create::decide(&command, &Known::default(), taken, draft.hash.clone(), ctx) {
-                Ok(created) => {
-                    customer::create(tx, &self.ring, project, &created, ctx)?;
+                Ok(mut created) => {
+                    customer::create(tx, &self.ring, project, &mut created, ctx)?;
                     created.customer
                 }
-                Err(refusal) => {
-                    let made = Made::done(activity::Call::CreateAtHome).ended(CallResult::Refused, refusal.code());
-                    log::activity::append(tx, project, &self.run.clone().called(None, made, ctx))?;
-                    return Ok(Registered::Taken);
-                }
+                Err(refusal) => return self.taken(tx, &refusal, ctx),
             },
         };
         if let Some(link) = &self.link
@@ -426,13 +505,29 @@ impl Writing {
             log::append(tx, &self.ring, project, &message, ctx)?;
         }
         registration::remove(tx, project, &draft.email)?;
+        doubt::remove_of_address(tx, project, &draft.email)?;
         let entry = self.run.clone().called(Some(made.id), Made::done(activity::Call::CreateAtHome), ctx);
         log::activity::append(tx, project, &entry)?;
         if let Some(repeat) = &self.call.repeatable {
             operation::remember(tx, &self.ring, project, &repeat.as_repeatable(), ctx.now)?;
         }
+        Ok(self.done(made, record))
+    }
+
+    fn done(&self, customer: Customer, record: UserRecord) -> Registered {
         let user = self.link.as_ref().map(|link| link.user.clone());
-        Ok(Registered::Done(Box::new(FoundUser { customer: Some(made), record, user, there: None })))
+        Registered::Done(Box::new(FoundUser { customer: Some(customer), record, user, there: None }))
+    }
+
+    fn taken(&self, tx: &mut dyn Tx, refusal: &Refusal, ctx: &mut Ctx) -> Result<Registered, Fault> {
+        let made = Made::done(activity::Call::CreateAtHome).ended(CallResult::Refused, refusal.code());
+        log::activity::append(tx, &self.call.project, &self.run.clone().called(None, made, ctx))?;
+        Ok(Registered::Taken)
+    }
+
+    /// Whether nobody has ended the registration.
+    fn is_open(&self, tx: &mut dyn Tx, email: &str, ctx: &Ctx) -> Result<bool, Fault> {
+        Ok(registration::by_email(tx, &self.ring, &self.call.project, email, ctx.now)?.is_some())
     }
 
     fn synchronised(&self, tx: &mut dyn Tx) -> Result<Option<Customer>, Fault> {
@@ -453,6 +548,7 @@ fn new_customer(draft: &Draft, call: &Call) -> Command {
         key: None,
         external_id: None,
         customer_number: None,
+        mobile: None,
         stores: Vec::new(),
         authentication_mode: AuthenticationMode::Password,
         is_email_verified: true,

@@ -19,8 +19,8 @@ impl App {
         }
     }
 
-    /// The same, asked under the lock of the customer whose password is about to be set here alone: of two requests at
-    /// the same moment, the second finds the first. `None`: it is new.
+    /// The same of what is done without an operation. Asked under the lock of the customer that is about to be changed: of two
+    /// requests at the same moment, the second finds the first. `None`: it is new.
     pub(super) fn done_before(
         &self,
         tx: &mut dyn Tx,

@@ -13,10 +13,12 @@ use keyherald_store::operation::Replay;
 use keyherald_store::{Fault, Tx, customer, log};
 use tokio::time::Instant;
 
+use super::check_password::Whose;
 use super::in_turn::Turn;
 use super::set_password::Setting;
 use super::{Answer, App, Call, CustomerRef, trace};
 use crate::hash::Lane;
+use crate::outbox::PasswordWasSet;
 
 /// What the first look finds.
 struct Found {
@@ -58,8 +60,13 @@ impl App {
         }
         match found.customer {
             None => self.not_found(call, Flow::Set, which.not_found()).await,
-            Some((found, Some(link))) => self.replace_with_provider(call, &found, link, new, keeps_hash).await,
-            Some((found, None)) => self.replace_here(call, &found, new).await,
+            Some((found, link)) => {
+                let new = self.checked(&call, Flow::Set, Whose::Customer(&found), new).await?;
+                match link {
+                    Some(link) => self.replace_with_provider(call, &found, link, new, keeps_hash).await,
+                    None => self.replace_here(call, &found, new).await,
+                }
+            }
         }
     }
 
@@ -91,7 +98,17 @@ impl App {
         let keeps = keeps_hash && found.authentication_mode == AuthenticationMode::Password;
         let hash = if keeps { Some(self.hash.hash(Lane::Change, new, ctx.bytes()).await?) } else { None };
         let kind = Kind::Set;
-        let setting = Setting { call, customer: found.id, link, kind, version: None, token: None, password, hash };
+        let setting = Setting {
+            call,
+            customer: found.id,
+            link,
+            kind,
+            version: None,
+            token: None,
+            proofs: Vec::new(),
+            password,
+            hash,
+        };
         self.set_password(setting, |_, _, _| Ok(Ok(()))).await.map(drop)
     }
 
@@ -135,6 +152,8 @@ impl App {
                 log::activity::append(tx, &call.project, &run.called(Some(id), looked_up, ctx))?;
                 let began = Instant::now();
                 customer::set_password(tx, &self.ring, &call.project, &set, ctx)?;
+                let was_set = PasswordWasSet { customer: &set.customer, flow: Flow::Set, token: None };
+                self.outbox.append_of(tx, &self.ring, &call.project, was_set, ctx)?;
                 let set = Made::done(activity::Call::SetAtHome).took(micros(began));
                 log::activity::append(tx, &call.project, &run.called(Some(id), set, ctx))?;
                 self.remember(tx, call, ctx.now)?;

@@ -1,6 +1,8 @@
 //! Reset or recover a password by redeeming a token.
 
-use keyherald_core::activity::{self, Made};
+use std::net::IpAddr;
+
+use keyherald_core::change::PasswordSet;
 use keyherald_core::credential::AuthenticationMode;
 use keyherald_core::customer::Customer;
 use keyherald_core::id::CustomerId;
@@ -12,12 +14,16 @@ use keyherald_core::secret::{Password, TokenDigest};
 use keyherald_core::token::{Token, TokenKind};
 use keyherald_core::{Ctx, Refusal, set};
 use keyherald_store::operation::Replay;
-use keyherald_store::{Fault, Tx, customer, token};
+use keyherald_store::{Fault, Tx, token};
 
+use super::check_password::Whose;
 use super::in_turn::Turn;
+use super::limits::{Limited, of_source};
 use super::set_password::Setting;
-use super::{Answer, App, Call, CustomerRef, note, trace};
+use super::verify_identifier::Verifying;
+use super::{Answer, App, Call, CustomerRef};
 use crate::hash::Lane;
+use crate::outbox::PasswordWasSet;
 
 /// How a token is redeemed.
 #[derive(Clone, Copy)]
@@ -26,6 +32,8 @@ struct Redeeming {
     version: Option<i64>,
     /// Whether a hash is kept here of a password that a provider has.
     keeps_hash: bool,
+    /// Whether it is the customer's first password: of whom a provider has one it is not, and no partner is told of it.
+    is_first: bool,
 }
 
 /// What the first look finds.
@@ -43,7 +51,41 @@ impl App {
         version: Option<i64>,
         new: Password,
     ) -> Answer<Customer> {
-        self.redeem(call, token_value, Redeeming { kind: Kind::Reset, version, keeps_hash: true }, new).await
+        self.redeem(call, token_value, Redeeming { version, ..Redeeming::RESET }, new).await
+    }
+
+    /// The same for whoever comes to our pages with a token, and may be anybody: the source and the token have rates, which
+    /// are taken before anybody looks whose the token is.
+    pub async fn reset_on_page(
+        &self,
+        call: Call,
+        verifying: &Verifying,
+        source: Option<IpAddr>,
+        token_value: &str,
+        new: Password,
+    ) -> Answer<Limited> {
+        if let Some(retry_after_s) = self.over_rate_of_token(&call, verifying, source, token_value).await? {
+            return Ok(Limited::TooMany { retry_after_s });
+        }
+        self.reset_password(call, token_value, None, new).await?;
+        Ok(Limited::Done(()))
+    }
+
+    /// Takes from the rates of the source and of the token itself, whoever's it is.
+    pub(super) async fn over_rate_of_token(
+        &self,
+        call: &Call,
+        verifying: &Verifying,
+        source: Option<IpAddr>,
+        token_value: &str,
+    ) -> Answer<Option<u32>> {
+        let project = call.project.as_str();
+        let token = format!("redeem {project} {:?}", TokenDigest::of(token_value).as_bytes());
+        let buckets = vec![
+            (of_source("recover", project, source), verifying.used_by_source),
+            (token, verifying.used_by_customer),
+        ];
+        self.over_rate(buckets, &self.ctx()).await
     }
 
     /// The same for what a mail said about a forgotten password (naviga.md 3.12). The customer may be one whose password
@@ -55,7 +97,12 @@ impl App {
         new: Password,
         keeps_hash: bool,
     ) -> Answer<Customer> {
-        self.redeem(call, token_value, Redeeming { kind: Kind::Recover, version: None, keeps_hash }, new).await
+        self.redeem(call, token_value, Redeeming { kind: Kind::Recover, keeps_hash, ..Redeeming::RESET }, new).await
+    }
+
+    /// The same for a ticket's token, and a customer who has no password yet.
+    pub(super) async fn redeem_ticket(&self, call: Call, token_value: &str, new: Password) -> Answer<Customer> {
+        self.redeem(call, token_value, Redeeming { is_first: true, ..Redeeming::RESET }, new).await
     }
 
     async fn redeem(&self, call: Call, token_value: &str, how: Redeeming, new: Password) -> Answer<Customer> {
@@ -89,9 +136,10 @@ impl App {
         if let Err(refusal) = admitted {
             return self.refuse(call, flow, Some(owner.id), refusal, ctx).await;
         }
+        let new = self.checked(&call, flow, Whose::Customer(&owner), new).await?;
         match link {
             Some(link) => self.redeem_with_provider(call, (found, owner, digest), command, link, (how, new)).await,
-            None => self.redeem_here(call, (owner.id, digest), command, new, ctx).await,
+            None => self.redeem_here(call, (owner.id, digest), command, (how, new), ctx).await,
         }
     }
 
@@ -100,7 +148,7 @@ impl App {
         call: Call,
         (id, digest): (CustomerId, TokenDigest),
         command: Command,
-        new: Password,
+        (how, new): (Redeeming, Password),
         mut ctx: Ctx,
     ) -> Answer<Customer> {
         let flow = command.flow;
@@ -114,24 +162,18 @@ impl App {
             }
             let before = app.done_before(tx, &calling, ctx.now)?;
             let token = token::by_digest(tx, &calling.project, TokenKind::Password, digest)?;
-            let outcome = match (locked, before, token) {
+            let proof = token.as_ref().filter(|_| !how.is_first).map(|token| token.id);
+            let decided = match (locked, before, token) {
                 (Some(locked), Some(Ok(())), _) => return Ok(Turn::Decided(Ok(locked))),
                 (_, Some(Err(refusal)), _) => Err(refusal),
                 (Some(locked), None, Some(token)) => reset::decide(&token, &locked, &command, hash.clone(), ctx),
                 _ => Err(Refusal::TokenUnknown),
             };
-            match outcome {
-                Ok(set) => {
-                    customer::set_password(tx, &app.ring, &calling.project, &set, ctx)?;
-                    app.remember(tx, &calling, ctx.now)?;
-                    note(tx, &calling, flow, Some(set.customer.id), Made::done(activity::Call::SetAtHome), ctx)?;
-                    Ok(Turn::Decided(Ok(set.customer)))
-                }
-                Err(refusal) => {
-                    trace(tx, &calling, flow, Some(id), &refusal, ctx)?;
-                    Ok(Turn::Decided(Err(refusal)))
-                }
-            }
+            let tell = |tx: &mut dyn Tx, set: &PasswordSet, ctx: &mut Ctx| {
+                let was_set = PasswordWasSet { customer: &set.customer, flow, token: proof };
+                app.outbox.append_of(tx, &app.ring, &calling.project, was_set, ctx)
+            };
+            app.end_turn(tx, (&calling, flow, id), decided, tell, ctx)
         };
         self.in_turn(call, flow, ctx, work).await
     }
@@ -154,7 +196,17 @@ impl App {
         let keeps = how.keeps_hash && owner.authentication_mode == AuthenticationMode::Password;
         let hash = if keeps { Some(self.hash.hash(Lane::Change, new, ctx.bytes()).await?) } else { None };
         let (project, Redeeming { kind, version, .. }) = (call.project.clone(), how);
-        let setting = Setting { call, customer: id, link, kind, version, token: Some(token.id), password, hash };
+        let setting = Setting {
+            call,
+            customer: id,
+            link,
+            kind,
+            version,
+            token: Some(token.id),
+            proofs: Vec::new(),
+            password,
+            hash,
+        };
         let link = Some(setting.link.clone());
         self.set_password(setting, move |tx, locked, ctx| {
             let found = token::by_digest(tx, &project, TokenKind::Password, digest)?;
@@ -180,9 +232,16 @@ impl App {
 }
 
 impl Redeeming {
-    /// Refuses a customer who signs in elsewhere, unless that is what the password is recovered for.
+    const RESET: Self = Self { kind: Kind::Reset, version: None, keeps_hash: true, is_first: false };
+
+    /// Refuses a customer who signs in elsewhere, unless that is what the password is recovered for; and of whom a
+    /// provider has a password, a first one.
     fn admit_mode(self, customer: &Customer, link: Option<&ProviderLink>) -> Result<(), Refusal> {
-        if self.kind == Kind::Recover && link.is_some() { Ok(()) } else { set::admit(customer) }
+        match link {
+            Some(_) if self.is_first => Err(Refusal::TokenUnknown),
+            Some(_) if self.kind == Kind::Recover => Ok(()),
+            _ => set::admit(customer),
+        }
     }
 }
 

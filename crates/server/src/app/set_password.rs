@@ -10,6 +10,7 @@ use keyherald_core::operation::{Kind, Why};
 use keyherald_core::provider::{Meaning, ProviderError, ProviderLink, TrialAnswer};
 use keyherald_core::refusal::Lookup;
 use keyherald_core::secret::Password;
+use keyherald_core::verification::Proof;
 use keyherald_core::{Ctx, Refusal};
 use keyherald_store::{Fault, Tx};
 
@@ -24,6 +25,7 @@ pub(super) struct Setting {
     pub kind: Kind,
     pub version: Option<i64>,
     pub token: Option<TokenId>,
+    pub proofs: Vec<Proof>,
     pub password: Password,
     /// `None`: none is kept here.
     pub hash: Option<PasswordHash>,
@@ -35,7 +37,7 @@ impl App {
     where
         A: Fn(&mut dyn Tx, &Customer, &mut Ctx) -> Result<Result<(), Refusal>, Fault> + Send + Sync + 'static,
     {
-        let Setting { call, customer: id, link, kind, version, token, password, hash } = setting;
+        let Setting { call, customer: id, link, kind, version, token, proofs, password, hash } = setting;
         let flow = kind.flow();
         let calling = call.clone();
         let admit: Admit = Arc::new(move |tx: &mut dyn Tx, locked: Option<&Customer>, ctx: &mut Ctx| {
@@ -45,7 +47,9 @@ impl App {
             }
         });
         let Call { project, by, source, repeatable, .. } = call.clone();
-        let wish = Wish { project, customer: id, link, kind, by, source, version, token, password, hash, repeatable };
+        let customer = id;
+        let wish =
+            Wish { project, customer, link, kind, by, source, version, token, proofs, password, hash, repeatable };
         let told = self.operations.set_password(wish, admit).await?;
         self.answer(call, flow, id, told).await
     }

@@ -30,21 +30,29 @@ impl App {
         self.hash.admit(Lane::SignIn)?;
         let mut ctx = self.ctx();
         let (looking, operations) = (call.clone(), self.operations.clone());
+        let named = email.clone();
         let look = move |tx: &mut dyn Tx| {
-            let found = looking.by_email(tx, &email)?;
-            let id = found.as_ref().map_or_else(nobody, |customer| customer.id);
-            let stored = credential::by_customer(tx, &looking.project, id)?;
+            let sought = looking.seek_by_email(tx, &email)?;
+            let looked_at = sought.looked_at().map_or_else(nobody, |customer| customer.id);
+            let stored = credential::by_customer(tx, &looking.project, looked_at)?;
             // Of a password that nobody knows, the one here says nothing.
-            let must_recover = operations.must_recover(tx, &looking.project, id)?;
-            Ok::<_, Fault>((found, stored.filter(|_| !must_recover)))
+            let must_recover = operations.must_recover(tx, &looking.project, looked_at)?;
+            let found = sought.into_customer();
+            // Nobody signs in with the password of whoever stands in.
+            let has_password = |it: &Customer| it.authentication_mode == AuthenticationMode::Password;
+            let stored = stored.filter(|_| !must_recover && found.as_ref().is_some_and(has_password));
+            Ok::<_, Fault>((found, looked_at, stored))
         };
-        let (found, stored) = self.store.read(look).await?;
-        let stored = stored.filter(|_| {
-            found.as_ref().is_some_and(|customer| customer.authentication_mode == AuthenticationMode::Password)
-        });
+        let (found, looked_at, stored) = self.store.read(look).await?;
+        let id = found.as_ref().map(|customer| customer.id);
+        if !self.may_try(&call.project, (&named, looked_at), ctx.now).await? {
+            let refusal = Refusal::CredentialsWrong;
+            let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| finish(tx, &call, id, Some(&refusal), None, ctx);
+            self.store.write(&ctx, work).await?;
+            return Err(Refusal::CredentialsWrong.into());
+        }
         let again = password.duplicate();
         let verified = self.hash.verify(Lane::SignIn, password, stored.clone()).await?;
-        let id = found.as_ref().map(|customer| customer.id);
         let outcome = sign_in::decide(found, verified.matches);
         let upgrade = match stored.clone() {
             // A sign-in must not fail for want of a better hash: the next one tries again.
@@ -53,11 +61,13 @@ impl App {
             }
             _ => None,
         };
-        let refusal = outcome.as_ref().err().cloned();
+        let (refusal, project) = (outcome.as_ref().err().cloned(), call.project.clone());
         let better = upgrade.clone().map(|(_, new)| new);
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| finish(tx, &call, id, refusal.as_ref(), upgrade.as_ref(), ctx);
         let upgraded = self.store.write(&ctx, work).await?;
-        Ok((outcome?, if upgraded { better } else { stored }))
+        let entered = outcome?;
+        self.was_right(&project, &named).await?;
+        Ok((entered, if upgraded { better } else { stored }))
     }
 }
 

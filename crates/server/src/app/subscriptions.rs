@@ -7,6 +7,7 @@ use keyherald_core::{Ctx, Refusal};
 use keyherald_store::{Fault, Listing, Page, Tx, subscription as subscriptions};
 use zeroize::Zeroizing;
 
+use super::destinations::succeed;
 use super::{Answer, App, Call};
 
 /// How a subscription is named in a request path.
@@ -18,7 +19,7 @@ pub enum SubscriptionRef {
     Key(Key),
 }
 
-fn find(tx: &mut dyn Tx, call: &Call, which: &SubscriptionRef) -> Result<Option<Subscription>, Fault> {
+pub(super) fn find(tx: &mut dyn Tx, call: &Call, which: &SubscriptionRef) -> Result<Option<Subscription>, Fault> {
     match which {
         SubscriptionRef::Id(id) => subscriptions::by_id(tx, &call.project, *id),
         SubscriptionRef::Key(key) => subscriptions::by_key(tx, &call.project, key),
@@ -44,13 +45,14 @@ impl App {
         secret: Option<Zeroizing<Vec<u8>>>,
     ) -> Answer<Subscription> {
         let ring = self.ring.clone();
+        let limit = self.destinations.subscriptions_max.unwrap_or(subscription::PER_PROJECT_MAX);
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             let existing = subscriptions::count_locked(tx, &call.project)?;
             let key_taken = match &command.key {
                 Some(key) => subscriptions::by_key(tx, &call.project, key)?.is_some(),
                 None => false,
             };
-            match subscription::decide(&command, existing, key_taken, ctx) {
+            match subscription::decide(&command, (existing, limit), key_taken, ctx) {
                 Ok(subscription) => {
                     let secret = secret.as_ref().map(|secret| secret.as_slice());
                     subscriptions::insert(tx, &ring, &call.project, &subscription, secret, ctx)?;
@@ -93,7 +95,13 @@ impl App {
                 None => false,
             };
             match subscription::update(&before, &update, key_taken, ctx) {
-                Ok(updated) => {
+                Ok(mut updated) => {
+                    let mut secret = secret.clone();
+                    if updated.new_destination {
+                        let former = subscriptions::secret(tx, &ring, &call.project, before.id)?;
+                        let former = former.map(|secret| (&before.destination, secret));
+                        secret = succeed(&mut updated.subscription.destination, secret, former, ctx.now);
+                    }
                     let secret = secret.as_ref().map(|secret| secret.as_slice());
                     subscriptions::update(tx, &ring, &call.project, &updated, secret, ctx)?;
                     Ok(Ok(updated.subscription))
@@ -126,7 +134,7 @@ impl App {
         Ok(deleted)
     }
 
-    fn tell_relay(&self) {
+    pub(super) fn tell_relay(&self) {
         self.subscriptions_changed.send_modify(|generation| *generation += 1);
     }
 }

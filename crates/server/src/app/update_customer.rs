@@ -5,24 +5,26 @@ use keyherald_core::customer::Customer;
 use keyherald_core::id::CustomerId;
 use keyherald_core::message::Flow;
 use keyherald_core::operation::Kind;
-use keyherald_core::provider::ProviderLink;
+use keyherald_core::provider::{ProviderError, ProviderLink};
 use keyherald_core::secret::Password;
 use keyherald_core::update::{self, Action, Command, Found, TextField};
 use keyherald_core::{Ctx, Refusal};
 use keyherald_store::{Fault, Tx, claim, customer};
 
+use super::check_password::Whose;
 use super::in_turn::Turn;
 use super::projects::check_locale;
 use super::set_password::Setting;
-use super::{Answer, App, Call, CustomerRef, trace};
+use super::update_there::There;
+use super::{Answer, App, Call, CustomerRef, Failure, trace};
 use crate::hash::Lane;
-use crate::operate::Operations;
 
 impl App {
     /// Applies the command's actions, all or none. `password` is that of [`Command::password_action`], if it has one.
     ///
     /// For a customer with a provider the password is set first, there and here, as a change of its own: it is told in a
     /// message, and the actions follow at the version after it. So nothing of the actions is done without the password.
+    /// What else of them the provider has too is told it next, and then all is written here.
     pub async fn update_customer(
         &self,
         call: Call,
@@ -32,16 +34,18 @@ impl App {
     ) -> Answer<Customer> {
         let mut ctx = self.ctx();
         let mut command = command;
+        let mut is_set_there = false;
         let hash = match password {
             Some(password) => {
                 // What can be refused costs no hash; the transaction below has the last word.
                 let (call_, which_, command_, now) = (call.clone(), which.clone(), command.clone(), ctx.clone());
-                let operations = self.operations.clone();
-                let look = move |tx: &mut dyn Tx| first_look(tx, &operations, &call_, &which_, &command_, &now);
+                let app = self.clone();
+                let look = move |tx: &mut dyn Tx| app.look_before_update(tx, &call_, &which_, &command_, &now);
                 let (id, link) = match self.store.read(look).await? {
                     Ok(found) => found,
                     Err((id, refusal)) => return self.refuse(call, Flow::Update, id, refusal, ctx).await,
                 };
+                let password = self.checked(&call, Flow::Update, Whose::Id(id), password).await?;
                 if let Some(link) = &link
                     && let Err(refusal) = self.check_length(link, &password)
                 {
@@ -49,18 +53,48 @@ impl App {
                 }
                 let hash = self.hash.hash(Lane::Change, password.duplicate(), ctx.bytes()).await?;
                 if let Some(link) = link {
+                    is_set_there = true;
                     let (call, hash) = (call.clone(), hash.clone());
                     let version = Some(command.version);
                     let kind = Kind::Set;
                     let (token, hash) = (None, Some(hash));
-                    let setting = Setting { call, customer: id, link, kind, version, token, password, hash };
+                    let setting =
+                        Setting { call, customer: id, link, kind, version, token, proofs: Vec::new(), password, hash };
                     command.version = self.set_before_update(setting, command.clone()).await?;
                 }
                 Some(hash)
             }
             None => None,
         };
-        self.apply(call, which, command, hash, ctx).await
+        let there = self.update_shared(&call, &which, (&command, is_set_there)).await?;
+        let applied = self.apply(call.clone(), which, (command, hash), (is_set_there, there.clone()), ctx).await;
+        if let (Err(Failure::Refused(_)), Some(there)) = (&applied, &there) {
+            self.give_back(&call, there).await?;
+        }
+        applied
+    }
+
+    /// Who it is, and at which provider; or what is refused already.
+    fn look_before_update(
+        &self,
+        tx: &mut dyn Tx,
+        call: &Call,
+        which: &CustomerRef,
+        command: &Command,
+        ctx: &Ctx,
+    ) -> Result<Result<(CustomerId, Option<ProviderLink>), Refused>, Fault> {
+        let Some(found) = which.find(tx, call)? else { return Ok(Err((None, which.not_found()))) };
+        if let Some(refusal) = first_refusal(tx, call, &found, command, ctx)? {
+            return Ok(Err((Some(found.id), refusal)));
+        }
+        let link = self.operations.link_of(tx, &call.project, found.id)?;
+        // Nothing of it is done at a provider that would refuse the rest.
+        if link.as_ref().is_some_and(|link| !self.can_tell(link))
+            && self.look_at_shared(tx, call, which, (command, false), ctx)?.is_some()
+        {
+            return Ok(Err((Some(found.id), Refusal::ProviderRefused(ProviderError::NotSupported))));
+        }
+        Ok(Ok((found.id, link)))
     }
 
     /// Sets the password of an update at the provider and here, and answers the customer's version after it.
@@ -76,24 +110,29 @@ impl App {
         &self,
         call: Call,
         which: CustomerRef,
-        command: Command,
-        hash: Option<PasswordHash>,
+        (command, hash): (Command, Option<PasswordHash>),
+        (is_set_there, there): (bool, Option<There>),
         ctx: Ctx,
     ) -> Answer<Customer> {
-        let (ring, operations, calling) = (self.ring.clone(), self.operations.clone(), call.clone());
+        let (app, calling) = (self.clone(), call.clone());
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             let Some(locked) = which.lock(tx, &calling)? else {
                 let refusal = which.not_found();
                 trace(tx, &calling, Flow::Update, None, &refusal, ctx)?;
                 return Ok(Turn::Decided(Err(refusal)));
             };
-            if command.concerns_credential() && operations.is_underway(tx, &calling.project, locked.id)? {
+            if command.concerns_credential() && app.operations.is_underway(tx, &calling.project, locked.id)? {
+                return Ok(Turn::Underway(locked.id));
+            }
+            // Linked just now: another try will set the password there as well.
+            if hash.is_some() && !is_set_there && app.operations.link_of(tx, &calling.project, locked.id)?.is_some() {
                 return Ok(Turn::Underway(locked.id));
             }
             if let Err(refusal) = check_locale(tx, &calling.project, locale(&command))? {
                 trace(tx, &calling, Flow::Update, Some(locked.id), &refusal, ctx)?;
                 return Ok(Turn::Decided(Err(refusal)));
             }
+            let command = at_its_version(&command, is_set_there, &locked);
             let known = calling.known(tx, &command.stores())?;
             let taken = match update::admit(&locked, &command, &known, ctx) {
                 Ok(Some(claims)) => claim::take(tx, &calling.project, &claims, Some(locked.id))?,
@@ -101,7 +140,10 @@ impl App {
             };
             match update::decide(&locked, &command, &Found { known, taken }, hash.clone(), ctx) {
                 Ok(updated) => {
-                    customer::update(tx, &ring, &calling.project, &updated, ctx)?;
+                    customer::update(tx, &app.ring, &calling.project, &updated, ctx)?;
+                    if let Some(there) = &there {
+                        app.told(tx, &calling, there, ctx)?;
+                    }
                     Ok(Turn::Decided(Ok(updated.customer)))
                 }
                 Err(refusal) => {
@@ -114,8 +156,15 @@ impl App {
     }
 }
 
+/// The command, at the version that is to hold. Of one whose password is set already that is the customer's own: the version
+/// was looked at then, and a refusal now, because somebody has moved it since, would be told of a password that is set.
+pub(super) fn at_its_version(command: &Command, is_set_there: bool, customer: &Customer) -> Command {
+    let version = if is_set_there { customer.version } else { command.version };
+    Command { version, ..command.clone() }
+}
+
 /// The locale that the command sets: of several, the one that the customer has afterwards.
-fn locale(command: &Command) -> Option<&str> {
+pub(super) fn locale(command: &Command) -> Option<&str> {
     command.actions.iter().rev().find_map(|action| match action {
         Action::SetText(TextField::Locale, value) => Some(value.as_deref()),
         _ => None,
@@ -123,22 +172,6 @@ fn locale(command: &Command) -> Option<&str> {
 }
 
 type Refused = (Option<CustomerId>, Refusal);
-
-/// Who it is, and at which provider; or what is refused already.
-fn first_look(
-    tx: &mut dyn Tx,
-    operations: &Operations,
-    call: &Call,
-    which: &CustomerRef,
-    command: &Command,
-    ctx: &Ctx,
-) -> Result<Result<(CustomerId, Option<ProviderLink>), Refused>, Fault> {
-    let Some(found) = which.find(tx, call)? else { return Ok(Err((None, which.not_found()))) };
-    match first_refusal(tx, call, &found, command, ctx)? {
-        Some(refusal) => Ok(Err((Some(found.id), refusal))),
-        None => Ok(Ok((found.id, operations.link_of(tx, &call.project, found.id)?))),
-    }
-}
 
 fn first_refusal(
     tx: &mut dyn Tx,

@@ -1,8 +1,10 @@
 //! The Naviga tenants of a configuration, with what checks their callers' tokens.
 
+use keyherald_core::Micros;
+
 use crate::complaint::Complaint;
 use crate::config::{self, Config, JwtAlgorithm, ProviderKind};
-use crate::dialect::naviga::{Tenant, Tenants, UserProvider};
+use crate::dialect::naviga::{AuthSystem, PasswordRules, Tenant, Tenants, UserProvider};
 use crate::jwt::{Algorithm, KeySet, Keys, Published, PublishedSettings, Verifier};
 
 /// Auth0's ids begin with their connection's kind, which callers may leave out (naviga.md 7.1).
@@ -18,9 +20,9 @@ pub fn tenants(config: &Config) -> Result<Tenants, Complaint> {
 
 fn tenant(config: &Config, project: &config::Project, naviga: &config::Naviga) -> Result<Tenant, Complaint> {
     let provider = naviga.user_provider.as_ref().map(|name| {
-        let is_auth0 =
-            matches!(config.providers.get(name).and_then(|it| it.kind.as_ref()), Some(ProviderKind::Auth0(_)));
-        UserProvider { name: name.clone(), prefix: is_auth0.then_some(AUTH0_PREFIX) }
+        let kind = config.providers.get(name).and_then(|it| it.kind.as_ref());
+        let prefix = matches!(kind, Some(ProviderKind::Auth0(_))).then_some(AUTH0_PREFIX);
+        UserProvider { name: name.clone(), prefix, system: system(naviga, kind) }
     });
     let callers = verifier(&naviga.jwt)
         .map_err(|complaint| complaint.hint(format!("it is in the [projects.naviga] of project {}", project.key)))?;
@@ -38,7 +40,25 @@ fn tenant(config: &Config, project: &config::Project, naviga: &config::Naviga) -
         return_url: naviga.return_url.clone(),
         return_hosts: naviga.return_hosts.clone(),
         event_ids: naviga.event_ids.by_code(),
+        password_rules: password_rules(naviga.password),
     })
+}
+
+/// What a provider is in the contract's words: what is configured, or what its kind says. SSOR and Firefly have no kind.
+fn system(naviga: &config::Naviga, kind: Option<&ProviderKind>) -> AuthSystem {
+    let known = match (naviga.auth_system, kind) {
+        (Some(config::AuthSystem::Auth0), _) | (None, Some(ProviderKind::Auth0(_))) => AuthSystem::AUTH0,
+        (Some(config::AuthSystem::Gigya), _) | (None, Some(ProviderKind::Gigya(_))) => AuthSystem::GIGYA,
+        (Some(config::AuthSystem::Firefly), _) => AuthSystem::FIREFLY,
+        (Some(config::AuthSystem::Ssor), _) => AuthSystem::SSOR,
+        (None, _) => AuthSystem::OTHER,
+    };
+    AuthSystem { id: naviga.auth_system_id.unwrap_or(known.id), ..known }
+}
+
+fn password_rules(rules: config::PasswordRules) -> PasswordRules {
+    let life = rules.days_max.map(|days| i64::from(days) * Micros::DAY);
+    PasswordRules { chars_min: rules.chars_min, complex: rules.complex, life }
 }
 
 /// The algorithm of a tenant's tokens. `None`: it is missing, which reading the configuration has reported.
@@ -75,4 +95,22 @@ fn verifier(jwt: &config::Jwt) -> Result<Verifier, Complaint> {
         (None, None, None, None) => return Err(incomplete()),
     };
     Ok(Verifier { algorithm, keys, issuer: jwt.issuer.clone(), audience: jwt.audience.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_provider_is_follows_from_the_configuration_and_not_from_its_name() {
+        let system = |naviga: config::Naviga, kind: Option<ProviderKind>| system(&naviga, kind.as_ref());
+        let named = |auth_system| config::Naviga { auth_system, ..config::Naviga::default() };
+        let auth0 = || Some(ProviderKind::Auth0(Box::default()));
+        assert_eq!(system(named(None), auth0()), AuthSystem::AUTH0);
+        assert_eq!(system(named(None), None), AuthSystem::OTHER);
+        assert_eq!(system(named(Some(config::AuthSystem::Ssor)), None), AuthSystem::SSOR);
+        let own = config::Naviga { auth_system_id: Some(9), ..named(None) };
+        assert_eq!(system(own, auth0()), AuthSystem { id: 9, ..AuthSystem::AUTH0 });
+        assert_eq!(AuthSystem::FIREFLY.id, 2);
+    }
 }

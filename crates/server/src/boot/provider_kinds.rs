@@ -38,6 +38,7 @@ pub(super) fn kratos(kratos: &config::Kratos) -> Option<KratosSettings> {
         base_url: kratos.base_url.clone()?,
         access_token: kratos.access_token.as_ref().map(access),
         email_trait: kratos.email_trait.clone(),
+        public_url: kratos.public_url.clone(),
     })
 }
 

@@ -19,7 +19,7 @@ pub fn providers(config: &Config) -> Result<Registry, Complaint> {
         let Some(kind) = provider.kind.as_ref().and_then(kind) else {
             return Err(Complaint::new(format!("{what} is incomplete")));
         };
-        let settings = Settings { kind, net: net(provider, &what)?, limits: limits(&provider.limits) };
+        let settings = Settings { kind, net: net_of(provider, &what)?, limits: limits(&provider.limits) };
         let connector = connector::open(settings)
             .map_err(|error| Complaint::because(&format!("{what} cannot be connected to"), &error))?;
         providers.push((name.clone(), connector));
@@ -50,8 +50,16 @@ pub fn kind(kind: &ProviderKind) -> Option<Kind> {
     }
 }
 
-fn net(provider: &config::Provider, what: &str) -> Result<Net, Complaint> {
-    let net = &provider.net;
+fn net_of(provider: &config::Provider, what: &str) -> Result<Net, Complaint> {
+    net(&provider.net, (provider.allow_insecure_http, provider.limits.max_in_flight), what)
+}
+
+/// How something is reached that `what` describes; with so many connections, and perhaps without TLS.
+pub(super) fn net(
+    net: &config::ProviderNet,
+    (allow_insecure_http, idle_max): (bool, usize),
+    what: &str,
+) -> Result<Net, Complaint> {
     let read = |path: &PathBuf| {
         std::fs::read(path)
             .map_err(|error| Complaint::because(&format!("{what}: {} cannot be read", path.display()), &error))
@@ -75,9 +83,9 @@ fn net(provider: &config::Provider, what: &str) -> Result<Net, Complaint> {
         response_bytes_max: net.max_response_bytes,
         allowed_hosts: net.allowed_hosts.clone(),
         allow_private: net.allow_private,
-        allow_insecure_http: provider.allow_insecure_http,
+        allow_insecure_http,
         tls,
-        idle_max: provider.limits.max_in_flight,
+        idle_max,
     })
 }
 

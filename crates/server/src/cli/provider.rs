@@ -12,12 +12,13 @@ pub enum Provider {
     ///
     /// Looks a user up, looks up one that does not exist, and tries a sign-in with a wrong password where the provider has
     /// one. With --set also: sets a generated password, twice, reads the probe before and after, signs in with it, and ends
-    /// the user's sessions. Meant for a sandbox and a user of its own. Exit code 1 if an answer is not such as the server
+    /// the user's sessions. With --records also: gives the user another address and other names and sets them back, and
+    /// creates a user, where the provider can be told so. Meant for a sandbox and a user of its own. Exit code 1 if an answer is not such as the server
     /// can work with.
     #[command(after_help = "\
 Examples:
   keyherald provider check --config keyherald.toml --provider publisher-x --user 4711
-  keyherald provider check --config keyherald.toml --provider publisher-x --user 4711 --email a@example.com --set")]
+  keyherald provider check --config keyherald.toml --provider publisher-x --user 4711 --email a@example.com --set --records")]
     Check(ProviderCheck),
 }
 
@@ -41,4 +42,7 @@ pub struct ProviderCheck {
     /// REPLACE the user's password by a generated one, and try what comes after it.
     #[arg(long)]
     pub set: bool,
+    /// CHANGE the user's address and names for a moment, and CREATE a user with an address that nobody can have.
+    #[arg(long)]
+    pub records: bool,
 }

@@ -3,10 +3,13 @@
 mod activity;
 mod client;
 pub mod customers;
+mod deliveries;
+mod events;
 mod migrate;
 mod operations;
 pub mod provider;
 mod scrub;
+mod subscriptions;
 mod tail;
 mod token;
 
@@ -15,12 +18,12 @@ use std::process::ExitCode;
 
 use crate::boot;
 use crate::check::check;
-use crate::cli::{Cli, Color, Command, ConfigFile, Dev, Messages};
+use crate::cli::{self, Cli, Color, Command, ConfigFile, Dev, Messages};
 use crate::clock::Moments;
 use crate::complaint::Complaint;
-use crate::config::{Config, Environment, Log, Purpose};
+use crate::config::{Config, Environment, Log, Purpose, Role};
 use crate::demo::{self, Colors};
-use crate::dev::{self, Development};
+use crate::dev::{self, Development, Provider};
 use crate::telemetry;
 
 /// Runs a command to its end.
@@ -39,12 +42,22 @@ pub fn run(cli: Cli) -> Result<ExitCode, Complaint> {
                 Color::Always => Colors::Always,
                 Color::Never => Colors::Never,
             };
+            if options.cluster {
+                let told = on_runtime(demo::run_cluster(colors))?;
+                return Ok(if told { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
             let told = on_runtime(demo::run(demo::Options { keep: options.keep, colors, naviga_token: jwt_of_dev }))?;
             Ok(if told { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Dev(options) => on_runtime(run_dev(options)),
-        Command::Serve(file) => {
-            let config = load(&file, Purpose::Serve)?;
+        Command::Serve(options) => {
+            let mut config = load(&options.file, Purpose::Serve)?;
+            config.node.role = match options.role {
+                None => config.node.role,
+                Some(cli::Role::All) => Role::All,
+                Some(cli::Role::Api) => Role::Api,
+                Some(cli::Role::Relay) => Role::Relay,
+            };
             telemetry::init(&config.log);
             on_runtime(serve(config))
         }
@@ -52,9 +65,12 @@ pub fn run(cli: Cli) -> Result<ExitCode, Complaint> {
         Command::Scrub(file) => on_runtime(scrub::run(load(&file, Purpose::Maintain)?)),
         Command::Client(command) => on_runtime(client::run(command)),
         Command::Customers(command) => on_runtime(customers::run(command)),
+        Command::Deliveries(command) => on_runtime(deliveries::run(command)),
+        Command::Events(command) => on_runtime(events::run(command)),
         Command::Operations(command) => on_runtime(operations::run(command)),
         Command::Provider(command) => on_runtime(provider::run(command)),
         Command::Messages(Messages::Tail(options)) => on_runtime(tail::run(options)),
+        Command::Subscriptions(command) => on_runtime(subscriptions::run(command)),
         Command::Token(command) => token::run(command),
     }
 }
@@ -85,12 +101,20 @@ async fn serve(config: Config) -> Result<ExitCode, Complaint> {
 
 async fn run_dev(options: Dev) -> Result<ExitCode, Complaint> {
     let mut development = Development::in_folder(&options.data).with(options.listen, options.store);
+    development = development.with_credentials_webhook(options.credentials_webhook);
     if options.no_mail {
         development = development.without_mail();
+    }
+    let provider = if options.no_provider { None } else { Some(Provider::listen().await?) };
+    if let Some(provider) = &provider {
+        development = development.with_provider(provider);
     }
     let config = development.config()?;
     telemetry::init(&config.log);
     let running = dev::start(&config, Moments::of_system()).await?;
+    if let Some(provider) = &provider {
+        provider.serve(&running);
+    }
     let (id, secret) = (Development::CLIENT_ID, Development::CLIENT_SECRET);
     tracing::warn!("for development only: everybody knows the credentials {id} / {secret}");
     let ready = serde_json::json!({
@@ -99,6 +123,8 @@ async fn run_dev(options: Dev) -> Result<ExitCode, Complaint> {
         "clientId": id,
         "clientSecret": secret,
         "naviga": naviga_of_dev(&config)?,
+        "paysafe": dev::paysafe_ready(&running).await?,
+        "metrics": running.metrics_url,
     });
     // Whoever started it may have closed its end: that is no reason not to serve.
     let mut stdout = std::io::stdout().lock();
@@ -111,7 +137,8 @@ async fn run_dev(options: Dev) -> Result<ExitCode, Complaint> {
 /// What a caller of the development server's Naviga API sends.
 fn naviga_of_dev(config: &Config) -> Result<serde_json::Value, Complaint> {
     let (jwt, code) = (jwt_of_dev(config)?, Development::NAVIGA_CODE);
-    Ok(serde_json::json!({"jwt": jwt, "clientGroup": code, "client": code, "paper": code}))
+    let provider = dev::has_provider(config).then_some(Development::PROVIDER);
+    Ok(serde_json::json!({"jwt": jwt, "clientGroup": code, "client": code, "paper": code, "userProvider": provider}))
 }
 
 fn jwt_of_dev(config: &Config) -> Result<String, Complaint> {

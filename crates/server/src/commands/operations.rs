@@ -1,14 +1,16 @@
-//! `keyherald operations list | show | resolve`.
+//! `keyherald operations list | doubts | show | resolve`.
 
 use std::process::ExitCode;
 
+use keyherald_core::Micros;
+use keyherald_core::doubt::{About, Doubt};
 use keyherald_core::operation::{Operation, State};
 
 use super::{load, print};
 use crate::app::operations::Resolving;
 use crate::app::{App, Failure};
 use crate::boot;
-use crate::cli::{OperationOf, OperationState, Operations, OperationsList};
+use crate::cli::{Doubts, OperationOf, OperationState, Operations, OperationsList};
 use crate::clock::Moments;
 use crate::complaint::Complaint;
 use crate::config::Purpose;
@@ -17,6 +19,7 @@ use crate::config::Purpose;
 pub async fn run(command: Operations) -> Result<ExitCode, Complaint> {
     let file = match &command {
         Operations::List(OperationsList { file, .. })
+        | Operations::Doubts(Doubts { file, .. })
         | Operations::Show(OperationOf { file, .. })
         | Operations::Resolve(OperationOf { file, .. }) => file,
     };
@@ -24,6 +27,7 @@ pub async fn run(command: Operations) -> Result<ExitCode, Complaint> {
     let app = boot::assemble(&config, boot::open_store(&config)?, Moments::of_system())?;
     let outcome = match command {
         Operations::List(options) => list(&app, options).await,
+        Operations::Doubts(options) => doubts(&app, options).await,
         Operations::Show(options) => show(&app, options).await,
         Operations::Resolve(options) => resolve(&app, options).await,
     };
@@ -64,6 +68,28 @@ fn line(operation: &Operation) -> String {
     let Operation { id, customer, began_at, intent, .. } = operation;
     let (state, kind, began) = (operation.state().as_str(), intent.kind.as_str(), began_at.iso());
     format!("{id}  {began}  {state}  {kind}  customer {customer}  provider {}", intent.link.provider)
+}
+
+async fn doubts(app: &App, options: Doubts) -> Result<(), Complaint> {
+    let Doubts { project, customer, after, limit, .. } = options;
+    let listed = app.list_doubts(project, customer, after, limit).await;
+    for (doubt, due) in listed.map_err(|failure| failed(&failure))? {
+        if !print(&doubt_line(&doubt, due)) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Whose address it is that somebody was to be created with is not shown.
+fn doubt_line(doubt: &Doubt, due: Micros) -> String {
+    let Doubt { id, about, provider, began_at, looks, .. } = doubt;
+    let (began, due, what) = (began_at.iso(), due.iso(), doubt.event());
+    let whose = match about {
+        About::Customer(customer) => format!("customer {customer}"),
+        About::Address(_) => "a new user".to_owned(),
+    };
+    format!("{id}  {began}  {what}  {whose}  provider {provider}  looks {looks}  next {due}")
 }
 
 /// Who the user is at the provider is not shown: it can be an e-mail address.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use keyherald_core::Ctx;
+use keyherald_core::customer::fold_email;
 use keyherald_core::provider::{Probe, ProviderError, ProviderUser, SessionEnding, TrialAnswer};
 use keyherald_core::secret::Password;
 
@@ -15,7 +16,7 @@ use crate::cli::{Provider, ProviderCheck};
 use crate::clock::Moments;
 use crate::complaint::Complaint;
 use crate::config::Purpose;
-use crate::connector::{By, Connector, LookedUp};
+use crate::connector::{By, Connector, LookedUp, NewUser, UserChanges};
 
 /// What is to be tried.
 #[derive(Clone)]
@@ -28,12 +29,14 @@ pub struct Asked {
     pub external_id: Option<String>,
     /// Whether the user's password may be replaced.
     pub set: bool,
+    /// Whether the user's address and names may be others for a moment, and another user be created.
+    pub records: bool,
 }
 
 /// Runs the command.
 pub async fn run(command: Provider) -> Result<ExitCode, Complaint> {
     let Provider::Check(options) = command;
-    let ProviderCheck { file, provider, user, email, external_id, set } = options;
+    let ProviderCheck { file, provider, user, email, external_id, set, records } = options;
     let config = load(&file, Purpose::Maintain)?;
     let providers = boot::providers(&config)?;
     let Some(connector) = providers.provider(&provider) else {
@@ -43,7 +46,7 @@ pub async fn run(command: Provider) -> Result<ExitCode, Complaint> {
         return Err(Complaint::new(format!("the configuration has no [providers.{provider}]")).hint(hint));
     };
     let user = user.parse().map_err(|_| Complaint::new("--user is no user's id: 1 to 256 characters"))?;
-    let asked = Asked { user, email, external_id, set };
+    let asked = Asked { user, email, external_id, set, records };
     let as_expected = check(connector, &asked, &Moments::of_system(), &mut |line| {
         print(line);
     })
@@ -65,8 +68,12 @@ pub async fn check(
     if asked.set {
         table.set(asked).await;
     }
+    let created = if asked.records { table.records(asked).await } else { None };
     let Table { print, as_expected, .. } = table;
     print("");
+    if let Some(user) = created {
+        print(&format!("A user was created, who is nobody: remove {}.", user.as_str()));
+    }
     print(match (asked.set, as_expected) {
         (true, _) => "The user's password was replaced by a generated one that nobody knows: set it anew.",
         (false, _) => {
@@ -188,15 +195,99 @@ impl Table<'_> {
         }
     }
 
+    /// Changes the user's record and sets it back, and creates a user, where the provider can do so. Answers who was created.
+    async fn records(&mut self, asked: &Asked) -> Option<ProviderUser> {
+        let can = self.connector.capabilities();
+        if can.records.update && can.lookups.id {
+            self.change(asked).await;
+        }
+        if can.records.create { self.create().await } else { None }
+    }
+
+    async fn change(&mut self, asked: &Asked) {
+        let mut ctx = self.begin();
+        let (user, chance) = (unknown(&asked.user, &mut ctx), letters(&mut ctx));
+        let names =
+            UserChanges { first_name: Some("Keyherald"), last_name: Some(chance.as_str()), ..UserChanges::default() };
+        let answer = self.connector.update_user(&user, names, ctx).await;
+        self.must_be_unknown("change, unknown user", "changed", &answer);
+        let Some(before) = self.read(asked, "read before").await else { return };
+        self.change_to(asked, "change names", names).await;
+        if before.email.is_some() {
+            let email = format!("{chance}@example.invalid");
+            let address = UserChanges { email: Some(email.as_str()), ..UserChanges::default() };
+            self.change_to(asked, "change e-mail", address).await;
+        }
+        let set_back = UserChanges {
+            email: before.email.as_deref(),
+            first_name: before.first_name.as_deref(),
+            last_name: before.last_name.as_deref(),
+            // A new address counts as not proved, and at some providers what is proved cannot be taken back.
+            verified: before.email_verified.filter(|verified| *verified),
+        };
+        self.change_to(asked, "set back", set_back).await;
+    }
+
+    /// A change, which a look-up must show as far as it tells of such fields.
+    async fn change_to(&mut self, asked: &Asked, step: &str, changes: UserChanges<'_>) {
+        let ctx = self.begin();
+        let answer = self.connector.update_user(&asked.user, changes, ctx).await;
+        if self.succeed(step, "changed", answer).is_none() {
+            return;
+        }
+        let Some(after) = self.read(asked, "read after").await else { return };
+        let is_as = |wanted: Option<&str>, told: Option<&String>| match (wanted, told) {
+            (Some(wanted), Some(told)) => fold_email(wanted) == fold_email(told),
+            _ => true,
+        };
+        let is_seen = is_as(changes.email, after.email.as_ref())
+            && is_as(changes.first_name, after.first_name.as_ref())
+            && is_as(changes.last_name, after.last_name.as_ref());
+        self.end("what is read", "as changed", if is_seen { "as changed" } else { "something else" }, is_seen);
+    }
+
+    async fn create(&mut self) -> Option<ProviderUser> {
+        let mut ctx = self.begin();
+        let (email, password) = (format!("{}@example.invalid", letters(&mut ctx)), generated(&mut ctx)?);
+        let new = NewUser {
+            email: &email,
+            password: &password,
+            first_name: Some("Keyherald"),
+            last_name: Some("Check"),
+            external_id: None,
+            email_verified: true,
+        };
+        let answer = self.connector.create_user(new, ctx).await;
+        let created = self.succeed("create", "created", answer)?.user;
+        if self.connector.capabilities().lookups.email {
+            let ctx = self.begin();
+            match self.connector.look_up(By::Email(&email), ctx).await {
+                Ok(found) if found.user != created => {
+                    self.end("look up who was created", "found", "found another user", false);
+                }
+                found => drop(self.succeed("look up who was created", "found", found)),
+            }
+        }
+        let ctx = self.begin();
+        let again = self.connector.create_user(new, ctx).await.map(drop);
+        let (expected, is_fine) = (ProviderError::Conflict, again == Err(ProviderError::Conflict));
+        self.end("create the same again", expected.code(), &told("created", again.as_ref().err()), is_fine);
+        Some(created)
+    }
+
+    async fn read(&mut self, asked: &Asked, step: &str) -> Option<LookedUp> {
+        let ctx = self.begin();
+        let found = self.connector.look_up(By::Id(&asked.user), ctx).await;
+        self.succeed(step, "read", found)
+    }
+
     /// The user as found now, where a look-up by id tells whether the password was changed.
     async fn probe(&mut self, asked: &Asked, step: &str) -> Option<LookedUp> {
         let can = self.connector.capabilities();
         if can.probe == Probe::None || !can.lookups.id {
             return None;
         }
-        let ctx = self.begin();
-        let found = self.connector.look_up(By::Id(&asked.user), ctx).await;
-        self.succeed(step, "read", found)
+        self.read(asked, step).await
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
+use keyherald_core::subscription;
 
 use super::Purpose;
 use super::keys::{Keys, Section};
@@ -22,12 +23,16 @@ pub struct Delivery {
     pub on_exhausted: OnExhausted,
     /// Most attempts of one subscription at the same time.
     pub in_flight_max: usize,
+    /// Most subscriptions of a project.
+    pub subscriptions_max: u32,
     /// Private networks that receivers may be in; all others are refused after name resolution.
     pub allow_private_networks: Vec<IpNet>,
     /// Whether receivers may be spoken to without TLS.
     pub allow_http: bool,
     /// Whether messages may be printed on the server's terminal. No key of the file: `dev` allows it, nothing else.
     pub allow_console: bool,
+    /// How long it is known which attempts were made. Zero: not at all.
+    pub attempts_kept: Duration,
     /// When a whole subscription pauses.
     pub breaker: Breaker,
 }
@@ -67,9 +72,11 @@ impl Default for Delivery {
             connect_timeout: Duration::from_secs(5),
             on_exhausted: OnExhausted::Skip,
             in_flight_max: 64,
+            subscriptions_max: subscription::PER_PROJECT_MAX,
             allow_private_networks: Vec::new(),
             allow_http: false,
             allow_console: false,
+            attempts_kept: Duration::from_secs(14 * DAY),
             breaker: Breaker::default(),
         }
     }
@@ -91,8 +98,10 @@ impl Section for Delivery {
         let words = [("skip", OnExhausted::Skip), ("hold", OnExhausted::Hold)];
         keys.choice("on_exhausted", &mut self.on_exhausted, &words);
         keys.within("in_flight_max", &mut self.in_flight_max, 1..=10_000);
+        keys.within("subscriptions_max", &mut self.subscriptions_max, 1..=1_000);
         keys.list("allow_private_networks", &mut self.allow_private_networks, 0..=100);
         keys.value("allow_http", &mut self.allow_http);
+        keys.within("attempts_kept", &mut self.attempts_kept, Duration::ZERO..=Duration::from_secs(400 * DAY));
         keys.section("breaker", &mut self.breaker);
         if let Some(purpose) = keys.purpose() {
             self.allow_console = purpose == Purpose::Develop;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use keyherald_core::policy::Policy;
 use keyherald_core::provider::ProviderName;
 use url::Url;
 
@@ -51,12 +52,46 @@ pub struct Naviga {
     pub seal_password: bool,
     /// The page where a new password is chosen, for calls without a `returnUrl`.
     pub change_password_url: Option<Url>,
-    /// The page that follows a confirmed address, for calls without a `returnUrl`.
+    /// The page that confirms an address by the code that a mail leads to it with, for calls without a `returnUrl`.
     pub return_url: Option<Url>,
     /// Hosts that a call's `returnUrl` may lead to, besides those of the two pages.
     pub return_hosts: Vec<String>,
+    /// What a password must be that is here alone.
+    pub password: PasswordRules,
+    /// Whether event records also say what an event was called in the older contract.
+    pub old_event_codes: bool,
+    /// Which system the provider is, in the contract's words. None: its kind tells, or it is none of them.
+    pub auth_system: Option<AuthSystem>,
+    /// The number of that system, where it is another than ours.
+    pub auth_system_id: Option<u32>,
     /// Ids of the events whose ids the contract does not tell.
     pub event_ids: EventIds,
+}
+
+/// `projects.naviga.password`: no rule holds unless it is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PasswordRules {
+    /// Fewest characters.
+    pub chars_min: Option<u16>,
+    /// Whether there must be a capital letter, a small one, a digit and something else.
+    pub complex: bool,
+    /// After how many days a password is good for no sign-in any more.
+    pub days_max: Option<u16>,
+    /// How many of the last passwords cannot be chosen again, the current one among them.
+    pub history: u8,
+}
+
+/// `projects.naviga.auth_system`: a system that users sign in at, besides the own database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthSystem {
+    /// Auth0.
+    Auth0,
+    /// Firefly.
+    Firefly,
+    /// Gigya.
+    Gigya,
+    /// Tribune's Single Sign-On Registration.
+    Ssor,
 }
 
 /// `projects.naviga.jwt`
@@ -117,6 +152,10 @@ impl Default for Naviga {
             change_password_url: None,
             return_url: None,
             return_hosts: Vec::new(),
+            password: PasswordRules::default(),
+            old_event_codes: false,
+            auth_system: None,
+            auth_system_id: None,
             event_ids: EventIds::default(),
         }
     }
@@ -164,14 +203,60 @@ impl Section for Naviga {
         keys.optional("change_password_url", &mut self.change_password_url);
         keys.optional("return_url", &mut self.return_url);
         keys.list("return_hosts", &mut self.return_hosts, 0..=100);
+        keys.section("password", &mut self.password);
+        keys.value("old_event_codes", &mut self.old_event_codes);
+        let systems = [
+            ("Auth0", AuthSystem::Auth0),
+            ("Firefly", AuthSystem::Firefly),
+            ("Gigya", AuthSystem::Gigya),
+            ("SSOR", AuthSystem::Ssor),
+        ];
+        keys.choice("auth_system", &mut self.auth_system, &systems.map(|(word, system)| (word, Some(system))));
+        keys.optional("auth_system_id", &mut self.auth_system_id);
         keys.section("event_ids", &mut self.event_ids);
-        if !self.keep_local_hash && self.user_provider.is_none() {
+        self.check_provider(keys);
+    }
+}
+
+impl Naviga {
+    /// What makes sense only with a provider, and only without one.
+    fn check_provider(&self, keys: &mut Keys<'_>) {
+        if self.user_provider.is_some() {
+            if self.password != PasswordRules::default() {
+                let hint = "leave it out, or the user_provider";
+                keys.refuse("password", "the rules of a provider's passwords are its own", Some(hint.into()));
+            }
+            return;
+        }
+        if !self.keep_local_hash {
             let hint = "name the user_provider, or leave keep_local_hash out";
             keys.refuse("keep_local_hash", "without a provider the hash is the only one", Some(hint.into()));
         }
-        if !self.seal_password && self.user_provider.is_none() {
+        if !self.seal_password {
             let hint = "name the user_provider, or leave seal_password out";
             keys.refuse("seal_password", "without a provider no password is kept", Some(hint.into()));
+        }
+        for (name, is_set) in
+            [("auth_system", self.auth_system.is_some()), ("auth_system_id", self.auth_system_id.is_some())]
+        {
+            if is_set {
+                let hint = format!("name the user_provider, or leave {name} out");
+                keys.refuse(name, "without a provider users sign in here", Some(hint));
+            }
+        }
+    }
+}
+
+impl Section for PasswordRules {
+    fn keys(&mut self, keys: &mut Keys<'_>) {
+        keys.optional("chars_min", &mut self.chars_min);
+        keys.value("complex", &mut self.complex);
+        keys.optional("days_max", &mut self.days_max);
+        keys.within("history", &mut self.history, 0..=Policy::HISTORY_MAX);
+        for (name, number) in [("chars_min", self.chars_min), ("days_max", self.days_max)] {
+            if number == Some(0) {
+                keys.refuse(name, "must be at least 1", Some("leave it out to have no such rule".into()));
+            }
         }
     }
 }

@@ -14,6 +14,8 @@ pub struct Kratos {
     pub access_token: Option<Secret>,
     /// The trait with the e-mail address.
     pub email_trait: String,
+    /// The public API. None: whom a session's token stands for is not asked for.
+    pub public_url: Option<Url>,
 }
 
 static ACCESS_TOKEN: KeyNames =
@@ -21,7 +23,7 @@ static ACCESS_TOKEN: KeyNames =
 
 impl Default for Kratos {
     fn default() -> Self {
-        Self { base_url: None, access_token: None, email_trait: "email".to_owned() }
+        Self { base_url: None, access_token: None, email_trait: "email".to_owned(), public_url: None }
     }
 }
 
@@ -31,5 +33,6 @@ impl Section for Kratos {
         keys.require("base_url", Some("the admin API, such as base_url = \"http://kratos.internal:4434\"".into()));
         keys.optional_secret(&ACCESS_TOKEN, &mut self.access_token);
         keys.value("email_trait", &mut self.email_trait);
+        keys.optional("public_url", &mut self.public_url);
     }
 }

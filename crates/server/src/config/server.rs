@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use url::Url;
 
 use super::cors::Cors;
@@ -15,6 +16,12 @@ pub struct Server {
     pub listen: SocketAddr,
     /// The URL under which clients reach the server, for links and event sources. Absent: made from `listen`.
     pub public_url: Option<Url>,
+    /// The first word of the paths of recovery pages: `/{recovery_prefix}/{projectKey}`.
+    pub recovery_prefix: String,
+    /// Where the paths of Paysafe's contract begin.
+    pub paysafe_prefix: String,
+    /// Proxies that are believed whom they speak for, in `X-Forwarded-For`.
+    pub trusted_proxies: Vec<IpNet>,
     /// Which web pages may call from a browser.
     pub cors: Cors,
     /// Longest request body.
@@ -34,6 +41,8 @@ pub struct Server {
     pub idle_timeout: Duration,
     /// Most open connections; further ones wait to be accepted.
     pub connections_max: usize,
+    /// Most requests that wait for messages at the same time, and streams of them.
+    pub feed_readers_max: usize,
     /// At shutdown, how long `/health/ready` says no before the server stops accepting: what the load balancer needs
     /// to notice.
     pub shutdown_delay: Duration,
@@ -46,6 +55,9 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             public_url: None,
+            recovery_prefix: "recover".to_owned(),
+            paysafe_prefix: "/digitalwallets/v1".to_owned(),
+            trusted_proxies: Vec::new(),
             cors: Cors::default(),
             body_bytes_max: 1024 * 1024,
             header_bytes_max: 16 * 1024,
@@ -55,6 +67,7 @@ impl Default for Server {
             request_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             connections_max: 10_000,
+            feed_readers_max: 500,
             shutdown_delay: Duration::ZERO,
             shutdown_grace: Duration::from_secs(25),
         }
@@ -66,6 +79,9 @@ impl Section for Server {
         let (shortest, hour) = (Duration::from_millis(10), Duration::from_hours(1));
         keys.value("listen", &mut self.listen);
         keys.optional("public_url", &mut self.public_url);
+        keys.value("recovery_prefix", &mut self.recovery_prefix);
+        keys.value("paysafe_prefix", &mut self.paysafe_prefix);
+        keys.list("trusted_proxies", &mut self.trusted_proxies, 0..=100);
         keys.section("cors", &mut self.cors);
         keys.within("body_bytes_max", &mut self.body_bytes_max, 1024..=64 * 1024 * 1024);
         keys.within("header_bytes_max", &mut self.header_bytes_max, 1024..=256 * 1024);
@@ -75,10 +91,29 @@ impl Section for Server {
         keys.within("request_timeout", &mut self.request_timeout, shortest..=hour);
         keys.within("idle_timeout", &mut self.idle_timeout, shortest..=hour);
         keys.within("connections_max", &mut self.connections_max, 1..=1_000_000);
+        keys.within("feed_readers_max", &mut self.feed_readers_max, 0..=100_000);
         keys.within("shutdown_delay", &mut self.shutdown_delay, Duration::ZERO..=hour);
         keys.within("shutdown_grace", &mut self.shutdown_grace, Duration::ZERO..=hour);
+        let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if !is_path(&self.paysafe_prefix) {
+            keys.refuse(
+                "paysafe_prefix",
+                "must be a path such as \"/digitalwallets/v1\", of a-z, A-Z, 0-9, - and _",
+                None,
+            );
+        }
+        if !(2..=36).contains(&self.recovery_prefix.len()) || !self.recovery_prefix.bytes().all(is_word) {
+            keys.refuse("recovery_prefix", "must be 2 to 36 of a-z, 0-9 and -", None);
+        }
         if self.body_timeout > self.request_timeout {
             keys.refuse("body_timeout", "is longer than request_timeout, which would end the request first", None);
         }
     }
+}
+
+/// `/word` or `/word/word`.., at most 100 bytes. Below `/v1` alone there would be nothing that is not the contract's.
+fn is_path(text: &str) -> bool {
+    let is_word =
+        |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    text.len() <= 100 && text != "/v1" && text.strip_prefix('/').is_some_and(|words| words.split('/').all(is_word))
 }

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use keyherald_core::credentials_event::ChangeType;
 use keyherald_core::id::ProjectKey;
 use keyherald_core::mail::{Link, MailKind};
 use keyherald_core::project::LanguageTag;
 use keyherald_core::provider::ProviderName;
+use keyherald_core::sms::SmsKind;
 use lettre::message::Mailbox;
 use url::Url;
 
 use super::problem::Origin;
+use super::recovery::{Colour, ReturnUrl};
 use super::tree::{Node, Value};
 
 /// A type that a key can have.
@@ -250,6 +253,55 @@ impl Setting for MailKind {
     fn read(node: &Node) -> Option<Self> {
         let name = text(node)?.trim();
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    fn write(&self) -> toml::Value {
+        self.as_str().into()
+    }
+}
+
+impl Setting for SmsKind {
+    const WANTED: &'static str = "one of password_changed, verification_code";
+
+    fn read(node: &Node) -> Option<Self> {
+        let name = text(node)?.trim();
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    fn write(&self) -> toml::Value {
+        self.as_str().into()
+    }
+}
+
+impl Setting for Colour {
+    const WANTED: &'static str = r##"a colour such as "#1f4fd8""##;
+
+    fn read(node: &Node) -> Option<Self> {
+        text(node)?.trim().parse().ok()
+    }
+
+    fn write(&self) -> toml::Value {
+        self.to_string().into()
+    }
+}
+
+impl Setting for ReturnUrl {
+    const WANTED: &'static str = "an https address without user and fragment; http only on this machine";
+
+    fn read(node: &Node) -> Option<Self> {
+        text(node)?.trim().parse().ok()
+    }
+
+    fn write(&self) -> toml::Value {
+        self.as_str().into()
+    }
+}
+
+impl Setting for ChangeType {
+    const WANTED: &'static str = "one of PASSWORD_RECOVERY, PASSWORD_CHANGE";
+
+    fn read(node: &Node) -> Option<Self> {
+        text(node)?.trim().parse().ok()
     }
 
     fn write(&self) -> toml::Value {

@@ -103,7 +103,7 @@ keyherald.toml:12: delivery.retry_schedule[1]: must be a duration such as "500ms
 keyherald.toml:13: delivery.on_exhausted: must be one of ["skip", "hold"], not "hodl"
 keyherald.toml:14: delivery.allow_private_networks[0]: must be a network in CIDR form, such as "10.0.0.0/8" or "fd00::/8", not "10.0.0.0"
 keyherald.toml:16: colours: unknown key
-  hint: known here: server, store, secrets, hashing, delivery, mail, operations, log, projects, providers
+  hint: known here: server, store, node, secrets, hashing, delivery, mail, operations, log, metrics, sms, projects, providers
 keyherald.toml:18: projects[0].key: is missing
   hint: the project's key in URLs, such as key = "my-shop"
 keyherald.toml:22: projects[1].key: must be 2 to 36 of a-z, 0-9, _ and -, not "NO"
@@ -272,6 +272,34 @@ const MAIL: &str = r#"
 "#;
 
 #[test]
+fn recovery_pages_have_a_way_for_their_codes_and_one_set_of_numbers() {
+    let told = |more: &str| {
+        let mail = MAIL.replace("\"reset_password\"]", "\"verification_code\", \"reset_password\"]");
+        read(&format!("{mail}{more}"), &[("P", "hunter2")]).err().map(|problems| problems.to_string())
+    };
+    let without = problems(&format!("{MAIL}[projects.recovery]\n"), &[("P", "hunter2")]);
+    assert!(without.contains("\"one\" send codes, but verification_code is neither in mail.send nor in"), "{without}");
+    let otp = "[projects.recovery]\notp = { resend_interval = 5 }\n";
+    assert_eq!(told(otp), None);
+    let brand =
+        |identifiers: &str| format!("[projects.paysafe]\nbrand = \"b\"\nrequired_identifiers = {identifiers}\n");
+    assert_eq!(told(&format!("[projects.recovery]\n{}", brand("{ any_of = [\"email\"] }"))), None);
+    // A number alone will do, where it is what the brand asks for or the only way that codes go.
+    let partners = "delivery_mode = \"partner\"\n";
+    assert_eq!(told(&format!("[projects.recovery]\n{}{partners}", brand("{ all_of = [\"mobile\"] }"))), None);
+    let by_sms = "[projects.recovery]\n[projects.sms]\nsend = [\"verification_code\"]\n";
+    let said = problems(&format!("{MAIL}{by_sms}"), &[("P", "hunter2")]);
+    assert!(!said.contains("recovery pages"), "{said}");
+    for (pages, identifiers, expected) in [
+        (otp, "{ any_of = [\"email\"] }", "those of paysafe count"),
+        ("[projects.recovery]\n", "{ all_of = [\"email\", \"mobile\"] }", "not enough for required_identifiers"),
+    ] {
+        let said = told(&format!("{pages}{}", brand(identifiers))).unwrap();
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
 fn mail_reads_back_and_its_password_is_not_listed() {
     let config = read(MAIL, &[("P", "hunter2")]).unwrap();
     let shown = format!("{config:?}{}", config.listing());
@@ -366,7 +394,8 @@ const JWT: &str = "0123456789abcdef0123456789abcdef-s3cret";
 fn a_naviga_tenant_reads_back_and_its_secret_is_not_listed() {
     let text = format!(
         "{NAVIGA}user_provider = \"auth0-main\"\nsource_systems = [\"ExternalSystem\"]\nkeep_local_hash = false\nseal_password = false\n\
-         change_password_url = \"https://paper.example/password\"\nevent_ids = {{ authsystem_user_create = 4602 }}\n{PROVIDER}"
+         change_password_url = \"https://paper.example/password\"\nevent_ids = {{ authsystem_user_create = 4602 }}\n\
+         old_event_codes = true\nauth_system = \"SSOR\"\nauth_system_id = 7\n{PROVIDER}"
     );
     let variables = [("JWT", JWT), ("AUTH0_SECRET", "s")];
     let config = read(&text, &variables).unwrap();
@@ -379,6 +408,18 @@ fn a_naviga_tenant_reads_back_and_its_secret_is_not_listed() {
         (naviga.jwt.algorithm, naviga.event_ids.authsystem_user_create),
         (Some(JwtAlgorithm::Hs256), Some(4602))
     );
+    assert_eq!(
+        (naviga.old_event_codes, naviga.auth_system, naviga.auth_system_id),
+        (true, Some(AuthSystem::Ssor), Some(7))
+    );
+}
+
+#[test]
+fn a_tenant_has_no_password_rule_that_is_not_set() {
+    let of = |text: &str| read(text, &[("JWT", JWT)]).unwrap().projects[0].naviga.as_ref().unwrap().password;
+    assert_eq!(of(NAVIGA), PasswordRules::default());
+    let text = format!("{NAVIGA}password = {{ chars_min = 8, complex = true, days_max = 90, history = 3 }}\n");
+    assert_eq!(of(&text), PasswordRules { chars_min: Some(8), complex: true, days_max: Some(90), history: 3 });
 }
 
 #[test]
@@ -413,6 +454,17 @@ fn what_is_wrong_with_a_naviga_tenant_is_said_at_its_key() {
             "keep_local_hash = false\npaper = ",
             "keep_local_hash: without a provider the hash is the only one",
         ),
+        ("paper = ", "password.chars_min = 0\npaper = ", "projects[0].naviga.password.chars_min: must be at least 1"),
+        (
+            "paper = ",
+            "auth_system = \"SSOR\"\npaper = ",
+            "projects[0].naviga.auth_system: without a provider users sign in here",
+        ),
+        (
+            "paper = ",
+            "password.complex = true\nuser_provider = \"auth0\"\npaper = ",
+            "projects[0].naviga.password: the rules of a provider's passwords are its own",
+        ),
         (
             "paper = ",
             "user_provider = \"auth0\"\npaper = ",
@@ -435,4 +487,17 @@ fn a_tenant_is_one_project() {
     let told = problems(&format!("{NAVIGA}{shop}"), &[("JWT", JWT)]);
     assert!(told.contains("projects[1].key: \"users\" is the beginning of paths of the Naviga API"), "{told}");
     assert!(read(shop, &[]).is_ok());
+}
+
+#[test]
+fn a_lease_outlasts_two_attempts() {
+    let lease = |text: &str| problems(&format!("[store]\nurl = \"postgres://db/kh\"\n{text}"), &[]);
+    let told = lease("[node]\nlease = \"32s\"\n");
+    assert!(told.contains("node.lease: must be more than 32 s: twice the longest time-out of a delivery"), "{told}");
+    let told = lease("[delivery]\nattempt_timeout = \"20s\"\n");
+    assert!(told.contains("node.lease: must be more than 42 s"), "{told}");
+    // On SQLite there is nobody to lose it to.
+    assert!(read("[delivery]\nattempt_timeout = \"5m\"\n", &[]).is_ok());
+    let told = problems("[node]\nname = \"a b\"\nrole = \"both\"\n", &[]);
+    assert!(told.contains("node.name: must be 1 to 100 of") && told.contains("node.role: must be one of"), "{told}");
 }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::limited::count_request;
 use super::{ADMISSION, HAND_OVER};
 use crate::outbound::client::{ClientSettings, NoClient, NoTls, http_client};
 use crate::outbound::guard::{Guard, NotPublic, addresses_in};
@@ -235,6 +236,7 @@ impl Caller {
         if deadline.has_passed() {
             return Err(Fault::TimeoutBeforeSend);
         }
+        count_request();
         let Request { method, url, headers, body } = request;
         let sent = self.http.request(method, url).headers(headers).body(body.to_vec()).send().await;
         let answer = sent.map_err(|error| fault_of(&error))?;

@@ -2,7 +2,11 @@
 //! each may take, and a rest for a provider that is in trouble.
 //!
 //! A call that does not get through was surely not sent, and says so.
+//!
+//! The rate is one of requests. A call waits for its first one; what more it takes (an access token, a look-up before a
+//! sign-in) waits for nobody, for a call has its own deadline, and is made up for by the calls after it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,14 +18,35 @@ use keyherald_core::{Ctx, Micros};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{ADMISSION, By, Connector, HAND_OVER, LookedUp, NewUser, UserChanges};
+use super::{ADMISSION, By, Connector, HAND_OVER, LookedUp, NewUser, TokenOwner, UserChanges};
+
+tokio::task_local! {
+    /// The call at work in this task, if it has limits.
+    static AT_WORK: AtWork;
+}
+
+/// One admitted call.
+struct AtWork {
+    pace: Arc<Mutex<Pace>>,
+    /// Its first request was sent.
+    has_begun: AtomicBool,
+}
+
+/// Says that a request is about to be sent for the call that is at work.
+pub(super) fn count_request() {
+    let _is_limited = AT_WORK.try_with(|call| {
+        if call.has_begun.swap(true, Ordering::Relaxed) {
+            lock(&call.pace).charge();
+        }
+    });
+}
 
 /// The limits of one provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Calls per second in the long run.
+    /// Requests per second in the long run.
     pub per_second: u32,
-    /// Calls at once after a pause.
+    /// Requests at once after a pause.
     pub burst: u32,
     /// Calls at the same time.
     pub in_flight_max: usize,
@@ -41,7 +66,7 @@ pub(super) struct Limited {
     inner: Arc<dyn Connector>,
     total_timeout: Duration,
     places: Semaphore,
-    pace: Mutex<Pace>,
+    pace: Arc<Mutex<Pace>>,
     gate: Mutex<Gate>,
 }
 
@@ -60,13 +85,20 @@ impl Pace {
 
     /// How long a call has to wait, in microseconds; more than `wait_max` is refused with the time at which it may come.
     fn admit(&mut self, now: Micros, wait_max: i64) -> Result<i64, Micros> {
-        let due = self.due.max(now);
+        // Calls that were admitted do not lead further ahead: the clock was set back, and nobody waits for it to catch up.
+        let latest = now.plus(self.slack_us.saturating_add(self.interval_us).saturating_add(Micros::MINUTE));
+        let due = if self.due > latest { now } else { self.due.max(now) };
         let wait = due.plus(-self.slack_us).0.saturating_sub(now.0).max(0);
         if wait > wait_max {
             return Err(now.plus(wait));
         }
         self.due = due.plus(self.interval_us);
         Ok(wait)
+    }
+
+    /// One more request, which does not wait.
+    fn charge(&mut self) {
+        self.due = self.due.plus(self.interval_us);
     }
 }
 
@@ -136,7 +168,7 @@ impl Limited {
             inner,
             total_timeout,
             places: Semaphore::new(limits.in_flight_max.max(1)),
-            pace: Mutex::new(Pace::new(limits)),
+            pace: Arc::new(Mutex::new(Pace::new(limits))),
             gate: Mutex::new(Gate { breaker: Breaker::new(limits.breaker), throttled: false }),
         }
     }
@@ -162,7 +194,8 @@ impl Limited {
             sleep(Duration::from_micros(wait)).await;
         }
         let longest = HAND_OVER + self.total_timeout * requests + ADMISSION;
-        let outcome = timeout(longest, work).await.unwrap_or(Err(cut_off));
+        let call = AtWork { pace: self.pace.clone(), has_begun: AtomicBool::new(false) };
+        let outcome = timeout(longest, AT_WORK.scope(call, work)).await.unwrap_or(Err(cut_off));
         passage.ended(outcome.as_ref().err());
         outcome
     }
@@ -253,6 +286,15 @@ impl Connector for Limited {
         Box::pin(self.within(now, (1, ProviderError::Ambiguous), self.inner.end_sessions(user, ctx)))
     }
 
+    fn token_owner<'a>(&'a self, token: &'a str, ctx: Ctx) -> BoxFuture<'a, Result<Option<TokenOwner>, ProviderError>> {
+        // None of a user's tokens has other characters (RFC 6750, 2.1), and this one is to stand in a header.
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Box::pin(async { Ok(None) });
+        }
+        let now = ctx.now;
+        Box::pin(self.within(now, (2, ProviderError::Transient), self.inner.token_owner(token, ctx)))
+    }
+
     fn health(&self, ctx: Ctx) -> BoxFuture<'_, Result<(), ProviderError>> {
         let now = ctx.now;
         Box::pin(self.within(now, (1, ProviderError::Transient), self.inner.health(ctx)))
@@ -290,5 +332,23 @@ mod tests {
         assert_eq!(waits, [Ok(0), Ok(0), Ok(0), Ok(100_000), Ok(200_000)]);
         assert_eq!(pace.admit(now, 0), Err(now.plus(300_000)));
         assert_eq!(pace.admit(now.plus(second), 0), Ok(0));
+    }
+
+    #[test]
+    fn what_did_not_wait_is_waited_for_by_those_who_come_after() {
+        let mut pace = Pace::new(&Limits { per_second: 10, burst: 3, ..Limits::default() });
+        let (now, second) = (Micros(Micros::HOUR), Micros::SECOND);
+        assert_eq!(pace.admit(now, second), Ok(0));
+        (0..3).for_each(|_| pace.charge());
+        assert_eq!([pace.admit(now, second), pace.admit(now, second)], [Ok(200_000), Ok(300_000)]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_stops_nobody() {
+        let mut pace = Pace::new(&Limits { per_second: 10, burst: 1, ..Limits::default() });
+        assert_eq!(pace.admit(Micros(Micros::DAY), 0), Ok(0));
+        let now = Micros(Micros::HOUR);
+        assert_eq!(pace.admit(now, 0), Ok(0));
+        assert_eq!(pace.admit(now, 0), Err(now.plus(100_000)));
     }
 }

@@ -1,4 +1,5 @@
-//! Identity providers: one folder per kind, and what `operate` may ask of any of them.
+//! Identity providers: one folder per kind, and what `operate` may ask of any of them. A service that takes short messages is
+//! described in the language of HTTP providers, and so it is called from here too ([`Messenger`]), as is a [`Wallet`].
 //!
 //! A connector speaks one provider's API and answers in the words of [`keyherald_core::provider`]: its own codes, its
 //! retry hints and the faults of its transport are read here and nowhere else. Whether, when and how often a provider is
@@ -19,6 +20,7 @@ mod percent;
 mod retry_hint;
 mod secret;
 mod token_cache;
+mod userinfo;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +34,7 @@ use keyherald_core::secret::Password;
 pub use self::auth0::Settings as Auth0Settings;
 pub use self::call::{CannotCall, Net};
 pub use self::gigya::{Access as GigyaAccess, Settings as GigyaSettings};
-pub use self::http::{NoAccess, Settings as HttpSettings};
+pub use self::http::{Messenger, MessengerSettings, NoAccess, Settings as HttpSettings, Sms, Wallet, WalletSettings};
 pub use self::keycloak::Settings as KeycloakSettings;
 pub use self::kratos::Settings as KratosSettings;
 pub use self::ldap::Settings as LdapSettings;
@@ -122,6 +124,19 @@ impl LookedUp {
     }
 }
 
+/// Whom an access token of the provider's own stands for. No `Debug`: it holds personal data.
+pub struct TokenOwner {
+    /// What the provider tells of the user.
+    pub user: LookedUp,
+    /// The user signs in with a Google account.
+    pub is_google: bool,
+}
+
+/// Whether a provider means Google by this name of who has signed a user in.
+fn names_google(name: &str) -> bool {
+    ["google", "google-apps", "google-oauth2", "googleplus"].iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
 /// A user to be created. No `Debug`: it holds personal data.
 #[derive(Clone, Copy)]
 pub struct NewUser<'a> {
@@ -193,6 +208,12 @@ pub trait Connector: Send + Sync {
 
     /// Ends all sessions of a user. May be repeated.
     fn end_sessions<'a>(&'a self, user: &'a ProviderUser, ctx: Ctx) -> BoxFuture<'a, Result<(), ProviderError>>;
+
+    /// Whom an access token that the provider has issued stands for. `None`: nobody, any more or at all. Changes nothing
+    /// there, so it never answers [`ProviderError::Ambiguous`].
+    fn token_owner<'a>(&'a self, _: &'a str, _: Ctx) -> BoxFuture<'a, Result<Option<TokenOwner>, ProviderError>> {
+        Box::pin(async { Err(ProviderError::NotSupported) })
+    }
 
     /// Whether the provider is there and knows us, where one of its calls says so and nothing else.
     fn health(&self, _: Ctx) -> BoxFuture<'_, Result<(), ProviderError>> {

@@ -1,12 +1,15 @@
 //! What the relay has done and how it stands, for metrics and tests.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use keyherald_core::Micros;
 use keyherald_core::id::SubscriptionId;
 use tokio::time::Instant;
+
+use crate::telemetry::metrics::Deliveries;
 
 /// Counters since the start, and the state of each subscription that is followed.
 #[derive(Default)]
@@ -14,8 +17,10 @@ pub struct Counters {
     delivered: AtomicU64,
     failed: AtomicU64,
     dead: AtomicU64,
+    partitions: AtomicU32,
     pending_since: Mutex<Option<Instant>>,
     subscriptions: Mutex<BTreeMap<SubscriptionId, Gauge>>,
+    deliveries: Deliveries,
 }
 
 /// How a subscription stands.
@@ -31,6 +36,8 @@ pub struct Gauge {
     pub buffered: usize,
     /// Customers whose messages wait for a retry or for an operator.
     pub parked: usize,
+    /// When the oldest came about that is in memory or that a customer waits for. `None`: there is none.
+    pub oldest: Option<Micros>,
     /// Whether nothing is sent because the destination fails.
     pub resting: bool,
 }
@@ -44,6 +51,8 @@ pub struct Figures {
     pub failed: u64,
     /// Messages put aside.
     pub dead: u64,
+    /// Partitions that are delivered here: all 64, unless other nodes deliver the others.
+    pub partitions: u32,
     /// How long the log's end has been waiting for an older transaction; zero if it is not.
     pub horizon_age: Duration,
     /// Each subscription that is followed.
@@ -58,9 +67,15 @@ impl Counters {
             delivered: self.delivered.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             dead: self.dead.load(Ordering::Relaxed),
+            partitions: self.partitions.load(Ordering::Relaxed),
             horizon_age: pending.map(|since| since.elapsed()).unwrap_or_default(),
             subscriptions: locked(&self.subscriptions).clone(),
         }
+    }
+
+    /// Attempts, as they are measured.
+    pub fn deliveries(&self) -> &Deliveries {
+        &self.deliveries
     }
 
     pub(super) fn count_delivered(&self) {
@@ -73,6 +88,10 @@ impl Counters {
 
     pub(super) fn count_dead(&self) {
         self.dead.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_partitions(&self, partitions: u32) {
+        self.partitions.store(partitions, Ordering::Relaxed);
     }
 
     pub(super) fn set_pending_since(&self, since: Option<Instant>) {

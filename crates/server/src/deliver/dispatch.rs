@@ -1,10 +1,12 @@
-//! One subscription's dispatcher: feeds its [`Lanes`] from the log and does what they say.
+//! One subscription's dispatcher: does what its [`Course`] says.
 //!
-//! All decisions are the lanes'. This shell only moves things: entries from the window, or from pages of its own when it
+//! All decisions are the course's. This shell only moves things: entries from the window, or from pages of its own when it
 //! is behind; messages to the destination; pages of parked lanes; changes to the store. Whatever takes time is a future
-//! in `work`, and its end is an event for the lanes, so one subscription's state is only ever touched here, in turn.
+//! in `work`, and its end is an event for the course, so one subscription's state is only ever touched here, in turn.
 
-use std::collections::VecDeque;
+mod told;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +14,26 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use keyherald_core::Micros;
-use keyherald_core::delivery::{Cause, Outcome};
+use keyherald_core::delivery::{Cause, Outcome, Silence, Vigil};
+use keyherald_core::event::Sending;
 use keyherald_core::id::CustomerId;
-use keyherald_core::message::{Content, Message};
 use keyherald_core::notice::Notice;
+use keyherald_core::relay::course::{Course, Offer, Saving};
+use keyherald_core::relay::lanes::{Action, Item, Lanes};
+use keyherald_core::relay::ledger::Ended;
+use keyherald_core::relay::window::complete_to;
+use keyherald_core::subscription::SubscriptionStatus;
+use keyherald_store::event::{self, Body, Settled};
 use keyherald_store::log::{self, Entry};
 use keyherald_store::subscription::Stored;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::counters::Gauge;
-use super::lanes::{Action, Item, Lanes};
-use super::ledger::{Claim, Ledger, Rows};
-use super::window::Next;
+use super::attempts::OnTheWay;
+use super::ledger::{Claim, Ledger, Note, Rows};
+use super::pace::Pace;
+use super::shown::notice_at;
+use super::tenure::Tenure;
 use super::{Opened, Shared};
 use crate::destination::{Delivery, Destination};
 use crate::format;
@@ -32,27 +41,16 @@ use crate::format;
 /// Pause before the store is tried again.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why a dispatcher ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// It was asked to.
-    Stopped,
-    /// The receiver said that it is gone.
-    Disabled,
-    /// The subscription was updated: nothing more is written of what it was.
-    Outdated,
-    /// The subscription was deleted, or another dispatcher has taken it over.
-    Lost,
-}
-
 /// What a future in `work` ended with.
 enum Done {
-    /// A message was sent.
-    Sent(CustomerId, Outcome),
+    /// A message was sent; or an event.
+    Sent(CustomerId, Outcome, Option<Sending>),
     /// A page of a parked lane was read, up to the position; `None`: it could not be.
     LanePage(CustomerId, Option<(Vec<Item<Arc<Entry>>>, i64)>),
     /// A page of the log was read, up to the position; `None`: it could not be.
     LogPage(Option<(Vec<Arc<Entry>>, i64)>),
+    /// The lease ends too soon for an attempt to begin.
+    NotSent,
     /// Changes were written; or not, because this dispatcher must end.
     Saved(Result<(), Ended>),
 }
@@ -61,48 +59,74 @@ enum Done {
 pub(super) struct Dispatcher {
     shared: Arc<Shared>,
     stored: Arc<Stored>,
+    tenure: Tenure,
     destination: Arc<dyn Destination>,
     claim: Claim,
-    lanes: Lanes<Arc<Entry>>,
-    /// Entries that are to be offered, and the position up to which they are complete.
-    intake: VecDeque<Arc<Entry>>,
-    intake_to: i64,
+    course: Course<Arc<Entry>>,
+    /// What the course's times are counted from.
+    began: Instant,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
-    is_paging: bool,
-    is_saving: bool,
-    /// When what has changed is to be written.
-    save_at: Option<Instant>,
     was_resting: bool,
+    /// Events that are done with, and how: to be written.
+    settled: Vec<(Sending, Settled)>,
+    /// Of a destination that is never given up.
+    silence: Option<Silence>,
+    /// What is sent once more: of which customers up to where, besides all that is; and how fast.
+    replayed: BTreeMap<CustomerId, i64>,
+    pace: Pace,
+    on_the_way: OnTheWay,
+    /// When the oldest message that waits was last looked for.
+    oldest: (Option<Instant>, Option<Micros>),
+    /// How the destination does: to be written.
+    note: Option<Note>,
+    vigil: Vigil,
 }
 
 impl Dispatcher {
-    pub(super) fn new(shared: Arc<Shared>, stored: Arc<Stored>, opened: &Opened, ledger: Ledger) -> Self {
+    /// Of what the tenure has of it, as it is in the ledger.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        stored: Arc<Stored>,
+        opened: &Opened,
+        (tenure, ledger): (Tenure, Ledger),
+    ) -> Self {
         let policy = shared.settings.lanes(opened);
+        let saving = Saving { every: shared.settings.save_every, after: shared.settings.save_after };
+        // What waits longest has waited since the last success, if there was none after it.
+        let failing = ledger.parked.iter().map(|lane| lane.parked_at).min();
+        let failing = failing.filter(|_| stored.subscription.status != SubscriptionStatus::Healthy);
+        let pace = Pace::of(stored.attended.replay_rate, tenure.partitions());
+        let silence = opened.rules.persistence.map(|_| Silence::since(failing));
         let lanes = Lanes::new(policy, &ledger.cursors, ledger.parked, ledger.dead, stored.subscription.status);
         Self {
             shared,
             stored,
+            tenure,
             destination: opened.destination.clone(),
             claim: ledger.claim,
-            intake: VecDeque::new(),
-            intake_to: lanes.seen(),
-            lanes,
+            course: Course::new(lanes, saving),
+            began: Instant::now(),
             work: FuturesUnordered::new(),
-            is_paging: false,
-            is_saving: false,
-            save_at: None,
             was_resting: false,
+            settled: Vec::new(),
+            silence,
+            replayed: ledger.replayed,
+            pace,
+            on_the_way: OnTheWay::default(),
+            oldest: (None, None),
+            note: None,
+            vigil: Vigil::default(),
         }
     }
 
     /// Delivers until it is stopped, then finishes what is on its way and writes what it knows.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Ended {
         let mut moved = self.shared.window.moved();
-        while !*stop.borrow_and_update() && !self.lanes.is_disabled() {
+        while !*stop.borrow_and_update() && !self.course.lanes.is_disabled() {
             moved.mark_unchanged();
             self.take_in();
             self.start();
-            self.save(false);
+            self.save();
             self.show();
             let wake = self.wake_at();
             tokio::select! {
@@ -112,80 +136,61 @@ impl Dispatcher {
                 _ = stop.changed() => {}
             }
         }
-        self.lanes.stop();
-        let ended = if self.lanes.is_disabled() { Ended::Disabled } else { Ended::Stopped };
+        let ended = if self.course.lanes.is_disabled() { Ended::Disabled } else { Ended::Stopped };
         self.finish().await.map_or_else(|instead| instead, |()| ended)
     }
 
-    /// Waits for what is on its way, within limits, and writes the rest; or ends before that.
+    /// Waits for what is on its way, within limits, and writes the rest; or ends before that. What is still on its way then
+    /// will be sent again.
     async fn finish(&mut self) -> Result<(), Ended> {
-        let until = Instant::now() + self.shared.settings.drain;
-        while self.lanes.sending() > 0
-            && let Some(done) = tokio::select! { done = self.work.next() => done, () = sleep_until(until) => None }
-        {
-            self.done(done)?;
-            self.save(false);
-        }
-        let mut all_taken = false;
+        self.course.stop(self.began.elapsed() + self.shared.settings.drain);
         loop {
-            if !self.is_saving {
-                if all_taken {
-                    return Ok(());
-                }
-                all_taken = true;
-                self.save(true);
+            self.save();
+            if self.course.is_over() {
+                return Ok(());
             }
-            // What is still on its way will be sent again: only writes are waited for.
-            if self.is_saving
-                && let Some(done) = self.work.next().await
-            {
-                self.done(done)?;
+            let wake = self.wake_at();
+            tokio::select! {
+                Some(done) = self.work.next() => self.done(done)?,
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
         }
     }
 
     /// Offers what the lanes have room for.
     fn take_in(&mut self) {
-        loop {
-            while self.lanes.has_room()
-                && let Some(entry) = self.intake.pop_front()
-            {
-                self.offer(entry);
+        let (shared, stored, tenure, pace) = (&self.shared, &self.stored, &self.tenure, &mut self.pace);
+        let offer = |lanes: &Lanes<Arc<Entry>>, entry: &Arc<Entry>| {
+            let (position, customer, at) = (entry.notice.position(), entry.notice.lane(), entry.notice.at());
+            if !tenure.has(customer) || !wants(stored, entry) {
+                return Offer::Skip;
             }
-            if !self.intake.is_empty() {
-                return;
+            // What is sent once more is sent at its own pace, from here or by the pages of its lane.
+            if position <= stored.attended.replayed_to && lanes.would_queue(customer, position) {
+                let now = shared.moments.now();
+                if pace.wait(now).is_some() {
+                    return Offer::Wait;
+                }
+                pace.take(1, now);
             }
-            self.lanes.seen_all(self.intake_to);
-            if self.is_paging || !self.lanes.has_room() {
-                return;
-            }
-            match self.shared.window.after(self.lanes.seen()) {
-                Next::Nothing => return,
-                Next::Entries(entries, up_to) => (self.intake, self.intake_to) = (entries.into(), up_to),
-                Next::Behind(end) => return self.read_log(end),
-            }
+            Offer::Take(Item { position, customer, at, body: entry.clone() })
+        };
+        if let Some(between) = self.course.take_in(|seen| shared.window.after(seen), offer) {
+            self.read_log(between);
         }
     }
 
-    fn offer(&mut self, entry: Arc<Entry>) {
-        let (position, customer) = (entry.notice.position(), entry.notice.lane());
-        if wants(&self.stored, &entry) {
-            self.lanes.offer(Item { position, customer, body: entry });
-        } else {
-            self.lanes.seen_all(position);
-        }
+    /// Up to where this customer's messages were sent before, as far as is known.
+    fn replayed_to(&self, customer: CustomerId) -> i64 {
+        self.replayed.get(&customer).copied().unwrap_or(0).max(self.stored.attended.replayed_to)
     }
 
-    /// Starts what the lanes want done.
+    /// Starts what the lanes want done, if there is time for it before the lease ends.
     fn start(&mut self) {
-        for action in self.lanes.pump(self.shared.moments.now()) {
-            match action {
-                Action::Send { item, attempt } => self.send(&item, attempt),
-                Action::Read { customer, from, up_to } => self.read_lane(customer, (from, up_to)),
-            }
-        }
-        if self.lanes.is_resting() != self.was_resting {
-            self.was_resting = self.lanes.is_resting();
+        self.course.lanes.keep_to(self.destination.per_minute_max());
+        while self.start_all() {}
+        if self.course.lanes.is_resting() != self.was_resting {
+            self.was_resting = self.course.lanes.is_resting();
             let id = self.stored.subscription.id;
             if self.was_resting {
                 tracing::warn!(subscription = %id, "the destination fails: its deliveries rest");
@@ -195,12 +200,45 @@ impl Dispatcher {
         }
     }
 
-    fn send(&self, item: &Item<Arc<Entry>>, attempt: u32) {
+    /// Answers whether something was put off: what it has left its place to can begin.
+    fn start_all(&mut self) -> bool {
+        let now = self.shared.moments.now();
+        let may_send = self.tenure.may_send(&self.shared.moments, self.shared.settings.attempt_max);
+        let mut was_put_off = false;
+        for action in self.course.start(may_send, now) {
+            match action {
+                Action::Send { item, attempt } => {
+                    let is_replay = item.position <= self.replayed_to(item.customer);
+                    self.on_the_way.begin(&self.shared, &item, (attempt, is_replay));
+                    self.send(&item, attempt, is_replay);
+                }
+                Action::Read { customer, from, up_to } if from <= self.replayed_to(customer) => {
+                    if let Some(until) = self.pace.wait(now) {
+                        self.course.lanes.put_off(customer, until);
+                        was_put_off = true;
+                    } else {
+                        self.pace.take(1, now); // the rest when it is known how many there are
+                        let limit = self.shared.settings.lane_page_size.min(self.pace.portion());
+                        self.read_lane(customer, (from, up_to), limit);
+                    }
+                }
+                Action::Read { customer, from, up_to } => {
+                    self.read_lane(customer, (from, up_to), self.shared.settings.lane_page_size);
+                }
+            }
+        }
+        was_put_off
+    }
+
+    fn send(&self, item: &Item<Arc<Entry>>, attempt: u32, is_replay: bool) {
+        if let Notice::Event(sending) = &item.body.notice {
+            return self.send_event(sending, attempt, is_replay);
+        }
         let (customer, now) = (item.customer, self.shared.moments.now());
         let notice = notice_at(&item.body.notice, now);
         let (project, format) = (&self.stored.project, self.stored.subscription.format);
         let Ok(rendered) = format::render(project, &notice, format, &self.shared.settings.event_ids) else {
-            self.work.push(Box::pin(async move { Done::Sent(customer, Outcome::Erased) }));
+            self.work.push(Box::pin(async move { Done::Sent(customer, Outcome::Erased, None) }));
             return;
         };
         let delivery = Delivery {
@@ -213,29 +251,59 @@ impl Dispatcher {
             now,
             content_type: rendered.content_type,
             body: rendered.body,
+            event: None,
+            is_replay,
         };
-        let (destination, limit) = (self.destination.clone(), self.shared.settings.attempt_max);
+        let (shared, tenure, destination) = (self.shared.clone(), self.tenure.clone(), self.destination.clone());
         self.work.push(Box::pin(async move {
-            let sent = timeout(limit, destination.send(delivery)).await;
-            let late = |_| Outcome::Failed {
-                reason: "no answer in time".to_owned(),
-                retry_after_s: None,
-                cause: Cause::Temporary,
+            let outcome = try_once(&shared, &tenure, &*destination, delivery).await;
+            outcome.map_or(Done::NotSent, |outcome| Done::Sent(customer, outcome, None))
+        }));
+    }
+
+    /// Sends the bytes that were kept when it happened, whatever they would be today.
+    fn send_event(&self, sending: &Sending, attempt: u32, is_replay: bool) {
+        let (shared, stored, destination) = (self.shared.clone(), self.stored.clone(), self.destination.clone());
+        let (sending, now, tenure) = (sending.clone(), shared.moments.now(), self.tenure.clone());
+        self.work.push(Box::pin(async move {
+            let (ring, project, asked) = (shared.ring.clone(), stored.project.clone(), sending.clone());
+            let outcome = match shared.store.read(move |tx| event::body(tx, &ring, &project, &asked, now)).await {
+                Ok(Body::Kept(body)) => {
+                    let delivery = Delivery {
+                        message_id: sending.event,
+                        sequence: None,
+                        customer: sending.lane,
+                        project: stored.project.clone(),
+                        created_at: sending.at,
+                        attempt,
+                        now,
+                        content_type: "application/json",
+                        body: body.to_vec(),
+                        event: Some(sending.event_type),
+                        is_replay,
+                    };
+                    try_once(&shared, &tenure, &*destination, delivery).await
+                }
+                Ok(Body::Erased) => Some(Outcome::Erased),
+                Ok(Body::Ended) => Some(Outcome::Moot),
+                Err(fault) => {
+                    tracing::warn!(event = %sending.event, fault = ?fault, "an event's body cannot be read; trying again");
+                    Some(temporary("its body cannot be read"))
+                }
             };
-            Done::Sent(customer, sent.unwrap_or_else(late))
+            outcome.map_or(Done::NotSent, |outcome| Done::Sent(sending.lane, outcome, Some(sending)))
         }));
     }
 
     /// Reads a page of what is behind the window.
-    fn read_log(&mut self, end: i64) {
-        self.is_paging = true;
-        let (shared, seen, now) = (self.shared.clone(), self.lanes.seen(), self.shared.moments.now());
+    fn read_log(&self, (after, up_to): (i64, i64)) {
+        let (shared, now) = (self.shared.clone(), self.shared.moments.now());
         let limit = shared.settings.page_size;
         self.work.push(Box::pin(async move {
             let ring = shared.ring.clone();
-            match shared.store.read(move |tx| log::after(tx, &ring, (seen, end), limit, now)).await {
+            match shared.store.read(move |tx| log::after(tx, &ring, (after, up_to), limit, now)).await {
                 Ok(page) => {
-                    let up_to = complete_to(&page, limit, end);
+                    let up_to = complete_to(&page, limit, up_to);
                     Done::LogPage(Some((page.into_iter().map(Arc::new).collect(), up_to)))
                 }
                 Err(fault) => {
@@ -248,9 +316,8 @@ impl Dispatcher {
     }
 
     /// Reads a page of a parked lane.
-    fn read_lane(&self, customer: CustomerId, (from, up_to): (i64, i64)) {
+    fn read_lane(&self, customer: CustomerId, (from, up_to): (i64, i64), limit: i64) {
         let (shared, stored, now) = (self.shared.clone(), self.stored.clone(), self.shared.moments.now());
-        let limit = shared.settings.lane_page_size;
         self.work.push(Box::pin(async move {
             let (ring, project) = (shared.ring.clone(), stored.project.clone());
             let look = move |tx: &mut dyn keyherald_store::Tx| {
@@ -260,8 +327,12 @@ impl Dispatcher {
                 Ok(page) => {
                     let read_to = complete_to(&page, limit, up_to);
                     let wanted = page.into_iter().filter(|entry| wants(&stored, entry));
-                    let item =
-                        |entry: Entry| Item { position: entry.notice.position(), customer, body: Arc::new(entry) };
+                    let item = |entry: Entry| Item {
+                        position: entry.notice.position(),
+                        customer,
+                        at: entry.notice.at(),
+                        body: Arc::new(entry),
+                    };
                     Done::LanePage(customer, Some((wanted.map(item).collect(), read_to)))
                 }
                 Err(fault) => {
@@ -272,27 +343,16 @@ impl Dispatcher {
         }));
     }
 
-    /// Writes what has changed, if it is time; one write at a time, repeated until it succeeds.
-    fn save(&mut self, all: bool) {
-        if self.is_saving {
-            return;
-        }
-        let settings = &self.shared.settings;
-        if self.save_at.is_none() && self.lanes.is_save_due() {
-            self.save_at = Some(Instant::now() + settings.save_every);
-        }
-        let is_time = self.save_at.is_some_and(|at| at <= Instant::now());
-        if !(all || is_time || self.lanes.is_save_urgent() || self.lanes.unsaved() >= settings.save_after) {
-            return;
-        }
-        self.save_at = None;
-        let Some(changes) = self.lanes.take_changes(all) else { return };
-        self.is_saving = true;
+    /// Writes what has changed, if it is time; the write is repeated until it succeeds.
+    fn save(&mut self) {
+        let has_more = !self.settled.is_empty() || self.note.is_some();
+        let Some(changes) = self.course.save(has_more, self.began.elapsed()) else { return };
+        let (settled, note) = (std::mem::take(&mut self.settled), self.note.take());
         changes.letters.iter().for_each(|_| self.shared.counters.count_dead());
-        let (shared, stored, claim) = (self.shared.clone(), self.stored.clone(), self.claim);
+        let (shared, stored, right) = (self.shared.clone(), self.stored.clone(), (self.claim, self.tenure.fence()));
         self.work.push(Box::pin(async move {
             let rows = loop {
-                match Rows::new(&shared, &stored, claim, changes.clone()) {
+                match Rows::new(&shared, &stored, right, (changes.clone(), settled.clone()), note) {
                     Ok(rows) => break Arc::new(rows),
                     Err(fault) => tracing::error!(fault = ?fault, "a dead letter cannot be sealed; trying again"),
                 }
@@ -311,96 +371,82 @@ impl Dispatcher {
     /// Tells the lanes what has ended, unless it ends this dispatcher.
     fn done(&mut self, done: Done) -> Result<(), Ended> {
         match done {
-            Done::Sent(customer, outcome) => {
+            Done::Sent(customer, outcome, event) => {
                 self.count(&outcome);
-                self.lanes.sent(customer, outcome, &mut self.shared.moments.ctx());
-            }
-            Done::LanePage(customer, Some((items, read_to))) => self.lanes.page(customer, items, read_to),
-            Done::LanePage(customer, None) => self.lanes.page_failed(customer, self.shared.moments.now()),
-            Done::LogPage(page) => {
-                self.is_paging = false;
-                if let Some((entries, up_to)) = page {
-                    (self.intake, self.intake_to) = (entries.into(), up_to);
+                self.on_the_way.end(&self.shared, &self.stored, customer, &outcome);
+                self.listen(&outcome);
+                self.watch(&outcome);
+                match (event, &outcome) {
+                    (Some(event), Outcome::Delivered) => self.settled.push((event, Settled::Delivered)),
+                    (Some(event), Outcome::Moot) => self.settled.push((event, Settled::Parked)),
+                    _ => {}
                 }
+                self.course.lanes.sent(customer, outcome, &mut self.shared.moments.ctx());
             }
+            Done::NotSent => return Err(Ended::Lost),
+            Done::LanePage(customer, Some((items, read_to))) => {
+                let to = self.replayed_to(customer);
+                let again = items.iter().filter(|item| item.position <= to).count();
+                self.pace.take(again.saturating_sub(1), self.shared.moments.now());
+                self.course.lanes.page(customer, items, read_to);
+            }
+            Done::LanePage(customer, None) => {
+                self.course.lanes.put_off(customer, self.shared.moments.now().plus(Micros::SECOND));
+            }
+            Done::LogPage(page) => self.course.paged(page),
             Done::Saved(saved) => {
+                if saved == Err(Ended::Disabled) {
+                    let (id, project) = (self.stored.subscription.id, &self.stored.project);
+                    tracing::error!(
+                        subscription = %id, %project, alert = "subscription_disabled",
+                        "subscription {id} of project {project} is disabled: its receiver has accepted nothing for days"
+                    );
+                }
                 saved?;
-                self.is_saving = false;
-                self.lanes.saved();
+                self.course.saved();
             }
         }
         Ok(())
-    }
-
-    fn count(&self, outcome: &Outcome) {
-        let (id, counters) = (self.stored.subscription.id, &self.shared.counters);
-        match outcome {
-            Outcome::Delivered => counters.count_delivered(),
-            Outcome::Erased | Outcome::Moot => {}
-            Outcome::Rejected { reason } => {
-                counters.count_failed();
-                tracing::info!(subscription = %id, reason, "a message is put aside: its receiver never takes it");
-            }
-            Outcome::Gone => {
-                counters.count_failed();
-                tracing::warn!(subscription = %id, "the receiver says that it is gone");
-            }
-            Outcome::Failed { reason, .. } => {
-                counters.count_failed();
-                tracing::debug!(subscription = %id, reason, "an attempt failed");
-            }
-        }
     }
 
     /// When something is due although nothing happens. The clock that schedules are made by may be moved, so it is
     /// looked at again after a while.
     fn wake_at(&self) -> Option<Instant> {
         let (now, settings) = (self.shared.moments.now(), &self.shared.settings);
-        let wait = self.lanes.next_wake().map(|at| {
+        let pace = self.pace.wait(now).filter(|_| self.course.taken_in() > 0 && self.course.lanes.has_room());
+        let wait = [self.course.start_at(), pace].into_iter().flatten().min().map(|at| {
             let micros = u64::try_from(at.0.saturating_sub(now.0)).unwrap_or(0);
             Instant::now() + Duration::from_micros(micros).min(settings.tick)
         });
-        let save = self.save_at.filter(|_| !self.is_saving);
-        [wait, save].into_iter().flatten().min()
+        let save = self.course.save_at().map(|at| self.began + at);
+        let renewal = self.course.awaits_lease().then(|| Instant::now() + settings.tick);
+        let look = (!self.course.lanes.is_idle()).then(|| Instant::now() + settings.tick);
+        [wait, save, renewal, look].into_iter().flatten().min()
     }
+}
 
-    fn show(&self) {
-        let (lanes, seen) = (&self.lanes, self.lanes.seen());
-        let gauge = Gauge {
-            seen,
-            lag: (self.shared.window.end() - seen).max(0),
-            sending: lanes.sending(),
-            buffered: lanes.buffered(),
-            parked: lanes.parked(),
-            resting: lanes.is_resting(),
-        };
-        self.shared.counters.set(self.stored.subscription.id, gauge);
+/// One attempt, whatever its destination thinks of time. `None`: the lease would not outlast it.
+async fn try_once(
+    shared: &Shared,
+    tenure: &Tenure,
+    destination: &dyn Destination,
+    delivery: Delivery,
+) -> Option<Outcome> {
+    let limit = shared.settings.attempt_max;
+    if !tenure.may_send(&shared.moments, limit) {
+        return None;
     }
+    tokio::select! {
+        biased; // a process that was frozen meanwhile goes on with nothing whose time is over
+        () = sleep(limit) => Some(temporary("no answer in time")),
+        outcome = destination.send(delivery) => Some(outcome),
+    }
+}
+
+fn temporary(reason: &str) -> Outcome {
+    Outcome::Failed { reason: reason.to_owned(), retry_after_s: None, cause: Cause::Temporary }
 }
 
 fn wants(stored: &Stored, entry: &Entry) -> bool {
     entry.project == stored.project && stored.subscription.wants(&entry.notice)
-}
-
-/// The position up to which a page is complete: all that was asked for, or its last entry if it is full.
-fn complete_to(page: &[Entry], limit: i64, up_to: i64) -> i64 {
-    let is_full = i64::try_from(page.len()).is_ok_and(|length| length >= limit);
-    page.last().filter(|_| is_full).map_or(up_to, |last| last.notice.position())
-}
-
-/// The notice as it may be shown at `now`: an entry that was read a while ago may hold a token that has ended since.
-fn notice_at(notice: &Notice, now: Micros) -> std::borrow::Cow<'_, Notice> {
-    use std::borrow::Cow;
-    let Notice::Message(message) = notice else { return Cow::Borrowed(notice) };
-    match &message.facts.content {
-        Content::CustomerPasswordTokenCreated { expires_at, .. }
-        | Content::CustomerEmailTokenCreated { expires_at, .. }
-        | Content::CustomerWelcomed { expires_at }
-        | Content::VerificationCodeCreated { expires_at }
-            if message.secret.is_some() && *expires_at <= now =>
-        {
-            Cow::Owned(Notice::Message(Box::new(Message { secret: None, ..(**message).clone() })))
-        }
-        _ => Cow::Borrowed(notice),
-    }
 }

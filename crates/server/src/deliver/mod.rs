@@ -1,21 +1,29 @@
 //! The relay: how committed messages reach their subscribers.
 //!
 //! One [`tail`] follows the log and keeps its newest entries in a [`window`]; one [`mod@dispatch`]er per subscription takes
-//! them from there, in the order of the log, and sends them through its [`lanes`]: one message of a customer at a time,
+//! them from there, in the order of the log, and sends them through its lanes: one message of a customer at a time,
 //! many customers at once. This file starts and stops the dispatchers as subscriptions come and go.
 //!
 //! **Guarantee**: at least once, in order per customer by first arrival, under the same message id. What is kept for it
 //! is a cursor per partition, a row per customer that waits, and dead letters; not a row per delivery.
 //!
-//! Time and chance come from [`Moments`]; what is decided by them is decided in [`lanes`], which has no I/O.
+//! Where several nodes share a database, each delivers the partitions that it has leased ([`node`]); what a dispatcher may
+//! do is its [`tenure`].
+//!
+//! Time and chance come from [`Moments`]; what is decided by them is decided in
+//! [`keyherald_core::relay`], which has no I/O.
 
+mod attempts;
 mod counters;
 mod dispatch;
 mod horizon;
-mod lanes;
 mod ledger;
-mod progress;
+mod node;
+mod pace;
+mod shown;
 mod tail;
+mod tenure;
+mod try_out;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,19 +32,27 @@ use std::time::Duration;
 
 use keyherald_core::delivery::{BreakerSettings, OnExhausted, RetrySchedule};
 use keyherald_core::id::SubscriptionId;
+use keyherald_core::lease::{Fate, PartitionSet};
+use keyherald_core::relay::lanes::Policy;
+use keyherald_core::relay::ledger::Ended;
 use keyherald_core::seal::KeyRing;
 use keyherald_core::subscription::{Subscription, SubscriptionStatus};
 use keyherald_store::subscription::{self, Stored};
 use keyherald_store::{Fault, Store};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until};
 
+pub use attempts::Attempts;
 pub use counters::{Counters, Figures, Gauge};
+pub use horizon::Horizon;
+pub use node::NodeSettings;
+pub use try_out::{CannotTryOut, TriedOut, try_out};
 
-use self::dispatch::{Dispatcher, Ended};
-use self::lanes::Policy;
+use self::dispatch::Dispatcher;
 use self::ledger::Claims;
+use self::node::Node;
+use self::tenure::Tenure;
 use self::window::Window;
 use crate::clock::Moments;
 use crate::destination::{self, CannotOpen, Destination, Rules};
@@ -63,7 +79,7 @@ pub struct Settings {
     pub page_size: i64,
     /// Entries of one waiting customer read at once.
     pub lane_page_size: i64,
-    /// How long an attempt may take, whatever its destination thinks.
+    /// How long an attempt may take, whatever its destination thinks: less than half a lease.
     pub attempt_max: Duration,
     /// Progress is written this long after it was made ...
     pub save_every: Duration,
@@ -79,6 +95,10 @@ pub struct Settings {
     pub drain: Duration,
     /// What event records are rendered with.
     pub event_ids: EventIds,
+    /// How the work is shared with other processes on the same database. `None`: there are none.
+    pub node: Option<NodeSettings>,
+    /// Where attempts are noted. `None`: nowhere.
+    pub attempts: Option<Attempts>,
 }
 
 impl Default for Settings {
@@ -101,6 +121,8 @@ impl Default for Settings {
             tick: Duration::from_secs(1),
             drain: Duration::from_secs(20),
             event_ids: EventIds::default(),
+            node: None,
+            attempts: None,
         }
     }
 }
@@ -111,7 +133,7 @@ impl Settings {
         Policy {
             schedule: self.schedule.clone(),
             on_exhausted: self.on_exhausted,
-            gives_up: rules.gives_up,
+            persistence: rules.persistence,
             gone_disables: rules.gone_disables,
             breaker: self.breaker,
             in_flight_max: self.in_flight_max.min(opened.destination.in_flight_max()).max(1),
@@ -139,7 +161,7 @@ pub fn opener(context: destination::Context) -> Opener {
         let to = &stored.subscription.destination;
         let kind = destination::kind(&to.kind).ok_or(CannotOpen("its kind is not known"))?;
         let secret = stored.secret.as_ref().map(|secret| secret.as_slice());
-        Ok(Opened { destination: kind.open(&to.settings, secret, &context)?, rules: kind.rules() })
+        Ok(Opened { destination: kind.open(&to.settings, secret, &context)?, rules: kind.rules(&to.settings) })
     })
 }
 
@@ -159,11 +181,14 @@ pub struct Relay {
     shared: Arc<Shared>,
     opener: Opener,
     changed: watch::Receiver<u64>,
+    /// Outlives a run: one that is started again is still a member.
+    node: Mutex<Node>,
 }
 
 /// A dispatcher that is running.
 struct Running {
     stored: Arc<Stored>,
+    tenure: Tenure,
     task: AbortHandle,
     stop: watch::Sender<bool>,
 }
@@ -173,8 +198,22 @@ struct Crew {
     tail: JoinSet<()>,
     tasks: JoinSet<Ended>,
     running: BTreeMap<SubscriptionId, Running>,
+    /// What new dispatchers are born with.
+    tenure: Tenure,
     /// Subscriptions that could not be opened, so that it is said once.
     unusable: BTreeSet<SubscriptionId>,
+}
+
+impl Crew {
+    fn new(tenure: Tenure) -> Self {
+        let (tail, tasks) = (JoinSet::new(), JoinSet::new());
+        Self { tail, tasks, running: BTreeMap::new(), tenure, unusable: BTreeSet::new() }
+    }
+
+    /// What is being delivered, or still is although it should not.
+    fn at_work(&self) -> PartitionSet {
+        self.running.values().fold(PartitionSet::EMPTY, |all, running| all.with(running.tenure.partitions()))
+    }
 }
 
 impl Relay {
@@ -189,7 +228,9 @@ impl Relay {
     ) -> Self {
         let window = Window::new(settings.window_max);
         let (counters, claims) = (Arc::default(), Claims::default());
-        Self { shared: Arc::new(Shared { store, ring, moments, settings, window, counters, claims }), opener, changed }
+        let node = Mutex::new(Node::new(settings.node.clone()));
+        let shared = Arc::new(Shared { store, ring, moments, settings, window, counters, claims });
+        Self { shared, opener, changed, node }
     }
 
     /// What it has done.
@@ -197,40 +238,70 @@ impl Relay {
         self.shared.counters.clone()
     }
 
-    /// Delivers until `stop` is ready; then finishes what is on its way, writes its progress and returns. Dropping the
-    /// future instead loses no message: what was not written is sent again.
+    /// Delivers until `stop` is ready; then finishes what is on its way, writes its progress, leaves what it held to other
+    /// nodes and returns. Dropping the future instead loses no message: what was not written is sent again.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
-        let mut stop = std::pin::pin!(stop);
-        let mut changed = self.changed.clone();
-        let mut crew =
-            Crew { tail: JoinSet::new(), tasks: JoinSet::new(), running: BTreeMap::new(), unusable: BTreeSet::new() };
+        let (mut stop, mut changed) = (std::pin::pin!(stop), self.changed.clone());
+        let mut node = self.node.lock().await;
+        let mut crew = Crew::new(node.tenure().clone());
+        let settings = &self.shared.settings;
         self.shared.counters.forget_all(); // of an earlier run that was dropped
-        let mut look_again = true;
+        self.shared.counters.set_partitions(crew.tenure.partitions().len());
+        let (mut look_again, mut reread_at, mut turn_at) = (true, Instant::now(), Instant::now());
         loop {
             if crew.tail.is_empty() {
                 let shared = self.shared.clone();
                 crew.tail.spawn(async move { tail::follow(&shared).await });
             }
             changed.mark_unchanged(); // before the look, so that no change after it is missed
-            if look_again && let Err(fault) = self.match_subscriptions(&mut crew).await {
-                tracing::warn!(fault = ?fault, "subscriptions cannot be read; trying again");
+            if look_again {
+                reread_at = Instant::now() + settings.reread;
+                if let Err(fault) = self.match_subscriptions(&mut crew).await {
+                    tracing::warn!(fault = ?fault, "subscriptions cannot be read; trying again");
+                }
             }
             look_again = tokio::select! {
                 () = &mut stop => break,
+                () = sleep_until(turn_at), if node.every().is_some() => {
+                    turn_at = Instant::now() + node.every().unwrap_or_default();
+                    self.turn(&mut node, &mut crew).await
+                }
                 Ok(()) = changed.changed() => true,
-                () = sleep(self.shared.settings.reread) => true,
-                Some(ended) = crew.tasks.join_next_with_id() => self.ended(&mut crew, ended),
+                () = sleep_until(reread_at) => true,
+                Some(ended) = crew.tasks.join_next_with_id() => {
+                    let again = self.ended(&mut crew, ended);
+                    if crew.tenure.partitions().contains(crew.at_work()) {
+                        turn_at = turn_at.min(Instant::now()); // nobody is at work any more on what is to be let go
+                    }
+                    again
+                }
                 // It has no end of its own: it panicked, and the next round starts it again.
                 Some(_) = crew.tail.join_next() => {
-                    sleep(self.shared.settings.poll).await;
+                    sleep(settings.poll).await;
                     false
                 }
             };
         }
-        self.stop(crew).await;
+        self.stop(&mut node, crew).await;
     }
 
-    /// Starts dispatchers of new subscriptions and stops those of subscriptions that are deleted or have changed.
+    /// This node's turn among the others. Answers whether it is to deliver something else from now on.
+    async fn turn(&self, node: &mut Node, crew: &mut Crew) -> bool {
+        if let Err(fault) = node.turn(&self.shared, crew.at_work()).await {
+            tracing::warn!(fault = ?fault, "this node's lease cannot be renewed; trying again");
+        }
+        match crew.tenure.fate(node.tenure()) {
+            Fate::GoesOn => return false,
+            Fate::Finishes => {}
+            Fate::EndsAtOnce => crew.running.values().for_each(|running| running.task.abort()),
+        }
+        crew.tenure = node.tenure().clone();
+        self.shared.counters.set_partitions(crew.tenure.partitions().len());
+        true
+    }
+
+    /// Starts dispatchers of new subscriptions and stops those of subscriptions that are deleted or have changed, or of
+    /// another tenure than this node has now.
     async fn match_subscriptions(&self, crew: &mut Crew) -> Result<(), Fault> {
         let ring = self.shared.ring.clone();
         let stored = self.shared.store.read(move |tx| subscription::all(tx, &ring)).await?;
@@ -244,12 +315,17 @@ impl Relay {
         for stored in stored {
             let id = stored.subscription.id;
             match crew.running.get(&id) {
-                // It finishes what is on its way; when it has ended, the changed one is started.
-                Some(running) if !is_same(&running.stored, &stored) => {
+                // It finishes what is on its way; when it has ended, another is started.
+                Some(running)
+                    if is_paused(&stored)
+                        || has_stopped(&stored)
+                        || running.tenure.fate(&crew.tenure) != Fate::GoesOn
+                        || !is_same(&running.stored, &stored) =>
+                {
                     running.stop.send_replace(true);
                 }
                 Some(_) => {}
-                None if stored.subscription.status == SubscriptionStatus::ConfigurationErrorDeliveryStopped => {}
+                None if is_paused(&stored) || has_stopped(&stored) || crew.tenure.partitions().is_empty() => {}
                 None => self.begin(crew, stored).await?,
             }
         }
@@ -274,10 +350,9 @@ impl Relay {
         };
         crew.unusable.remove(&id);
         let (stop, stopped) = watch::channel(false);
-        let stored = Arc::new(stored);
-        let of_task = stored.clone();
-        let task = crew.tasks.spawn(dispatch(shared, of_task, opened, stopped));
-        crew.running.insert(id, Running { stored, task, stop });
+        let (stored, tenure) = (Arc::new(stored), crew.tenure.clone());
+        let task = crew.tasks.spawn(dispatch(shared, stored.clone(), opened, (tenure.clone(), stopped)));
+        crew.running.insert(id, Running { stored, tenure, task, stop });
         Ok(())
     }
 
@@ -304,20 +379,39 @@ impl Relay {
         false
     }
 
-    async fn stop(&self, mut crew: Crew) {
+    async fn stop(&self, node: &mut Node, mut crew: Crew) {
         for running in crew.running.values() {
             running.stop.send_replace(true);
         }
         // Twice the time for messages: the rest is for the store.
         let until = Instant::now() + self.shared.settings.drain * 2;
-        while let Ok(Some(_)) = timeout_at(until, crew.tasks.join_next()).await {}
+        loop {
+            let renewal = node.every().map(|every| Instant::now() + every);
+            tokio::select! {
+                ended = crew.tasks.join_next() => if ended.is_none() { break },
+                () = sleep_until(renewal.unwrap_or(until)), if renewal.is_some() => {
+                    if let Err(fault) = node.renew(&self.shared).await {
+                        tracing::warn!(fault = ?fault, "this node's lease cannot be renewed; trying again");
+                    }
+                }
+                () = sleep_until(until) => break,
+            }
+        }
+        crew.tasks.shutdown().await; // nobody is at work on what another node takes
+        node.leave(&self.shared).await;
+        self.shared.counters.set_partitions(node.tenure().partitions().len());
     }
 }
 
 /// One subscription, from what is stored to its end.
-async fn dispatch(shared: Arc<Shared>, stored: Arc<Stored>, opened: Opened, mut stop: watch::Receiver<bool>) -> Ended {
+async fn dispatch(
+    shared: Arc<Shared>,
+    stored: Arc<Stored>,
+    opened: Opened,
+    (tenure, mut stop): (Tenure, watch::Receiver<bool>),
+) -> Ended {
     let ledger = loop {
-        match ledger::load(&shared, &stored).await {
+        match ledger::load(&shared, &stored, &tenure).await {
             Ok(Some(ledger)) => break ledger,
             Ok(None) => return Ended::Lost,
             Err(fault) => tracing::warn!(fault = ?fault, "delivery state cannot be read; trying again"),
@@ -327,11 +421,22 @@ async fn dispatch(shared: Arc<Shared>, stored: Arc<Stored>, opened: Opened, mut 
             () = sleep(shared.settings.poll) => {}
         }
     };
-    Dispatcher::new(shared, stored, &opened, ledger).run(stop).await
+    Dispatcher::new(shared, stored, &opened, (tenure, ledger)).run(stop).await
+}
+
+/// Whether its receiver has ended it, here or on another node.
+fn has_stopped(stored: &Stored) -> bool {
+    stored.subscription.status == SubscriptionStatus::ConfigurationErrorDeliveryStopped
 }
 
 /// Whether nothing that delivery depends on has changed. The status is the relay's own word.
 fn is_same(one: &Stored, other: &Stored) -> bool {
     let other_subscription = Subscription { status: one.subscription.status, ..other.subscription.clone() };
-    one.subscription == other_subscription && one.secret == other.secret
+    let interventions = |stored: &Stored| stored.attended.interventions;
+    one.subscription == other_subscription && one.secret == other.secret && interventions(one) == interventions(other)
+}
+
+/// Whether an operator wants nothing to be sent for now.
+fn is_paused(stored: &Stored) -> bool {
+    stored.attended.paused_at.is_some()
 }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use keyherald_core::relay::window::{Advance, Tail, complete_to};
 use keyherald_store::{Fault, log};
 use tokio::time::{sleep, timeout};
 
@@ -18,7 +19,7 @@ const FAULT_PAUSE: Duration = Duration::from_secs(1);
 /// Follows the log for ever.
 pub(super) async fn follow(shared: &Shared) {
     let mut committed = shared.store.committed();
-    let mut tail = Tail { horizon: Horizon::default(), read_to: None, pause: PENDING_PAUSE.0 };
+    let mut tail = Follower { horizon: Horizon::default(), tail: Tail::default(), pause: PENDING_PAUSE.0 };
     loop {
         committed.mark_unchanged(); // before the look, so that no commit after it is missed
         let pause = match tail.advance(shared).await {
@@ -38,10 +39,9 @@ pub(super) async fn follow(shared: &Shared) {
     }
 }
 
-struct Tail {
+struct Follower {
     horizon: Horizon,
-    /// Everything up to here is in the window, or was before it began.
-    read_to: Option<i64>,
+    tail: Tail,
     pause: Duration,
 }
 
@@ -54,27 +54,25 @@ enum Found {
     Pending,
 }
 
-impl Tail {
+impl Follower {
     async fn advance(&mut self, shared: &Shared) -> Result<Found, Fault> {
         let looked = self.horizon.look(&shared.store, &shared.moments.ctx()).await;
         shared.counters.set_pending_since(self.horizon.pending_since());
         let Some(end) = looked? else { return Ok(Found::Pending) };
         self.pause = PENDING_PAUSE.0;
-        let Some(read_to) = self.read_to else {
-            // Subscriptions that are further back read their own pages.
-            shared.window.begin(end);
-            self.read_to = Some(end);
-            return Ok(Found::New);
+        let (after, up_to) = match self.tail.advance(end) {
+            Advance::Begin(at) => {
+                shared.window.begin(at);
+                return Ok(Found::New);
+            }
+            Advance::Nothing => return Ok(Found::Nothing),
+            Advance::Read { after, up_to } => (after, up_to),
         };
-        if end <= read_to {
-            return Ok(Found::Nothing);
-        }
         let (ring, now, limit) = (shared.ring.clone(), shared.moments.now(), shared.settings.page_size);
-        let page = shared.store.read(move |tx| log::after(tx, &ring, (read_to, end), limit, now)).await?;
-        let full = i64::try_from(page.len()).is_ok_and(|length| length >= limit);
-        let up_to = page.last().filter(|_| full).map_or(end, |last| last.notice.position());
+        let page = shared.store.read(move |tx| log::after(tx, &ring, (after, up_to), limit, now)).await?;
+        let up_to = complete_to(&page, limit, up_to);
         shared.window.push(page, up_to);
-        self.read_to = Some(up_to);
+        self.tail.was_read(up_to);
         Ok(Found::New)
     }
 

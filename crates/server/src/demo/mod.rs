@@ -6,8 +6,11 @@
 //!
 //! Nothing here is a shortcut: the story uses the HTTP contract only.
 
-mod provider;
+mod cluster;
+pub mod database;
+mod node;
 mod receiver;
+mod recovery;
 mod screen;
 mod story;
 
@@ -21,10 +24,11 @@ use tokio::task::JoinSet;
 use crate::clock::{ManualClock, Moments, SystemEntropy};
 use crate::complaint::Complaint;
 use crate::config::Config;
-use crate::dev::{self, Development};
+use crate::dev::{self, Development, Provider};
 use crate::life::{Ending, Task};
-use provider::Provider;
+pub use cluster::run as run_cluster;
 use receiver::Receiver;
+use recovery::Brand;
 pub use screen::Colors;
 use screen::Screen;
 use story::{Story, World};
@@ -50,29 +54,37 @@ pub async fn run(options: Options) -> Result<bool, Complaint> {
         .map_err(|error| Complaint::because("no temporary folder can be made", &error))?;
     let clock = Arc::new(ManualClock::running());
     let moments = Moments::new(clock.clone(), Arc::new(SystemEntropy));
-    let provider = Provider::new(story::GRACES_FIRST);
-    let (provider_url, provider_listener) = listen("the identity provider").await?;
-    let config = Development::in_folder(folder.path()).with_provider(provider_url.clone()).config()?;
+    let provider = Provider::listen().await?;
+    let (grace_there, user) = story::grace();
+    provider.add(grace_there, user);
+    let (partner_url, partner_listener) = listen("").await?;
+    let development = Development::in_folder(folder.path()).with_provider(&provider);
+    let config = development.with_credentials_webhook(Some(partner_url.clone())).config()?;
     let naviga_token = (options.naviga_token)(&config)?;
     let server = dev::start(&config, moments).await?;
-    let serving = provider.clone();
-    server.life.spawn(Task::DemoProvider, move |_| serving.clone().serve(provider_listener.clone()));
+    provider.serve(&server);
 
     let (arrived, receipts) = mpsc::channel(1000);
-    let (receiver_url, listener) = listen("the receiver").await?;
-    let receiver_url = format!("{receiver_url}/messages");
+    let (receiver_url, listener) = listen("/messages").await?;
     server.life.spawn(Task::DemoReceiver, move |_| receiver::serve(listener.clone(), arrived.clone()));
+    let (told, events) = mpsc::channel(1000);
+    server.life.spawn(Task::DemoReceiver, move |_| receiver::serve(partner_listener.clone(), told.clone()));
+    let brand = Brand(dev::paysafe_ready(&server).await?);
 
     let commits = CommitTimes::watch(server.app.store.committed());
     let screen = Screen::new(options.colors);
-    screen.title(&server.url, folder.path(), &receiver_url, &provider_url);
-    let world = World { receiver: Receiver::new(receiver_url, receipts), provider, naviga_token, commits, clock };
+    screen.title(&server.url, folder.path(), &receiver_url, provider.url());
+    let (receiver, partner) = (Receiver::new(receiver_url, receipts), Receiver::new(partner_url, events));
+    let world = World { receiver, partner, provider, naviga_token, commits, clock };
     let mut story = Story::new(&server.url, world, screen);
     let outcome = match story.play().await {
         Ok(grace) => {
             // What `customers import` does, for those whom a shop brings along with their provider.
-            dev::link(&server, &grace, Provider::USER).await?;
-            story.play_the_second_part(&grace).await
+            dev::link(&server, &grace, grace_there).await?;
+            match story.play_the_second_part(&grace).await {
+                Ok(()) => story.play_the_third_part(&brand).await,
+                broken => broken,
+            }
         }
         Err(broken) => Err(broken),
     };
@@ -86,11 +98,11 @@ pub async fn run(options: Options) -> Result<bool, Complaint> {
     Ok(server.run().await == Ending::Orderly && told)
 }
 
-/// Listens on any free port of this machine.
-async fn listen(who: &str) -> Result<(String, Arc<TcpListener>), Complaint> {
-    let unheard = |error: std::io::Error| Complaint::because(&format!("{who} cannot listen"), &error);
+/// Where a receiver listens: on any free port of this machine.
+async fn listen(path: &str) -> Result<(String, Arc<TcpListener>), Complaint> {
+    let unheard = |error: std::io::Error| Complaint::because("the receiver cannot listen", &error);
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(unheard)?;
-    Ok((format!("http://{}", listener.local_addr().map_err(unheard)?), Arc::new(listener)))
+    Ok((format!("http://{}{path}", listener.local_addr().map_err(unheard)?), Arc::new(listener)))
 }
 
 /// When the store committed: the moments from which the way of a message is timed.

@@ -25,6 +25,8 @@ pub struct Receipt {
     timestamp: i64,
     /// `webhook-signature`.
     signature: String,
+    /// `signature`.
+    body_signature: String,
     /// The very bytes.
     body: Bytes,
 }
@@ -33,6 +35,16 @@ impl Receipt {
     /// Whether the signature fits, checked as any receiver would: over the bytes that came.
     pub fn is_signed_with(&self, secret: &WebhookSecret) -> bool {
         secret.verify(&self.id, self.timestamp, &self.body, &self.signature)
+    }
+
+    /// The header `Signature`.
+    pub fn body_signature(&self) -> &str {
+        &self.body_signature
+    }
+
+    /// The body's bytes.
+    pub fn body(&self) -> &[u8] {
+        &self.body
     }
 
     /// The body.
@@ -52,12 +64,13 @@ pub async fn serve(listener: Arc<TcpListener>, arrived: mpsc::Sender<Receipt>) -
                 id: header("webhook-id"),
                 timestamp: header("webhook-timestamp").parse().unwrap_or_default(),
                 signature: header("webhook-signature"),
+                body_signature: header("signature"),
                 body,
             };
             if arrived.send(receipt).await.is_ok() { StatusCode::NO_CONTENT } else { StatusCode::SERVICE_UNAVAILABLE }
         }
     };
-    let router = Router::new().route("/messages", post(take));
+    let router = Router::new().fallback(post(take));
     Ok(axum::serve(Shared(listener), router).await?)
 }
 

@@ -76,14 +76,22 @@ impl Screen {
 
     /// The head.
     pub fn title(&self, server: &str, folder: &Path, receiver: &str, provider: &str) {
+        self.head(
+            "Keyherald: a customer's password changes, and the message arrives",
+            &[
+                ("server", format!("{server}  (embedded store in {})", folder.display())),
+                ("receiver", format!("{receiver}  (checks every signature)")),
+                ("provider", format!("{provider}  (has some customers' passwords too, as Auth0 would)")),
+            ],
+        );
+    }
+
+    /// What it is about, and who takes part.
+    pub fn head(&self, text: &str, parts: &[(&str, String)]) {
         Self::line("");
-        Self::line(&Self::paint(self.strong, "Keyherald: a customer's password changes, and the message arrives"));
+        Self::line(&Self::paint(self.strong, text));
         Self::line("");
-        for (what, text) in [
-            ("server", format!("{server}  (embedded store in {})", folder.display())),
-            ("receiver", format!("{receiver}  (checks every signature)")),
-            ("provider", format!("{provider}  (has some customers' passwords too, as Auth0 would)")),
-        ] {
+        for (what, text) in parts {
             Self::line(&format!("  {}  {text}", Self::paint(self.faint, &format!("{what:<8}"))));
         }
     }
@@ -168,6 +176,22 @@ impl Screen {
                 Self::line(&format!("    - {text}"));
             }
         }
+        Self::line("");
+    }
+
+    /// Figures, one a line.
+    pub fn figures(&self, figures: &[(&str, usize)]) {
+        Self::line("");
+        for (what, figure) in figures {
+            Self::line(&format!("  {} {figure:>6}", Self::paint(self.faint, &format!("{what:<28}"))));
+        }
+    }
+
+    /// Whether it went well.
+    pub fn verdict(&self, is_well: bool, text: &str) {
+        let (style, mark) = if is_well { (self.good, "✓") } else { (self.bad, "✗") };
+        Self::line("");
+        Self::line(&format!("  {}", Self::paint(style, &format!("{mark} {text}"))));
         Self::line("");
     }
 

@@ -8,24 +8,33 @@ use keyherald_core::signature::WebhookSecret;
 use serde_json::{Value, json};
 
 use super::CommitTimes;
-use super::provider::Provider;
-use super::receiver::Receiver;
+use super::receiver::{Receipt, Receiver};
 use super::screen::{Line, Screen};
 use crate::clock::ManualClock;
-use crate::dev::Development;
+use crate::dev::{Development, Provider, User};
 
 /// What went wrong so badly that the story cannot go on.
 pub struct Broken(String);
 
+impl Broken {
+    /// For this reason.
+    pub fn new(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+}
+
 /// An answer to a call.
-struct Answer {
-    status: u16,
-    body: Value,
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub body: Value,
     at: Instant,
 }
 
 impl Answer {
-    fn text(&self, pointer: &str) -> Result<String, Broken> {
+    /// A text within the body.
+    pub fn text(&self, pointer: &str) -> Result<String, Broken> {
         let found = self.body.pointer(pointer).and_then(Value::as_str);
         found.map(str::to_owned).ok_or_else(|| Broken(format!("the answer has no {pointer}")))
     }
@@ -44,6 +53,8 @@ impl Answer {
 pub struct World {
     /// Who hears of everything.
     pub receiver: Receiver,
+    /// The brand's partner, who hears of credentials.
+    pub partner: Receiver,
     /// Who has Grace's password too.
     pub provider: Provider,
     /// What a caller of the Naviga API shows.
@@ -69,9 +80,25 @@ pub struct Story {
 const FIRST: &str = "correct horse battery staple";
 const SECOND: &str = "a better horse, a longer battery";
 const THIRD: &str = "staples are for stationery";
-/// Grace's password at the beginning, here and at the provider.
-pub const GRACES_FIRST: &str = "nanoseconds of wire";
+const GRACES_EMAIL: &str = "grace@example.com";
+/// Who she is at the provider.
+const GRACE_THERE: &str = "auth0|grace";
+/// Her password at the beginning, here and at the provider.
+const GRACES_FIRST: &str = "nanoseconds of wire";
 const GRACES_SECOND: &str = "a bug, taped into the logbook";
+
+/// Grace, as the provider has her at the beginning.
+pub fn grace() -> (&'static str, User) {
+    let user = User {
+        email: GRACES_EMAIL.into(),
+        email_verified: true,
+        given_name: Some("Grace".into()),
+        family_name: Some("Hopper".into()),
+        password: Some(GRACES_FIRST.into()),
+        resets: 0,
+    };
+    (GRACE_THERE, user)
+}
 
 impl Story {
     /// A story that has not begun.
@@ -92,6 +119,16 @@ impl Story {
     /// The screen.
     pub fn screen(&self) -> &Screen {
         &self.screen
+    }
+
+    /// Where the server is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The next event at the partner, if one comes in time.
+    pub async fn next_event(&mut self) -> Option<Receipt> {
+        self.world.partner.next().await
     }
 
     /// Plays it, up to where another customer has come who is to be linked with the provider's user: her id.
@@ -259,7 +296,7 @@ impl Story {
 
     async fn grace_signs_up(&mut self) -> Result<String, Broken> {
         self.screen.chapter("Grace's password is in two systems: here, and at the paper's identity provider");
-        let draft = json!({"email": Provider::EMAIL, "firstName": "Grace", "password": GRACES_FIRST});
+        let draft = json!({"email": GRACES_EMAIL, "firstName": "Grace", "password": GRACES_FIRST});
         let answer = self.call("POST", "/demo/customers", Some(draft), "customer/version").await?;
         self.expect("the customer is created", answer.status == 201);
         self.hear("create another customer", "CustomerCreated", 1, &answer, |_| true).await?;
@@ -270,7 +307,7 @@ impl Story {
     async fn a_line_is_cut(&mut self, id: &str) -> Result<(), Broken> {
         self.screen.chapter("The paper's backend sets a new one, and the provider's line is cut");
         self.world.provider.cut_the_line();
-        let path = format!("/v4/Users/{}/Password", Provider::USER);
+        let path = format!("/v4/Users/{GRACE_THERE}/Password");
         let code = Development::NAVIGA_CODE;
         let request = self
             .http()?
@@ -304,10 +341,10 @@ impl Story {
 
     async fn the_two_agree(&mut self) -> Result<(), Broken> {
         self.screen.chapter("Both systems have the same password");
-        self.expect("the provider has the new one", self.world.provider.has(GRACES_SECOND));
+        self.expect("the provider has the new one", self.world.provider.has(GRACE_THERE, GRACES_SECOND));
         self.screen.seen("provider: the new password works there");
         for (password, status, show) in [(GRACES_FIRST, 400, "errors/0/code"), (GRACES_SECOND, 200, "customer/email")] {
-            let login = json!({"email": Provider::EMAIL, "password": password});
+            let login = json!({"email": GRACES_EMAIL, "password": password});
             let answer = self.call("POST", "/demo/login", Some(login), show).await?;
             self.expect("here the new one works, and the old one does not", answer.status == status);
         }
@@ -331,11 +368,19 @@ impl Story {
         Ok(())
     }
 
-    fn http(&self) -> Result<reqwest::Client, Broken> {
+    /// The client of the story.
+    pub(super) fn http(&self) -> Result<reqwest::Client, Broken> {
         self.http.clone().ok_or_else(|| Broken("no HTTP client could be made".into()))
     }
 
-    async fn call(&mut self, method: &str, path: &str, body: Option<Value>, show: &str) -> Result<Answer, Broken> {
+    /// Calls, as the shop's backend.
+    pub(super) async fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        show: &str,
+    ) -> Result<Answer, Broken> {
         let http = self.http()?;
         let url = format!("{}{path}", self.url);
         let request = if method == "POST" { http.post(url) } else { http.get(url) };
@@ -347,7 +392,8 @@ impl Story {
         self.send(method, path, request, show).await
     }
 
-    async fn send(
+    /// Sends, and shows the call and its answer.
+    pub(super) async fn send(
         &mut self,
         method: &str,
         path: &str,
@@ -368,7 +414,7 @@ impl Story {
     }
 
     /// Waits for the message that the last call made, checks it and shows it.
-    async fn hear(
+    pub(super) async fn hear(
         &mut self,
         flow: &'static str,
         kind: &str,
@@ -396,7 +442,8 @@ impl Story {
         Ok(())
     }
 
-    fn expect(&mut self, what: &str, holds: bool) {
+    /// Notes, and shows, what is not as it should be.
+    pub(super) fn expect(&mut self, what: &str, holds: bool) {
         if !holds {
             self.screen.wrong(what);
             self.wrong.push(what.to_owned());

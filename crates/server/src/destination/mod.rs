@@ -3,17 +3,34 @@
 //! A destination carries bytes and says how that ended in the relay's words. What the bytes are is decided by `format`,
 //! when they are sent by `deliver`.
 
+mod answer;
+mod broker;
 pub mod cloud;
 pub mod console;
+mod described;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
+pub mod nats;
+#[cfg(not(all(feature = "mqtt", feature = "rabbitmq", feature = "redis")))]
+mod not_built;
+pub mod paysafe;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
+#[cfg(feature = "redis")]
+pub mod redis;
+pub mod sms;
 pub mod smtp;
+pub mod wallet;
 pub mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use keyherald_core::delivery::Outcome;
+use keyherald_core::delivery::{Outcome, Persistence};
+use keyherald_core::event::EventType;
 use keyherald_core::id::{CustomerId, MessageId, ProjectKey};
+use keyherald_core::subscription::FormatKind;
 use keyherald_core::{Ctx, Micros};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -21,7 +38,27 @@ use zeroize::Zeroizing;
 use crate::outbound::guard::Guard;
 
 /// Every kind of destination.
-pub static KINDS: &[&dyn Kind] = &[&webhook::Webhook, &console::Console, &smtp::Mail];
+pub static KINDS: &[&dyn Kind] = &[
+    &webhook::Webhook,
+    &console::Console,
+    #[cfg(feature = "mqtt")]
+    &mqtt::Mqtt,
+    #[cfg(not(feature = "mqtt"))]
+    &not_built::NotBuilt { name: "MQTT", feature: "mqtt" },
+    &nats::Nats,
+    &paysafe::PaysafeWebhook,
+    #[cfg(feature = "rabbitmq")]
+    &rabbitmq::RabbitMq,
+    #[cfg(not(feature = "rabbitmq"))]
+    &not_built::NotBuilt { name: "RabbitMQ", feature: "rabbitmq" },
+    #[cfg(feature = "redis")]
+    &redis::RedisStreams,
+    #[cfg(not(feature = "redis"))]
+    &not_built::NotBuilt { name: "RedisStreams", feature: "redis" },
+    &sms::Sms,
+    &smtp::Mail,
+    &wallet::Wallet,
+];
 
 /// The kind with this name.
 pub fn kind(name: &str) -> Option<&'static dyn Kind> {
@@ -38,11 +75,27 @@ pub trait Kind: Send + Sync {
         true
     }
 
-    /// How its deliveries end.
-    fn rules(&self) -> Rules;
+    /// How its deliveries end, with these settings.
+    fn rules(&self, settings: &Map<String, Value>) -> Rules;
 
     /// Checks a draft of this kind. Connects to nothing.
     fn validate(&self, draft: &Map<String, Value>, policy: &Policy, ctx: &mut Ctx) -> Result<Validated, Invalid>;
+
+    /// Whether checked settings can go with a format.
+    fn suits(&self, _settings: &Map<String, Value>, _format: FormatKind) -> Result<(), Invalid> {
+        Ok(())
+    }
+
+    /// What is sealed when a checked destination takes the place of another one of this kind: its own `secret`, and what it
+    /// wants to keep of the `former` one's. May complete what is shown.
+    fn succeed(
+        &self,
+        _settings: &mut Map<String, Value>,
+        (secret, _former): (Zeroizing<Vec<u8>>, &[u8]),
+        _now: Micros,
+    ) -> Zeroizing<Vec<u8>> {
+        secret
+    }
 
     /// Makes a sender of stored settings and their secret.
     fn open(
@@ -58,8 +111,8 @@ pub trait Kind: Send + Sync {
 pub struct Rules {
     /// The receiver can end the subscription by saying that it is gone.
     pub gone_disables: bool,
-    /// A message is given up when its schedule has ended.
-    pub gives_up: bool,
+    /// How it is tried on without end. `None`: by the relay's schedule, and given up after that.
+    pub persistence: Option<Persistence>,
 }
 
 /// What a checked draft is stored as.
@@ -96,6 +149,10 @@ pub struct Policy {
     pub guard: Guard,
     /// Printing on the server's own terminal.
     pub allow_console: bool,
+    /// Subscriptions of a project. `None`: as many as the contract has.
+    pub subscriptions_max: Option<u32>,
+    /// The DNS name by which receivers know this server, if it knows it itself.
+    pub origin: Option<String>,
 }
 
 /// What senders are made with.
@@ -109,6 +166,10 @@ pub struct Context {
     pub attempt_timeout: Duration,
     /// What mail is sent with, if any is.
     pub office: Option<Arc<smtp::Office>>,
+    /// What SMS is sent with, if any is.
+    pub switchboard: Option<Arc<sms::Switchboard>>,
+    /// The wallets that are told of passwords, if there are any.
+    pub wallets: Option<Arc<wallet::Wallets>>,
 }
 
 /// One attempt to deliver one message.
@@ -132,6 +193,21 @@ pub struct Delivery {
     pub content_type: &'static str,
     /// The very bytes to sign and send.
     pub body: Vec<u8>,
+    /// Which event it is, if its receiver has a path for each type of them.
+    pub event: Option<EventType>,
+    /// Whether an operator has it sent once more: the receiver has had it, or may have.
+    pub is_replay: bool,
+}
+
+/// How a test message ended, and what its receiver said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The status of an HTTP answer.
+    pub status: Option<u16>,
+    /// The beginning of the answer, escaped: at most 256 characters.
+    pub excerpt: Option<String>,
 }
 
 /// A place that messages are sent to.
@@ -139,8 +215,41 @@ pub trait Destination: Send + Sync {
     /// Makes one attempt, within the attempt's time. Dropping the future may leave the message sent: then it is sent again.
     fn send(&self, delivery: Delivery) -> BoxFuture<'_, Outcome>;
 
+    /// The same for a test message, marked as one where the destination has a way to, with more of the answer.
+    fn probe(&self, delivery: Delivery) -> BoxFuture<'_, Probed> {
+        Box::pin(async { Probed { outcome: self.send(delivery).await, status: None, excerpt: None } })
+    }
+
     /// How many attempts it can have under way at the same time, if that is fewer than the operator allows.
     fn in_flight_max(&self) -> usize {
         usize::MAX
+    }
+
+    /// After how long without any success delivery stops until the subscription is changed, in microseconds. `None`: never.
+    fn disabled_after(&self) -> Option<i64> {
+        None
+    }
+
+    /// How many messages a minute it may be sent at most, as far as is known now.
+    fn per_minute_max(&self) -> Option<u32> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_there_in_every_build_and_available_if_built() {
+        for (name, is_built) in [
+            ("NATS", true),
+            ("MQTT", cfg!(feature = "mqtt")),
+            ("RabbitMQ", cfg!(feature = "rabbitmq")),
+            ("RedisStreams", cfg!(feature = "redis")),
+        ] {
+            assert_eq!(kind(name).unwrap().is_available(&Policy::default()), is_built, "{name}");
+            assert_eq!(KINDS.iter().filter(|kind| kind.name() == name).count(), 1, "{name}");
+        }
     }
 }

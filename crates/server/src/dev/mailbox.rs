@@ -1,4 +1,5 @@
-//! `/dev/mailbox`: the mail that a development server would have sent, as JSON for tests and as a page for people.
+//! `/dev/mailbox`: the mail and SMS that a development server would have sent, as JSON for tests and as a page for people.
+//! An SMS has neither subject nor HTML: both are null.
 
 use axum::Router;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -26,19 +27,21 @@ pub(super) fn routes(mailbox: &Mailbox) -> Router {
 }
 
 fn json_of(mailbox: &Mailbox) -> Response {
-    let mail = |received: Received| {
-        let Received { to, mail, at } = received;
-        json!({"to": to, "subject": mail.subject, "text": mail.text, "html": mail.html, "at": at.iso()})
+    let shown = |received: Received| {
+        let Received { to, told, at } = received;
+        let (subject, html) = told.mail().map(|mail| (&mail.subject, &mail.html)).unzip();
+        json!({"to": to, "subject": subject, "text": told.text(), "html": html, "at": at.iso()})
     };
-    let mails: Vec<Value> = mailbox.all().into_iter().map(mail).collect();
+    let all: Vec<Value> = mailbox.all().into_iter().map(shown).collect();
     let headers = [(CONTENT_TYPE, "application/json; charset=utf-8"), (CACHE_CONTROL, "no-store")];
-    (headers, Value::from(mails).to_string()).into_response()
+    (headers, Value::from(all).to_string()).into_response()
 }
 
 fn page(mailbox: &Mailbox) -> Response {
     let shown = |received: Received| {
-        let Received { to, mail, at } = received;
-        context! { to, subject => mail.subject, text => mail.text, html => mail.html, at => at.iso() }
+        let Received { to, told, at } = received;
+        let (subject, html) = told.mail().map(|mail| (&mail.subject, &mail.html)).unzip();
+        context! { to, subject, text => told.text(), html, at => at.iso() }
     };
     let newest_first: Vec<_> = mailbox.all().into_iter().rev().map(shown).collect();
     // The name ends in .html: so all values are escaped.

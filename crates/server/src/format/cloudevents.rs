@@ -19,7 +19,7 @@ pub fn render(project: &ProjectKey, notice: &Notice) -> Result<Rendered, Erased>
             let ChangeFacts { resource_type, kind, .. } = change.facts;
             (resource_type, change.resource_id, format!("change.{}", kind.type_name()))
         }
-        Notice::Activity(_) => return Err(Erased), // has a form of its own, and is asked for in no other
+        Notice::Activity(_) | Notice::Event(_) => return Err(Erased), // have a form of their own, and are asked for in no other
     };
     let event = Object::default()
         .with("specversion", "1.0")

@@ -154,7 +154,7 @@ pub fn content(message: &Message) -> Result<Object, Erased> {
                 .with("invalidateOlderTokens", *invalidate_older_tokens)
         }
         // Of another contract: no page of messages shows them, and their secrets are for mail alone.
-        Content::CustomerWelcomed { expires_at } | Content::VerificationCodeCreated { expires_at } => {
+        Content::CustomerWelcomed { expires_at } | Content::VerificationCodeCreated { expires_at, .. } => {
             object.with("expiresAt", expires_at.iso())
         }
         Content::CustomerEmailVerified => object,

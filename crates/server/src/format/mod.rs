@@ -1,11 +1,16 @@
 //! Outgoing bodies: pure functions of a message or a change (and of the subscription's settings), so that a retry and a replay send
-//! the same bytes. One file per format; this is the list.
+//! the same bytes. One file per format; this is the list. Events of Paysafe's contract are not in it: they are rendered when
+//! they happen, by `outbox`, and kept.
 
 pub mod cloudevents;
 pub mod commercetools;
 pub mod letter;
 pub mod naviga_activity;
+pub mod paysafe_credentials_event;
+pub mod paysafe_data_verification_event;
 pub mod platform;
+pub mod short_message;
+pub mod wallet_notice;
 
 use keyherald_core::id::ProjectKey;
 use keyherald_core::notice::Notice;
@@ -32,6 +37,9 @@ pub fn render(project: &ProjectKey, notice: &Notice, format: FormatKind, ids: &E
         FormatKind::CloudEvents => cloudevents::render(project, notice),
         FormatKind::NavigaActivity => naviga_activity::render(project, notice, ids),
         FormatKind::Letter => letter::render(notice),
+        FormatKind::ShortMessage => short_message::render(notice),
+        FormatKind::WalletNotice => wallet_notice::render(notice),
+        FormatKind::Rendered => Err(Erased), // was rendered when it happened, and is never rendered again
     }
 }
 
@@ -91,6 +99,7 @@ mod tests {
             key: None,
             external_id: None,
             customer_number: Some("K-1".into()),
+            mobile: None,
             authentication_mode: AuthenticationMode::Password,
             is_email_verified: false,
             password_tail: Some("aGg=".into()),

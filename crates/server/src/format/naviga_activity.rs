@@ -4,7 +4,7 @@
 //! The fields of Naviga's event records are not documented; ours are an event's id and parent, its type's code and id, when,
 //! which tenant, which system called, which user, which run. Nothing in them is secret or personal but the user's id.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keyherald_core::activity::{ActivityFacts, EventCode, Recorded, StepFacts, Tenant};
 use keyherald_core::id::ProjectKey;
@@ -15,14 +15,19 @@ use serde_json::Value;
 use super::commercetools::Object;
 use super::{Erased, Rendered};
 
-/// Ids of events that no document tells, by project and by the event's code: those that an operator has configured.
+/// What an operator has configured of events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EventIds(pub BTreeMap<ProjectKey, BTreeMap<String, u32>>);
+pub struct EventIds {
+    /// Ids that no document tells, by project and by the event's code.
+    pub ids: BTreeMap<ProjectKey, BTreeMap<String, u32>>,
+    /// The projects whose event records also say what an event was called before (naviga.md 4.6). Operators always see it.
+    pub with_old: BTreeSet<ProjectKey>,
+}
 
 impl EventIds {
     /// The documented id, or the configured one.
     fn of(&self, project: &ProjectKey, code: &EventCode) -> Option<u32> {
-        code.id.or_else(|| self.0.get(project)?.get(code.code).copied())
+        code.id.or_else(|| self.ids.get(project)?.get(code.code).copied())
     }
 }
 
@@ -75,7 +80,7 @@ pub fn render(project: &ProjectKey, notice: &Notice, ids: &EventIds) -> Result<R
     let activity = &recorded.activity;
     let ActivityFacts { flow, outcome, source, parent, step, .. } = &activity.facts;
     let code = activity.facts.event_code();
-    let old = code.and_then(|code| code.old);
+    let old = code.filter(|_| ids.with_old.contains(project)).and_then(|code| code.old);
     let tenant = source.tenant.as_ref();
     let record = Object::default()
         .with("eventId", activity.id.to_string())
@@ -147,8 +152,20 @@ mod tests {
     fn an_event_record_is_rendered_to_these_bytes() {
         assert_eq!(
             bytes(recorded(Call::SetAtProvider), &EventIds::default()),
-            r#"{"eventId":"019aa4b2-0000-7000-8000-000000000002","parentEventId":"019aa4b2-0000-7000-8000-000000000001","runId":"019aa4b2-0000-7000-8000-000000000001","eventTypeCode":"AUTHSYSTEM_USER_CHANGEPASSWORD","eventTypeId":4609,"oldEventTypeCode":"CHGPWD","oldEventTypeId":22,"timestamp":"2025-11-22T04:00:00.123Z","clientGroupCode":"ForumComm","clientCode":"Forum","paperCode":"TF","sourceSystem":"ExternalSystem","customerRegistrationId":"auth0|1","customerId":"019aa4b2-5b7c-7d3e-9f10-0123456789ab","projectKey":"demo","result":"failed","outcome":"transient","durationMs":13,"flow":"set","operationId":"019aa4b2-0000-7000-8000-0000000000aa","correlationId":"c-1"}"#
+            r#"{"eventId":"019aa4b2-0000-7000-8000-000000000002","parentEventId":"019aa4b2-0000-7000-8000-000000000001","runId":"019aa4b2-0000-7000-8000-000000000001","eventTypeCode":"AUTHSYSTEM_USER_CHANGEPASSWORD","eventTypeId":4609,"oldEventTypeCode":null,"oldEventTypeId":null,"timestamp":"2025-11-22T04:00:00.123Z","clientGroupCode":"ForumComm","clientCode":"Forum","paperCode":"TF","sourceSystem":"ExternalSystem","customerRegistrationId":"auth0|1","customerId":"019aa4b2-5b7c-7d3e-9f10-0123456789ab","projectKey":"demo","result":"failed","outcome":"transient","durationMs":13,"flow":"set","operationId":"019aa4b2-0000-7000-8000-0000000000aa","correlationId":"c-1"}"#
         );
+    }
+
+    #[test]
+    fn what_an_event_was_called_before_is_told_where_it_is_configured() {
+        let ids = EventIds { with_old: BTreeSet::from([project()]), ..EventIds::default() };
+        assert!(
+            bytes(recorded(Call::SetAtProvider), &ids).contains(r#""oldEventTypeCode":"CHGPWD","oldEventTypeId":22"#)
+        );
+        let other = EventIds { with_old: BTreeSet::from(["other".parse().unwrap()]), ..EventIds::default() };
+        assert!(bytes(recorded(Call::SetAtProvider), &other).contains(r#""oldEventTypeCode":null"#));
+        let shown = Value::from(entry(&project(), &recorded(Call::SetAtProvider), &EventIds::default()));
+        assert_eq!((&shown["oldCode"], &shown["oldEventId"]), (&"CHGPWD".into(), &22.into()), "operators see it");
     }
 
     #[test]
@@ -162,18 +179,17 @@ mod tests {
             ("AUTHSYSTEM_USER_CREATE".to_owned(), 4602),
             ("AUTHSYSTEM_USER_CHANGEPASSWORD".to_owned(), 1),
         ]);
-        let ids = EventIds(BTreeMap::from([(project(), codes)]));
+        let of = |project, codes| EventIds { ids: BTreeMap::from([(project, codes)]), ..EventIds::default() };
+        let ids = of(project(), codes);
         assert!(bytes(own(), &ids).contains(r#""eventTypeId":4602"#));
         assert!(bytes(recorded(Call::SetAtProvider), &ids).contains(r#""eventTypeId":4609"#), "documented ones stay");
-        assert!(
-            !bytes(own(), &EventIds(BTreeMap::from([("other".parse().unwrap(), <_>::default())]))).contains("4602")
-        );
+        assert!(!bytes(own(), &of("other".parse().unwrap(), BTreeMap::new())).contains("4602"));
     }
 
     #[test]
     fn operators_see_configured_ids_too() {
-        let ids =
-            EventIds(BTreeMap::from([(project(), BTreeMap::from([("AUTHSYSTEM_USER_CREATE".to_owned(), 4602)]))]));
+        let codes = BTreeMap::from([("AUTHSYSTEM_USER_CREATE".to_owned(), 4602)]);
+        let ids = EventIds { ids: BTreeMap::from([(project(), codes)]), ..EventIds::default() };
         let shown = |ids: &EventIds| Value::from(entry(&project(), &recorded(Call::CreateAtProvider), ids));
         assert_eq!(shown(&ids)["eventId"], 4602);
         assert_eq!(shown(&EventIds::default()).get("eventId"), None);

@@ -13,7 +13,7 @@ pub fn payload(project: &ProjectKey, notice: &Notice) -> Result<Map<String, Valu
     match notice {
         Notice::Message(told) => message(project, told),
         Notice::Change(told) => Ok(change(project, told)),
-        Notice::Activity(_) => Err(Erased), // has a form of its own, and is asked for in no other
+        Notice::Activity(_) | Notice::Event(_) => Err(Erased), // have a form of their own, and are asked for in no other
     }
 }
 

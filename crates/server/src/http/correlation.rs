@@ -34,9 +34,13 @@ impl RequestIds {
 
     /// The correlation id for the log. It is meant for logs, but some callers put an address into it.
     pub fn for_log(&self) -> &str {
-        let text = self.correlation.to_str().unwrap_or_default();
-        if text.contains('@') || text.to_ascii_lowercase().contains("%40") { "(withheld)" } else { text }
+        for_log(self.correlation.to_str().unwrap_or_default())
     }
+}
+
+/// A caller's id of a request as it may stand in logs: never what looks like an address.
+pub fn for_log(text: &str) -> &str {
+    if text.contains('@') || text.to_ascii_lowercase().contains("%40") { "(withheld)" } else { text }
 }
 
 /// Visible ASCII without spaces, 1 to 256 bytes.

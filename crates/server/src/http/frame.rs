@@ -14,13 +14,15 @@ use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use futures_util::FutureExt;
+use ipnet::IpNet;
 use tracing::{Instrument, Span, field};
 
 use super::body::{BodyDeadline, Watch, Watched};
 use super::correlation::{CORRELATION_ID, RequestIds};
-use super::{compression, cors};
+use super::{Peer, compression, cors};
 use crate::clock::Moments;
 use crate::config::{self, PageOrigin};
+use crate::telemetry::metrics::Requests;
 
 /// Why the frame itself must answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +67,12 @@ pub struct Frame {
     pub body_timeout: Duration,
     /// Pages that may call from a browser.
     pub origins: Vec<PageOrigin>,
+    /// Proxies that are believed whom they speak for.
+    pub trusted_proxies: Vec<IpNet>,
     /// The frame's own answers.
     pub reply: Arc<Reply>,
+    /// Where requests are counted.
+    pub requests: Requests,
 }
 
 impl Frame {
@@ -74,7 +80,9 @@ impl Frame {
     pub fn new(server: &config::Server, moments: Moments, reply: Arc<Reply>) -> Self {
         let config::Server { header_bytes_max, request_timeout, body_timeout, .. } = *server;
         let origins = server.cors.origins.clone();
-        Self { moments, header_bytes_max, request_timeout, body_timeout, origins, reply }
+        let trusted_proxies = server.trusted_proxies.clone();
+        let requests = Requests::default();
+        Self { moments, header_bytes_max, request_timeout, body_timeout, origins, trusted_proxies, reply, requests }
     }
 }
 
@@ -103,9 +111,14 @@ async fn around(State(frame): State<Arc<Frame>>, mut request: Request, next: Nex
         use_case = field::Empty,
         project = field::Empty,
         customer_id = field::Empty,
+        caller_request_id = field::Empty,
     );
-    let mut line = LogLine::new(span.clone(), &request, route);
+    let mut line = LogLine::new(span.clone(), &request, route, frame.requests.clone());
     request.extensions_mut().insert(ids.clone());
+    if let Some(peer) = request.extensions().get::<Peer>() {
+        let peer = peer.behind(&frame.trusted_proxies, request.headers());
+        request.extensions_mut().insert(peer);
+    }
     let mut response = next.run(request).instrument(span).await;
     response.headers_mut().insert(CORRELATION_ID, ids.correlation);
     line.answered(&response);
@@ -159,7 +172,7 @@ fn drop_quietly(payload: Box<dyn Any + Send>) {
     let _again = std::panic::catch_unwind(AssertUnwindSafe(|| drop(payload))).map_err(std::mem::forget);
 }
 
-/// The access log's line: written once, when the last byte was handed over or the request was given up.
+/// The access log's line, and the request's place in the metrics: written once, when the last byte was handed over or the request was given up.
 struct LogLine {
     span: Span,
     started: Instant,
@@ -168,12 +181,13 @@ struct LogLine {
     status: Option<StatusCode>,
     bytes: usize,
     complete: bool,
+    requests: Requests,
 }
 
 impl LogLine {
-    fn new(span: Span, request: &Request, route: String) -> Self {
+    fn new(span: Span, request: &Request, route: String, requests: Requests) -> Self {
         let (started, method) = (Instant::now(), method(request));
-        Self { span, started, method, route: route.into(), status: None, bytes: 0, complete: false }
+        Self { span, started, method, route: route.into(), status: None, bytes: 0, complete: false, requests }
     }
 
     fn answered(&mut self, response: &Response) {
@@ -200,9 +214,11 @@ impl Watch for LogLine {
 impl Drop for LogLine {
     fn drop(&mut self) {
         let Self { method, route, bytes, .. } = &*self;
-        let duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = self.started.elapsed();
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let _in_span = self.span.enter();
         let status = self.status.map_or(0, |status| status.as_u16());
+        self.requests.answered(method, route, status, took);
         match self.status {
             None => tracing::info!(duration_ms, "{method} {route}: the client went away before the answer"),
             Some(StatusCode::OK) if route.starts_with("/health/") => {

@@ -1,5 +1,7 @@
 //! `/health/live` and `/health/ready`, for whoever runs the server.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -9,17 +11,27 @@ use serde_json::json;
 
 use crate::life::Readiness;
 
-/// Live: the process answers. Ready: it wants requests; otherwise 503 with its reasons.
-pub fn health(readiness: Readiness) -> Router {
-    Router::new()
-        .route("/health/live", get(|| async { answer(StatusCode::OK, &json!({ "status": "live" })) }))
-        .route("/health/ready", get(|| async move { ready(&readiness) }))
+/// What this process does: shown where it is asked whether it is ready.
+#[derive(Clone)]
+pub struct About {
+    /// `all`, `api` or `relay`.
+    pub role: &'static str,
+    /// How many of the 64 partitions it delivers at the moment.
+    pub partitions: Arc<dyn Fn() -> u32 + Send + Sync>,
 }
 
-fn ready(readiness: &Readiness) -> impl IntoResponse + use<> {
+/// Live: the process answers. Ready: it wants requests; otherwise 503 with its reasons.
+pub fn health(readiness: Readiness, about: About) -> Router {
+    Router::new()
+        .route("/health/live", get(|| async { answer(StatusCode::OK, &json!({ "status": "live" })) }))
+        .route("/health/ready", get(|| async move { ready(&readiness, &about) }))
+}
+
+fn ready(readiness: &Readiness, about: &About) -> impl IntoResponse + use<> {
     let reasons = readiness.reasons();
     if reasons.is_empty() {
-        return answer(StatusCode::OK, &json!({ "status": "ready" }));
+        let body = json!({ "status": "ready", "role": about.role, "partitions": (about.partitions)() });
+        return answer(StatusCode::OK, &body);
     }
     let reasons: Vec<_> = reasons.into_iter().map(|(name, text)| json!({ "name": name, "text": text })).collect();
     answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not_ready", "reasons": reasons }))

@@ -14,11 +14,13 @@ mod cors;
 mod frame;
 mod health;
 mod idempotency;
+mod peer;
 mod server;
 
 pub use body::{BodyError, read_body};
-pub use correlation::{CORRELATION_ID, RequestIds};
+pub use correlation::{CORRELATION_ID, RequestIds, for_log};
 pub use frame::{Failure, Frame, Reply, Route, framed};
-pub use health::health;
+pub use health::{About, health};
 pub use idempotency::{IDEMPOTENCY_KEY, NotAKey, idempotency_key};
+pub use peer::Peer;
 pub use server::{Limits, Server};

@@ -24,6 +24,7 @@ use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
 use super::body::{Watch, Watched};
+use super::peer::Peer;
 use crate::config;
 use crate::life::{Stop, TaskResult};
 
@@ -90,8 +91,9 @@ impl Server {
                 () = stop.requested() => break,
             };
             match accepted {
-                Ok((stream, slot)) => {
-                    drop(connections.spawn(connection(stream, slot, router.clone(), limits, stop.clone())));
+                Ok((stream, peer, slot)) => {
+                    let served = (router.clone(), peer);
+                    drop(connections.spawn(connection(stream, slot, served, limits, stop.clone())));
                 }
                 // The client's doing: the next one is waiting.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -110,13 +112,13 @@ impl Server {
     }
 }
 
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<(TcpStream, Peer, OwnedSemaphorePermit)> {
     // First the slot, then the connection: those over the limit wait in the kernel.
     let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _peer) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     // Answers are small and whole: waiting for more to send would only delay them. Fails only if the client has gone.
     let _gone = stream.set_nodelay(true);
-    Ok((stream, slot))
+    Ok((stream, Peer(peer.ip()), slot))
 }
 
 fn note_panic(ended: Result<(), tokio::task::JoinError>) {
@@ -125,11 +127,17 @@ fn note_panic(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn connection(stream: TcpStream, _slot: OwnedSemaphorePermit, router: Router, limits: Limits, stop: Stop) {
+async fn connection(
+    stream: TcpStream,
+    _slot: OwnedSemaphorePermit,
+    (router, peer): (Router, Peer),
+    limits: Limits,
+    stop: Stop,
+) {
     let pace = watch::Sender::new(Pace::default());
     let overdue = pin!(overdue(pace.subscribe(), limits));
     let builder = builder(limits);
-    let service = hyper::service::service_fn(move |request| serve_one(router.clone(), pace.clone(), request));
+    let service = hyper::service::service_fn(move |request| serve_one(router.clone(), peer, pace.clone(), request));
     let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         ended = served.as_mut() => return note_end(ended),
@@ -216,11 +224,13 @@ impl Watch for InProgress {
 /// What hyper calls for each request.
 async fn serve_one(
     router: Router,
+    peer: Peer,
     pace: watch::Sender<Pace>,
     request: hyper::Request<Incoming>,
 ) -> Result<Response, Infallible> {
     let in_progress = InProgress::start(pace);
-    let request: Request = request.map(Body::new);
+    let mut request: Request = request.map(Body::new);
+    request.extensions_mut().insert(peer);
     let response = router.oneshot(request).await?;
     Ok(response.map(|body| Body::new(Watched { body, until_sent: in_progress })))
 }

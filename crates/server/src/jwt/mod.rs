@@ -127,6 +127,11 @@ struct Parts<'t> {
 impl Verifier {
     /// Whether the token was issued for our callers and is good at `now`.
     pub async fn verify(&self, token: &str, now: Micros) -> Result<(), Unverified> {
+        self.claims(token, now).await.map(drop)
+    }
+
+    /// The same, and what the token says.
+    pub async fn claims(&self, token: &str, now: Micros) -> Result<Map<String, Value>, Unverified> {
         let parts = self.take_apart(token)?;
         match &self.keys {
             Keys::Secret(secret) => {
@@ -141,7 +146,7 @@ impl Verifier {
         let claims = object(parts.claims)?;
         check_time(&claims, now)?;
         self.check_parties(&claims)?;
-        Ok(())
+        Ok(claims)
     }
 
     fn take_apart<'t>(&self, token: &'t str) -> Result<Parts<'t>, Refused> {

@@ -17,8 +17,16 @@ pub enum Task {
     Retention,
     /// Performs operations: sets passwords at identity providers.
     Operations,
+    /// Sends codes that had to wait.
+    Codes,
+    /// Looks after users' records that a death may have left different at their provider.
+    Doubts,
     /// Writes the activity of calls that write nothing else.
     Activity,
+    /// Writes which attempts were made to send something.
+    Attempts,
+    /// Tells Prometheus how things stand.
+    Metrics,
     /// The demo's own receiver of messages.
     DemoReceiver,
     /// The demo's own identity provider.
@@ -64,9 +72,13 @@ impl Task {
             // A relay that is started again reads its cursors: nothing is lost, something may be sent twice.
             // Operations that are started again claim what is due.
             // Activity stops after the requests that leave it, and keeps what it could not write.
-            Self::Relay | Self::Retention | Self::Operations | Self::Activity => {
+            Self::Relay | Self::Retention | Self::Operations | Self::Codes | Self::Doubts | Self::Activity => {
                 (Phase::Lanes, OnStop::Drains, OnError::Restart)
             }
+            // After the relay, whose last attempts are to be there, too.
+            Self::Attempts => (Phase::Closed, OnStop::Drains, OnError::Restart),
+            // To the end, and without it the server does its work.
+            Self::Metrics => (Phase::Closed, OnStop::Drops, OnError::Ignore),
             Self::StoreProbe => (Phase::Requests, OnStop::Drops, OnError::Restart),
             Self::DemoReceiver | Self::DemoProvider => (Phase::Closed, OnStop::Drops, OnError::TakeDown),
         };

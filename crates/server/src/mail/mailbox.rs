@@ -1,5 +1,5 @@
-//! The mailbox of development: mail in memory, for people and tests to read. It holds what was written last and forgets
-//! the rest.
+//! The mailbox of development: mail and SMS in memory, for people and tests to read. It holds what was written last and
+//! forgets the rest.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,18 +8,45 @@ use keyherald_core::Micros;
 
 use super::Written;
 
-/// Mails that it holds.
-const MAILS_MAX: usize = 500;
+/// How much it holds.
+const RECEIVED_MAX: usize = 500;
 
-/// A mail that arrived.
+/// What arrived.
 #[derive(Clone)]
 pub struct Received {
-    /// The address.
+    /// The address, or the number.
     pub to: String,
     /// What it says.
-    pub mail: Written,
+    pub told: Told,
     /// When it was sent.
     pub at: Micros,
+}
+
+/// What a customer is told.
+#[derive(Clone)]
+pub enum Told {
+    /// By mail.
+    Mail(Written),
+    /// By SMS.
+    Sms(String),
+}
+
+impl Told {
+    /// The mail. `None`: it is none.
+    pub fn mail(&self) -> Option<&Written> {
+        match self {
+            Self::Mail(mail) => Some(mail),
+            Self::Sms(_) => None,
+        }
+    }
+
+    /// As plain text.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Mail(mail) => &mail.text,
+            Self::Sms(text) => text,
+        }
+    }
 }
 
 /// A mailbox. Clones are the same one.
@@ -27,13 +54,13 @@ pub struct Received {
 pub struct Mailbox(Arc<Mutex<VecDeque<Received>>>);
 
 impl Mailbox {
-    /// Puts a mail in; the oldest one leaves a full box.
-    pub fn put(&self, mail: Received) {
-        let mut mails = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if mails.len() >= MAILS_MAX {
-            mails.pop_front();
+    /// Puts something in; the oldest leaves a full box.
+    pub fn put(&self, received: Received) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.len() >= RECEIVED_MAX {
+            held.pop_front();
         }
-        mails.push_back(mail);
+        held.push_back(received);
     }
 
     /// What it holds, newest last.

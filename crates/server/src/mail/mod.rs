@@ -14,5 +14,5 @@ pub mod templates;
 #[cfg(test)]
 mod tests;
 
-pub use mailbox::{Mailbox, Received};
+pub use mailbox::{Mailbox, Received, Told};
 pub use templates::{CannotWrite, Sender, Templates, Written};

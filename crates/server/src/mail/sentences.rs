@@ -47,7 +47,7 @@ impl Sentences {
             let Some(text) = sentences.mails.get(&kind) else {
                 return Err(format!("[mails.{}] is missing", kind.as_str()));
             };
-            if (kind.carries() == Carries::Link) != text.action.is_some() {
+            if (kind.carries() != Carries::Nothing) != text.action.is_some() {
                 let rule = if text.action.is_some() {
                     "has no link, so no `action`"
                 } else {

@@ -145,13 +145,18 @@ impl Templates {
         for language in self.locales.keys() {
             for kind in MailKind::ALL {
                 for (name, contact) in [(None, None), (Some("Sample Name"), Some("sample-contact@example.com"))] {
-                    let (letter, sender) = sample(kind, language, name, contact);
-                    if let Err(what) = self
-                        .write(&letter, &sender)
-                        .map_err(|error| error.why)
-                        .and_then(|mail| good(&mail, &letter, name))
-                    {
-                        problems.push(format!("{language}.toml: {}: {what}", kind.as_str()));
+                    let (mut letter, sender) = sample(kind, language, name, contact);
+                    // A code comes with a link or without one, and for a forgotten password or for something else.
+                    let is_code = kind.carries() == Carries::Code;
+                    if is_code && name.is_some() {
+                        letter.page = sender.links.get(&kind).cloned();
+                    }
+                    for recovers in [false, true].into_iter().take(if is_code { 2 } else { 1 }) {
+                        letter.recovers = recovers;
+                        let written = self.write(&letter, &sender).map_err(|error| error.why);
+                        if let Err(what) = written.and_then(|mail| good(&mail, &letter, name)) {
+                            problems.push(format!("{language}.toml: {}: {what}", kind.as_str()));
+                        }
                     }
                 }
             }
@@ -192,7 +197,8 @@ impl Templates {
                 let link = link.ok_or("no link is configured for it")?;
                 Some(link.with_token(secret.ok_or("its token is missing")?))
             }
-            Carries::Nothing | Carries::Code => None,
+            Carries::Code => letter.page.as_ref().zip(secret).map(|(page, code)| page.with_token(code)),
+            Carries::Nothing => None,
         };
         let code = match letter.kind.carries() {
             Carries::Code => Some(plain::line(secret.ok_or("its code is missing")?, CODE_CHARACTERS_MAX)),
@@ -202,6 +208,7 @@ impl Templates {
         let values = context! {
             sender => plain::line(&sender.name, SENDER_CHARACTERS_MAX),
             contact => &sender.contact,
+            recovers => letter.recovers,
             at => self.time(language, letter.at)?,
             until => letter.until.map(|until| self.time(language, until)).transpose()?,
         };
@@ -293,6 +300,7 @@ fn with_single_gaps(text: &str) -> String {
 fn sample(kind: MailKind, language: &str, name: Option<&str>, contact: Option<&str>) -> (Letter, Sender) {
     let to = Recipient {
         email: "sample@example.com".to_owned(),
+        mobile: None,
         name: name.map(str::to_owned),
         locale: Some(language.to_owned()),
     };
@@ -304,6 +312,7 @@ fn sample(kind: MailKind, language: &str, name: Option<&str>, contact: Option<&s
     let letter = Letter {
         kind,
         to,
+        recovers: false,
         new_email: None,
         at,
         until: secret.as_ref().map(|_| at.plus(Micros::DAY)),
@@ -332,6 +341,10 @@ fn good(mail: &Written, letter: &Letter, name: Option<&str>) -> Result<(), Strin
         let is_body = part != "subject";
         if is_body && letter.secret.as_ref().is_some_and(|secret| !text.contains(secret.as_str())) {
             return Err(format!("its {part} leaves out the link or code"));
+        }
+        let is_linked = letter.page.is_none() || text.contains("https://sample.example/page#token=");
+        if is_body && !is_linked && part == "text" {
+            return Err(format!("its {part} leaves out the link"));
         }
         if !is_body && letter.secret.as_ref().is_some_and(|secret| text.contains(secret.as_str())) {
             return Err("its subject shows the link or code".to_owned());

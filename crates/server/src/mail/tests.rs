@@ -25,10 +25,12 @@ fn letter(kind: MailKind, locale: Option<&str>, name: Option<&str>) -> Letter {
     Letter {
         kind,
         to: Recipient {
+            mobile: None,
             email: "jo@example.com".into(),
             name: name.map(str::to_owned),
             locale: locale.map(str::to_owned),
         },
+        recovers: false,
         new_email: None,
         at,
         until: secret.as_ref().map(|_| at.plus(Micros::DAY)),
@@ -102,6 +104,45 @@ fn every_mail_in_every_language_says_all_of_it_twice() {
             assert!(!mail.subject.contains(SECRET) && mail.subject.chars().count() <= 60, "{what}");
         }
     }
+}
+
+#[test]
+fn a_code_comes_with_a_link_where_there_is_a_page_for_it() {
+    let templates = Templates::built_in().unwrap();
+    for language in LANGUAGES {
+        let page = "https://paper.example/done?email=jo%40example.com&verificationCode={token}".parse().ok();
+        let letter = Letter { page, ..letter(MailKind::VerificationCode, Some(language), None) };
+        let mail = templates.write(&letter, &sender()).unwrap();
+        let (link, html) = (format!("?email=jo%40example.com&verificationCode={SECRET}"), seen(&mail.html));
+        for part in [&mail.text, &html] {
+            assert!(part.contains(&format!("https://paper.example/done{link}")), "{language}: {part}");
+            // The code by itself, too, for those who type it.
+            assert!(part.lines().any(|line| line.trim() == SECRET), "{language}: {part}");
+        }
+        for paragraph in mail.text.split("\n\n").map(squeezed) {
+            assert!(squeezed(&html).contains(&paragraph), "{paragraph}: {html}");
+        }
+        assert!(mail.html.contains("class=\"action\""), "{language}");
+    }
+}
+
+#[test]
+fn a_code_for_a_forgotten_password_says_so_and_until_when() {
+    let mut subjects = Vec::new();
+    for language in LANGUAGES {
+        let other = letter(MailKind::VerificationCode, Some(language), None);
+        let recovers = Letter { recovers: true, ..other.clone() };
+        let (other, recovers) = (written(&other), written(&recovers));
+        assert!(["2026", "09", "05"].iter().all(|part| recovers.text.contains(part)), "{}", recovers.text);
+        assert!(recovers.text.contains(SECRET) && recovers.text.contains("Böll & Söhne <Shop>"), "{}", recovers.text);
+        let of_other: Vec<&str> = other.text.split("\n\n").collect();
+        let own = recovers.text.split("\n\n").filter(|paragraph| !of_other.contains(paragraph)).count();
+        assert_eq!(own, 2, "what it is for, and what to do if it was somebody else: {}", recovers.text);
+        subjects.extend([other.subject, recovers.subject]);
+    }
+    subjects.sort();
+    subjects.dedup();
+    assert_eq!(subjects.len(), 2 * LANGUAGES.len(), "{subjects:?}");
 }
 
 #[test]

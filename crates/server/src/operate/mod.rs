@@ -32,9 +32,10 @@ use tokio::sync::{Mutex, mpsc, watch};
 use self::counters::Counters;
 pub use self::counters::Figures;
 pub use self::set::{Admit, Repeat, Told, Wish};
-pub use self::users::{By, LookedUp, NewUser, UserChanges};
+pub use self::users::{By, LookedUp, NewUser, TokenOwner, UserChanges};
 use crate::clock::Moments;
 use crate::connector::{Connector, Registry};
+use crate::outbox::Outbox;
 
 /// How operations are performed, with their limits.
 #[derive(Clone, Debug)]
@@ -94,6 +95,8 @@ struct Inner {
     ring: Arc<KeyRing>,
     moments: Moments,
     providers: Providers,
+    /// What partners are told when an operation is committed.
+    outbox: Arc<Outbox>,
     settings: Settings,
     /// This process, as the owner of operations.
     node: String,
@@ -110,7 +113,13 @@ struct Inner {
 
 impl Operations {
     /// Over an open store. Nothing is performed before [`Operations::run`].
-    pub fn new(store: Store, ring: Arc<KeyRing>, moments: Moments, providers: Providers, settings: Settings) -> Self {
+    pub fn new(
+        store: Store,
+        ring: Arc<KeyRing>,
+        moments: Moments,
+        (providers, outbox): (Providers, Arc<Outbox>),
+        settings: Settings,
+    ) -> Self {
         let (new, jobs) = mpsc::channel(settings.in_flight_max.max(1));
         let node = moments.ctx().bytes::<8>().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         Self(Arc::new(Inner {
@@ -118,6 +127,7 @@ impl Operations {
             ring,
             moments,
             providers,
+            outbox,
             settings,
             node,
             new,
@@ -132,6 +142,11 @@ impl Operations {
     /// What was done since the start.
     pub fn figures(&self) -> Figures {
         self.0.counters.figures()
+    }
+
+    /// Whether a project's customers may be users of a provider.
+    pub fn has_provider(&self, project: &ProjectKey) -> bool {
+        self.0.providers.of_projects.contains_key(project)
     }
 
     /// Who a customer is at its project's provider. Asks the database only where the project has one.
@@ -156,6 +171,11 @@ impl Operations {
     /// Whether nobody knows the customer's password: the one here counts for nothing until it was recovered.
     pub fn must_recover(&self, tx: &mut dyn Tx, project: &ProjectKey, customer: CustomerId) -> Result<bool, Fault> {
         Ok(self.has_operations(project) && !operation::diverged_of(tx, project, customer)?.is_empty())
+    }
+
+    /// How long an attempt at a provider may have an effect.
+    pub fn limits(&self) -> Limits {
+        self.0.settings.limits
     }
 
     /// Whether the provider takes a password of this length as it is.

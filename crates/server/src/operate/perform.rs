@@ -11,16 +11,19 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use keyherald_core::activity::Activity;
+use keyherald_core::credentials_event::{ChangeType, Circumstances, Identifiers, What};
 use keyherald_core::operation::{Event, Operation, State, Step, next};
 use keyherald_core::provider::{ProbeAnswer, ProbeValue, ProviderError, ProviderLink, TrialAnswer};
+use keyherald_core::seal::KeyRing;
 use keyherald_core::secret::Password;
 use keyherald_core::{Ctx, Micros};
 use keyherald_store::operation::{Due, Lost};
-use keyherald_store::{Fault, Tx, operation};
+use keyherald_store::{Fault, Tx, customer, operation};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Inner, micros};
 use crate::connector::By;
+use crate::outbox::{Outbox, PasswordWasSet};
 
 /// First wait before a write that failed is tried again; doubled each time.
 const WRITE_AGAIN_FIRST: Duration = Duration::from_millis(50);
@@ -289,7 +292,14 @@ impl Inner {
         let ended = self
             .written(held.lease_ends, || {
                 let (operation, activity, ring) = (operation.clone(), activity.clone(), ring.clone());
-                move |tx: &mut dyn Tx, ctx: &mut Ctx| operation::commit(tx, &ring, &operation, &activity, ctx)
+                let outbox = self.outbox.clone();
+                move |tx: &mut dyn Tx, ctx: &mut Ctx| {
+                    let committed = operation::commit(tx, &ring, &operation, &activity, ctx)?;
+                    if let Ok(ended) = &committed {
+                        tell(tx, (&outbox, &ring), ended, ctx)?;
+                    }
+                    Ok(committed)
+                }
             })
             .await?;
         self.has_ended(ended.state());
@@ -335,4 +345,27 @@ impl Inner {
             wait = (wait * 2).min(WRITE_AGAIN_MAX);
         }
     }
+}
+
+/// Writes what partners are told of an operation, in the transaction that has just committed it.
+fn tell(tx: &mut dyn Tx, (outbox, ring): (&Outbox, &KeyRing), ended: &Operation, ctx: &mut Ctx) -> Result<(), Fault> {
+    if !matches!(ended.state(), State::Committed | State::Closing) {
+        return Ok(()); // the customer is gone
+    }
+    let Some(customer) = customer::by_id(tx, &ended.project, ended.customer)? else { return Ok(()) };
+    let intent = &ended.intent;
+    if !intent.proofs.is_empty() {
+        let what = What {
+            customer: &customer,
+            change: ChangeType::PasswordRecovery,
+            identifiers: Identifiers::proved(&customer, &intent.proofs),
+            circumstances: Circumstances {
+                correlation_id: intent.source.correlation_id.as_ref().map(ToString::to_string),
+                ..Circumstances::default()
+            },
+        };
+        return outbox.append(tx, ring, &ended.project, &what, ctx);
+    }
+    let was_set = PasswordWasSet { customer: &customer, flow: intent.kind.flow(), token: intent.token };
+    outbox.append_of(tx, ring, &ended.project, was_set, ctx)
 }

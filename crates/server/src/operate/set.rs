@@ -14,6 +14,7 @@ use keyherald_core::initiator::Initiator;
 use keyherald_core::operation::{Intent, Kind, Operation, Outcome, Why, look_up_ended};
 use keyherald_core::provider::{Capabilities, ProbeValue, ProviderError, ProviderLink};
 use keyherald_core::secret::Password;
+use keyherald_core::verification::Proof;
 use keyherald_core::{Ctx, Micros, Refusal};
 use keyherald_store::operation::{Begin, Due, Repeatable, Replay, Slot};
 use keyherald_store::{Fault, FaultKind, Tx, customer, log, operation};
@@ -45,6 +46,8 @@ pub struct Wish {
     pub version: Option<Version>,
     /// The token that is redeemed.
     pub token: Option<TokenId>,
+    /// The proofs that are used.
+    pub proofs: Vec<Proof>,
     /// The password.
     pub password: Password,
     /// Its hash. `None`: none is kept here.
@@ -114,7 +117,7 @@ enum Began {
     LookAgain,
     /// The same request was done, before it became an operation's.
     Done,
-    /// The link or the token is another's by now.
+    /// The link, the token or a proof is another's by now.
     Moved,
     Refused(Refusal),
 }
@@ -303,6 +306,7 @@ impl Inner {
                 before: before.probe.clone(),
                 version: wish.version,
                 token: wish.token,
+                proofs: wish.proofs.clone(),
                 answer_by: answer_by.at,
                 limits: settings.limits,
             };

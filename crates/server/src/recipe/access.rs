@@ -29,6 +29,15 @@ pub enum Access {
     Token(Box<Token>),
     /// A signature of each request.
     Signed(Box<Signing>),
+    /// AWS Signature Version 4; the second secret is the token of temporary access.
+    AwsSigV4 {
+        /// Whose key it is; the key is the secret.
+        access_key_id: String,
+        /// Where, such as `eu-central-1`.
+        region: String,
+        /// For what, such as `cognito-idp`.
+        service: String,
+    },
     /// OAuth 1.0a with HMAC-SHA1; the secret is the consumer's, the second secret the token's.
     OAuth1 {
         /// The consumer.
@@ -234,7 +243,9 @@ impl Access {
     pub fn user(&self) -> Option<&str> {
         match self {
             Self::None | Self::Value { .. } => None,
-            Self::Basic { user } | Self::OAuth1 { consumer_key: user, .. } => Some(user),
+            Self::Basic { user }
+            | Self::OAuth1 { consumer_key: user, .. }
+            | Self::AwsSigV4 { access_key_id: user, .. } => Some(user),
             Self::Signed(signing) => signing.user.as_deref(),
             Self::Token(token) => match &token.source {
                 TokenSource::ClientCredentials { client_id, .. } => Some(client_id),
@@ -247,7 +258,7 @@ impl Access {
     /// Whether the secret is a text that may stand in the body of a call: not so a key.
     pub fn has_plain_secret(&self) -> bool {
         match self {
-            Self::None | Self::Signed(_) | Self::OAuth1 { .. } => false,
+            Self::None | Self::Signed(_) | Self::AwsSigV4 { .. } | Self::OAuth1 { .. } => false,
             Self::Value { .. } | Self::Basic { .. } => true,
             Self::Token(token) => match &token.source {
                 TokenSource::ClientCredentials { style, .. } => !matches!(style, ClientStyle::PrivateKeyJwt(_)),

@@ -7,7 +7,10 @@ use super::body::{Body, Content, Shape};
 use super::op::{Class, Op, OpName, Rule};
 use super::predicate::Predicate;
 use super::template::{Expression, Filter, Group, Template};
-use super::{Probe, Recipe, Revokes};
+use super::{Probe, Recipe, Revokes, SmsRecipe};
+
+/// The one secret that may stand in a header: a user's own proof, to whom has issued it.
+const USERS_TOKEN: &str = "secret.token";
 
 /// Something that is wrong, and the way to it: keys and numbers of list elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +40,10 @@ impl Scope<'_> {
 /// What stands where templates are allowed to hold secrets.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Room {
-    /// Path, query and headers: they are logged on the way.
+    /// Path and query: they are logged on the way.
     Open,
+    /// A header: of secrets, only a token that a user has got there.
+    Header,
     /// The body.
     Body,
     /// The body as bare text, where nothing is encoded by itself.
@@ -52,28 +57,20 @@ impl Recipe {
         for (name, op) in &self.ops {
             let place = ["ops".to_owned(), name.to_string()];
             let variables = self.variables(*name, op);
-            found.op(&place, op, self.scope(&variables));
+            found.op(&place, op, scope_of(&self.access, &variables));
             self.check_op(*name, op, &place, &mut found);
         }
-        self.check_access(&mut found);
+        let place = |name: &OpName| vec!["ops".to_owned(), name.to_string()];
+        found.access(&self.access, self.ops.iter().map(|(name, op)| (place(name), op)));
         self.check_flows(&mut found);
         self.check_probe(&mut found);
         found.unreachable(&["errors".to_owned()], &self.errors, &[]);
         found.list
     }
 
-    fn scope<'a>(&'a self, variables: &'a BTreeSet<String>) -> Scope<'a> {
-        Scope { variables, access: &self.access, room: Room::Open }
-    }
-
     /// The variables that an operation has.
     fn variables(&self, name: OpName, op: &Op) -> BTreeSet<String> {
-        let mut variables: BTreeSet<String> = name.variables().iter().map(|name| (*name).to_owned()).collect();
-        variables.insert("op.id".to_owned());
-        variables.extend(self.access.user().map(|_| "auth.user".to_owned()));
-        if self.access.has_plain_secret() {
-            variables.insert("auth.secret".to_owned());
-        }
+        let mut variables = variables(name.variables(), &self.access);
         let required = op.require.and_then(|required| self.ops.get(&required));
         variables.extend(required.into_iter().flat_map(|op| op.extract.keys()).map(|name| format!("user.{name}")));
         variables
@@ -98,7 +95,7 @@ impl Recipe {
                 Some(_) => {}
             }
         }
-        if name.is_lookup() && !op.extract.contains_key("id") {
+        if (name.is_lookup() || name == OpName::Userinfo) && !op.extract.contains_key("id") {
             let hint = "where the answer has the user's id, such as id = \"/id\"".to_owned();
             found.add(place, "extract", "a look-up must extract the id".to_owned(), Some(hint));
         }
@@ -122,58 +119,7 @@ impl Recipe {
                 );
             }
         }
-        let successes = if op.success_when.is_empty() { vec![success(op)] } else { Vec::new() };
-        found.unreachable(&[place, &["errors".to_owned()]].concat(), &op.errors, &successes);
-    }
-
-    fn check_access(&self, found: &mut Findings) {
-        let place = ["auth".to_owned()];
-        let of = |names: &[&str]| -> BTreeSet<String> {
-            let user = self.access.user().map(|_| "auth.user".to_owned());
-            names.iter().map(|name| (*name).to_owned()).chain(user).collect()
-        };
-        match &self.access {
-            Access::Value { value, .. } => {
-                found.template(&place, "value", value, self.scope(&of(&["auth.secret"])).room(Room::Body));
-            }
-            Access::Token(token) => {
-                found.template(&place, "value", &token.value, self.scope(&of(&["auth.token"])).room(Room::Body));
-                if let TokenSource::Call { op, .. } = &token.source {
-                    let place = ["auth".to_owned(), "call".to_owned()];
-                    found.op(&place, op, self.scope(&of(&["auth.secret"])).room(Room::Body));
-                }
-            }
-            Access::Signed(signing) => {
-                let made = ["auth.timestamp", "auth.timestamp_ms", "auth.nonce", "op.id"];
-                for (name, template) in &signing.fields {
-                    let place = ["auth".to_owned(), "fields".to_owned()];
-                    found.template(&place, name, template, self.scope(&of(&made)));
-                }
-                let request = ["method", "host", "url", "path", "query", "body", "sorted_fields", "sorted_fields_raw"];
-                let mut variables = of(&made);
-                variables.extend(request.map(|name| format!("request.{name}")));
-                found.template(&place, "canonical", &signing.canonical, self.scope(&variables));
-                let mut variables = of(&made);
-                variables.insert("auth.signature".to_owned());
-                found.template(&place, "value", &signing.value, self.scope(&variables));
-            }
-            Access::None | Access::Basic { .. } | Access::OAuth1 { .. } => {}
-        }
-        let needs_fields = match &self.access {
-            Access::Value { place, .. } => matches!(place, Place::Body(_)),
-            Access::Signed(signing) => matches!(signing.place, Place::Body(_)),
-            _ => false,
-        };
-        for (name, op) in self.ops.iter().filter(|(_, op)| needs_fields && op.auth) {
-            let content = op.body.as_ref().map(|body| &body.content);
-            let has_fields =
-                matches!(content, Some(Content::Form(_) | Content::Multipart(_) | Content::Json(Shape::Object(_))));
-            if !has_fields {
-                let hint = "a body of type form or multipart, or of type json with a table".to_owned();
-                let what = "auth puts a field into the body, and this one has no fields".to_owned();
-                found.add(&["ops".to_owned(), name.to_string()], "body", what, Some(hint));
-            }
-        }
+        found.unreachable(&[place, &["errors".to_owned()]].concat(), &op.errors, &successes(op));
     }
 
     fn check_flows(&self, found: &mut Findings) {
@@ -215,9 +161,43 @@ impl Recipe {
     }
 }
 
-/// What success looks like from outside: rules that only such answers meet are never asked.
-fn success(op: &Op) -> Predicate {
-    Predicate { status: Some(op.expect.clone()), ..Predicate::default() }
+impl SmsRecipe {
+    /// All that is wrong with it.
+    pub fn findings(&self) -> Vec<Finding> {
+        let (mut found, place) = (Findings::default(), ["request".to_owned()]);
+        found.op(&place, &self.send, scope_of(&self.access, &variables(&Self::VARIABLES, &self.access)));
+        found.access(&self.access, std::iter::once((place.to_vec(), &self.send)));
+        found.unreachable(&[&place[..], &["errors".to_owned()]].concat(), &self.send.errors, &successes(&self.send));
+        for needed in ["sms.text", "sms.to"] {
+            let says =
+                |template: &Template| template.expressions().any(|it| it.variable.to_string().starts_with(needed));
+            if !self.send.templates().any(says) {
+                found.add(&place, "body", format!("{{{{ {needed} }}}} is not in it"), None);
+            }
+        }
+        found.list
+    }
+}
+
+fn scope_of<'a>(access: &'a Access, variables: &'a BTreeSet<String>) -> Scope<'a> {
+    Scope { variables, access, room: Room::Open }
+}
+
+/// The variables that a request has of these, of itself, and of our access.
+fn variables(own: &[&str], access: &Access) -> BTreeSet<String> {
+    let mut variables: BTreeSet<String> = own.iter().map(|name| (*name).to_owned()).collect();
+    variables.insert("op.id".to_owned());
+    variables.extend(access.user().map(|_| "auth.user".to_owned()));
+    if access.has_plain_secret() {
+        variables.insert("auth.secret".to_owned());
+    }
+    variables
+}
+
+/// What success looks like from outside, unless its body says more: rules that only such answers meet are never asked.
+fn successes(op: &Op) -> Vec<Predicate> {
+    let expected = Predicate { status: Some(op.expect.clone()), ..Predicate::default() };
+    if op.success_when.is_empty() { vec![expected] } else { Vec::new() }
 }
 
 #[derive(Default)]
@@ -240,7 +220,8 @@ impl Findings {
             let hint = "such as \"/users/{{ user.id }}\"; a query stands in query".to_owned();
             self.add(place, "path", "must begin with / and have no query".to_owned(), Some(hint));
         }
-        for (group, list) in [("query", &op.query), ("headers", &op.headers)] {
+        let in_headers = if scope.room == Room::Open { scope.room(Room::Header) } else { scope };
+        for (group, list, scope) in [("query", &op.query, scope), ("headers", &op.headers, in_headers)] {
             for (name, template) in list {
                 let place = [place, &[group.to_owned()]].concat();
                 self.template(&place, name, template, scope);
@@ -272,7 +253,7 @@ impl Findings {
                     _ => Some(format!("known here: {}", known.join(", "))),
                 };
                 self.add(place, key, what, hint);
-            } else if variable.is_secret() && room == Room::Open {
+            } else if variable.is_secret() && (room == Room::Open || (room == Room::Header && name != USERS_TOKEN)) {
                 let hint = "in the body; how we show who we are stands in auth".to_owned();
                 self.add(place, key, format!("{{{{ {name} }}}} must not stand in a path, query or header"), Some(hint));
             }
@@ -283,6 +264,57 @@ impl Findings {
             if room == Room::Text && !is_encoded && template.only().is_none() {
                 let hint = "say how it is encoded there: json, form, query, b64 or hex".to_owned();
                 self.add(place, key, format!("{{{{ {name} }}}} is pasted into a text as it is"), Some(hint));
+            }
+        }
+    }
+
+    /// What is wrong with access, and with bodies of operations that cannot take what it puts there.
+    fn access<'a>(&mut self, access: &Access, ops: impl Iterator<Item = (Vec<String>, &'a Op)>) {
+        let place = ["auth".to_owned()];
+        let of = |names: &[&str]| -> BTreeSet<String> {
+            let user = access.user().map(|_| "auth.user".to_owned());
+            names.iter().map(|name| (*name).to_owned()).chain(user).collect()
+        };
+        match access {
+            Access::Value { value, .. } => {
+                self.template(&place, "value", value, scope_of(access, &of(&["auth.secret"])).room(Room::Body));
+            }
+            Access::Token(token) => {
+                self.template(&place, "value", &token.value, scope_of(access, &of(&["auth.token"])).room(Room::Body));
+                if let TokenSource::Call { op, .. } = &token.source {
+                    let place = ["auth".to_owned(), "call".to_owned()];
+                    self.op(&place, op, scope_of(access, &of(&["auth.secret"])).room(Room::Body));
+                }
+            }
+            Access::Signed(signing) => {
+                let made = ["auth.timestamp", "auth.timestamp_ms", "auth.nonce", "op.id"];
+                for (name, template) in &signing.fields {
+                    let place = ["auth".to_owned(), "fields".to_owned()];
+                    self.template(&place, name, template, scope_of(access, &of(&made)));
+                }
+                let request = ["method", "host", "url", "path", "query", "body", "sorted_fields", "sorted_fields_raw"];
+                let mut variables = of(&made);
+                variables.extend(request.map(|name| format!("request.{name}")));
+                self.template(&place, "canonical", &signing.canonical, scope_of(access, &variables));
+                let mut variables = of(&made);
+                variables.insert("auth.signature".to_owned());
+                self.template(&place, "value", &signing.value, scope_of(access, &variables));
+            }
+            Access::None | Access::Basic { .. } | Access::AwsSigV4 { .. } | Access::OAuth1 { .. } => {}
+        }
+        let needs_fields = match access {
+            Access::Value { place, .. } => matches!(place, Place::Body(_)),
+            Access::Signed(signing) => matches!(signing.place, Place::Body(_)),
+            _ => false,
+        };
+        for (place, op) in ops.filter(|(_, op)| needs_fields && op.auth) {
+            let content = op.body.as_ref().map(|body| &body.content);
+            let has_fields =
+                matches!(content, Some(Content::Form(_) | Content::Multipart(_) | Content::Json(Shape::Object(_))));
+            if !has_fields {
+                let hint = "a body of type form or multipart, or of type json with a table".to_owned();
+                let what = "auth puts a field into the body, and this one has no fields".to_owned();
+                self.add(&place, "body", what, Some(hint));
             }
         }
     }

@@ -1,6 +1,7 @@
-//! The language in which an HTTP provider is described: requests as templates, answers as predicates and pointers.
+//! The language in which an HTTP provider, or a service for short messages, is described: requests as templates, answers as
+//! predicates and pointers.
 //!
-//! What is written here is read from the configuration (`config::provider::http`), checked as a whole before anything is
+//! What is written here is read from the configuration (`config::provider::http`, `config::sms`), checked as a whole before anything is
 //! called (`check`), and carried out by `connector::http`. It has no loops, no files and no code, and holds no secrets.
 
 pub mod access;
@@ -15,6 +16,25 @@ use std::collections::BTreeMap;
 
 pub use self::access::Access;
 pub use self::op::{Op, OpName, Rule};
+
+/// A service that takes short messages, described.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SmsRecipe {
+    /// How we show who we are.
+    pub access: Access,
+    /// The request that hands a message over.
+    pub send: Op,
+}
+
+impl SmsRecipe {
+    /// What the request may say: of the message, besides the call itself and who we are.
+    pub const VARIABLES: [&'static str; 4] = ["sms.to", "sms.to_digits", "sms.from", "sms.text"];
+
+    /// Whether it says whom a message is from.
+    pub fn names_sender(&self) -> bool {
+        self.send.templates().any(|template| template.expressions().any(|it| it.variable.to_string() == "sms.from"))
+    }
+}
 
 /// A provider, described.
 #[derive(Clone, Debug, Default, PartialEq)]

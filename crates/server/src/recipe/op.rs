@@ -40,13 +40,15 @@ pub enum OpName {
     RestoreCredential,
     /// Blocks a user.
     DisableUser,
+    /// Whom an access token of the provider's own stands for.
+    Userinfo,
     /// Says that the provider is there and knows us.
     Health,
 }
 
 impl OpName {
     /// Each, by its name in the configuration.
-    pub const NAMES: [(&'static str, Self); 15] = [
+    pub const NAMES: [(&'static str, Self); 16] = [
         ("lookup_by_id", Self::LookupById),
         ("lookup_by_email", Self::LookupByEmail),
         ("lookup_by_external_id", Self::LookupByExternalId),
@@ -61,12 +63,13 @@ impl OpName {
         ("read_credential", Self::ReadCredential),
         ("restore_credential", Self::RestoreCredential),
         ("disable_user", Self::DisableUser),
+        ("userinfo", Self::Userinfo),
         ("health", Self::Health),
     ];
 
     /// Whether it changes nothing: an answer that is lost leaves no doubt.
     pub fn is_read(self) -> bool {
-        self.is_lookup() || matches!(self, Self::VerifyPassword | Self::ReadCredential | Self::Health)
+        self.is_lookup() || matches!(self, Self::VerifyPassword | Self::ReadCredential | Self::Userinfo | Self::Health)
     }
 
     /// Whether it says which user it found.
@@ -93,6 +96,7 @@ impl OpName {
             Self::VerifyPassword => &["user.id", "secret.password"],
             Self::CompleteReset => &["user.id", "secret.new_password", "secret.code"],
             Self::RestoreCredential => &["user.id", "secret.credential"],
+            Self::Userinfo => &["secret.token"],
             Self::Health => &[],
             Self::LookupById | Self::StartReset | Self::RevokeSessions | Self::ReadCredential | Self::DisableUser => {
                 &["user.id"]
@@ -146,6 +150,15 @@ pub struct Op {
     pub extract: BTreeMap<String, Source>,
     /// Its own rules; they go before the provider's.
     pub errors: Vec<Rule>,
+}
+
+impl Op {
+    /// All templates in it.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        let named = self.query.iter().chain(&self.headers).map(|(_, template)| template);
+        let of_body = self.body.iter().flat_map(|body| body.content.templates());
+        [&self.path].into_iter().chain(named).chain(&self.if_match).chain(of_body)
+    }
 }
 
 /// The methods of HTTP.
@@ -252,6 +265,16 @@ pub enum Class {
 }
 
 impl Class {
+    /// What a service for short messages may answer, by its name in the configuration.
+    pub const OF_SMS: [(&'static str, Self); 6] = [
+        ("number_refused", Self::UserNotFound),
+        ("admin_auth", Self::AdminAuth),
+        ("clock_skew", Self::ClockSkew),
+        ("misconfigured", Self::Misconfigured),
+        ("rate_limited", Self::RateLimited),
+        ("transient", Self::Transient),
+    ];
+
     /// Each, by its name in the configuration.
     pub const NAMES: [(&'static str, Self); 22] = [
         ("user_not_found", Self::UserNotFound),

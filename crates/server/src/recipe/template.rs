@@ -52,6 +52,8 @@ pub enum Group {
     New,
     /// Passwords and the like of the user's.
     Secret,
+    /// A short message.
+    Sms,
     /// The call itself.
     Op,
     /// Who we are.
@@ -81,10 +83,11 @@ pub enum Filter {
     Lower,
 }
 
-static GROUPS: [(&str, Group); 6] = [
+static GROUPS: [(&str, Group); 7] = [
     ("user", Group::User),
     ("new", Group::New),
     ("secret", Group::Secret),
+    ("sms", Group::Sms),
     ("op", Group::Op),
     ("auth", Group::Auth),
     ("request", Group::Request),
@@ -182,6 +185,8 @@ impl Variable {
         match self.group {
             Group::Secret => true,
             Group::Auth => ["secret", "token"].contains(&self.name.as_str()),
+            // A code, and whose telephone it goes to.
+            Group::Sms => self.name != "from",
             _ => false,
         }
     }

@@ -69,6 +69,11 @@ impl Api {
         Self { http: self.http.clone(), url: url.to_owned(), token: self.token.clone() }
     }
 
+    /// The access token.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// POST of a JSON body to a path of the project.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Answer, reqwest::Error> {
         let request = self.http.post(format!("{}/demo{path}", self.url)).bearer_auth(&self.token).json(body);
@@ -92,6 +97,46 @@ impl Api {
         });
         let answer = self.post("/subscriptions", &draft).await.map_err(|error| error.to_string())?;
         if answer.status == 201 { Ok(()) } else { Err(format!("no subscription: {} {}", answer.status, answer.body)) }
+    }
+}
+
+/// A brand's consumer API, as a partner's app uses it.
+pub struct Wallet {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+}
+
+impl Wallet {
+    /// Gets a configuration token.
+    pub async fn sign_in(http: &reqwest::Client, server: &Server) -> Result<Self, String> {
+        let text = |name: &str| server.paysafe.get(name).and_then(Value::as_str).unwrap_or_default();
+        let url = format!("{}/digitalwallets/v1", server.url);
+        let request = http
+            .post(format!("{url}/auth/brands/{}/token", text("brand")))
+            .basic_auth(text("configurationClientId"), Some(text("configurationClientSecret")))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body("grant_type=client_credentials");
+        let answer = complete(request).await.map_err(|error| error.to_string())?;
+        let token = answer.text("/access_token");
+        if answer.status != 200 || token.is_empty() {
+            return Err(format!("no configuration token: {} {}", answer.status, answer.body));
+        }
+        Ok(Self { http: http.clone(), url, token })
+    }
+
+    /// POST of a JSON body to a path below `wallet-setup`.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Answer, reqwest::Error> {
+        complete(self.request(path, body)).await
+    }
+
+    /// The same by a proxy that says for whom.
+    pub async fn post_for(&self, source: &str, path: &str, body: &Value) -> Result<Answer, reqwest::Error> {
+        complete(self.request(path, body).header("X-Forwarded-For", source)).await
+    }
+
+    fn request(&self, path: &str, body: &Value) -> reqwest::RequestBuilder {
+        self.http.post(format!("{}/wallet-setup{path}", self.url)).bearer_auth(&self.token).json(body)
     }
 }
 

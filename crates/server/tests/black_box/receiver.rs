@@ -17,11 +17,16 @@ use tokio::task::JoinSet;
 const BODY_MAX: usize = 256 * 1024;
 
 /// A delivery, as it came in.
+#[derive(Default)]
 pub struct Delivery {
+    /// Where it was sent.
+    pub path: String,
     /// `webhook-id`.
     pub id: String,
-    timestamp: i64,
-    signature: String,
+    /// `signature`.
+    pub body_signature: String,
+    pub timestamp: i64,
+    pub signature: String,
     /// The very bytes.
     pub body: Bytes,
 }
@@ -77,7 +82,14 @@ async fn read(request: Request<Incoming>) -> io::Result<Delivery> {
     let body = Limited::new(body, BODY_MAX).collect().await.map_err(io::Error::other)?.to_bytes();
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let timestamp = header("webhook-timestamp").parse().unwrap_or_default();
-    Ok(Delivery { id: header("webhook-id").into(), timestamp, signature: header("webhook-signature").into(), body })
+    Ok(Delivery {
+        path: head.uri.path().to_owned(),
+        id: header("webhook-id").into(),
+        body_signature: header("signature").into(),
+        timestamp,
+        signature: header("webhook-signature").into(),
+        body,
+    })
 }
 
 fn answer(reply: Reply) -> io::Result<Response<Empty<Bytes>>> {

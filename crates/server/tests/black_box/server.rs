@@ -45,11 +45,15 @@ impl Launch {
         let stdout = child.stdout.take();
         let printed = stdout.map(lines).ok_or("the server has no standard output")?;
         // From here on the child has an owner: whatever fails now ends it.
-        let (url, client_id, client_secret) = Default::default();
-        let mut server = Server { child, url, client_id, client_secret, printed: Mutex::new(printed) };
+        let (url, client_id, client_secret, metrics_url, naviga, paysafe) = Default::default();
+        let printed = Mutex::new(printed);
+        let mut server = Server { child, url, client_id, client_secret, metrics_url, naviga, paysafe, printed };
         let line = server.printed(START_WAIT);
         let ready: Option<Value> = line.and_then(|line| serde_json::from_str(&line).ok());
+        let of = |name: &str| ready.as_ref().and_then(|ready| ready.get(name).cloned()).unwrap_or_default();
+        (server.naviga, server.paysafe) = (of("naviga"), of("paysafe"));
         let text = |name: &str| ready.as_ref()?.get(name)?.as_str().map(str::to_owned);
+        server.metrics_url = text("metrics").unwrap_or_default();
         match (text("url"), text("clientId"), text("clientSecret")) {
             (Some(url), Some(client_id), Some(client_secret)) => {
                 (server.url, server.client_id, server.client_secret) = (url, client_id, client_secret);
@@ -89,6 +93,12 @@ pub struct Server {
     pub client_id: String,
     /// The API client's secret.
     pub client_secret: String,
+    /// Where Prometheus reads.
+    pub metrics_url: String,
+    /// What a caller of the Naviga API sends.
+    pub naviga: Value,
+    /// What a partner of the brand has.
+    pub paysafe: Value,
     printed: Mutex<Receiver<String>>,
 }
 

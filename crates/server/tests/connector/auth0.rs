@@ -10,7 +10,7 @@ use url::Url;
 use self::vendor::{Auth0, SECRET, USER, error, throttled};
 use crate::conformance::{Case, NOW, Stage, ctx, loopback, password};
 use crate::double::Fault;
-use crate::people::People;
+use crate::people::{People, Person};
 
 fn kind(url: &Url) -> Kind {
     Kind::Auth0(Auth0Settings {
@@ -29,6 +29,7 @@ pub(crate) fn case() -> Case {
         user: USER,
         vendor: |people| Box::pin(crate::double::Double::start(Auth0::default(), people)),
         kind,
+        token: |user| format!("token-of-{user}"),
         judges_passwords: true,
         weak_text: Some("Password is too weak"),
         throttled: vec![
@@ -130,4 +131,15 @@ fn plain_http_must_be_allowed() {
     let url = Url::parse("http://127.0.0.1:9").unwrap();
     let settings = keyherald::connector::Settings { kind: kind(&url), net: Net::default(), limits: Limits::default() };
     assert!(keyherald::connector::open(settings).is_err());
+}
+
+#[tokio::test]
+async fn a_google_account_is_told_by_its_id() {
+    let stage = Stage::of(&case()).await;
+    for (id, is_google) in [("google-oauth2|1", true), ("auth0|google", false), ("google-oauth2", false)] {
+        stage.double.people(|people| people.0.insert(id.into(), Person::new("g@example.com", "Some-pass-1!")));
+        let owner = stage.connector.token_owner(&format!("token-of-{id}"), ctx()).await.unwrap().unwrap();
+        assert_eq!((owner.user.user.as_str(), owner.is_google), (id, is_google));
+        assert_eq!(owner.user.email_verified, Some(false));
+    }
 }

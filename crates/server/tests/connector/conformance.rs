@@ -26,6 +26,8 @@ pub(crate) struct Case {
     pub user: &'static str,
     pub vendor: fn(People) -> BoxFuture<'static, Double>,
     pub kind: fn(&Url) -> Kind,
+    /// A token of the vendor's own that stands for this user.
+    pub token: fn(user: &str) -> String,
     /// Whether it has a policy for passwords and knows old ones. One that has not takes every password.
     pub judges_passwords: bool,
     /// What the policy's refusal tells the user.
@@ -301,6 +303,38 @@ async fn sessions_are_ended_and_that_can_be_repeated() {
 }
 
 #[tokio::test]
+async fn a_token_stands_for_its_user_and_any_other_for_nobody() {
+    for case in cases() {
+        let stage = Stage::of(&case).await;
+        let owner = async |token: &str| stage.connector.token_owner(token, ctx()).await;
+        let good = (case.token)(case.user);
+        if !stage.connector.capabilities().tokens {
+            assert_eq!(owner(&good).await.err(), Some(ProviderError::NotSupported), "{}", case.name);
+            continue;
+        }
+        let found = owner(&good).await.unwrap_or_else(|error| panic!("{}: {error:?}", case.name)).unwrap();
+        assert_eq!((found.user.user.as_str(), found.user.email.as_deref()), (case.user, Some(EMAIL)), "{}", case.name);
+        assert!(!found.is_google, "{}", case.name);
+        for got in stage.double.got() {
+            assert!(!got.target.contains(&good), "{}: a token is no part of an address", case.name);
+        }
+        for dead in ["dead", "a.b.c", &(case.token)("nobody"), &"x".repeat(8000)] {
+            assert!(owner(dead).await.unwrap().is_none(), "{} {dead}", case.name);
+        }
+        // What cannot stand in a header is not sent.
+        let calls = stage.double.got().len();
+        for odd in ["", " ", "a b", "x\r\ny: z", "é"] {
+            assert!(owner(odd).await.unwrap().is_none(), "{} {odd:?}", case.name);
+        }
+        assert_eq!(stage.double.got().len(), calls, "{}", case.name);
+        for fault in [Fault::Cut, Fault::Instead(case.broken.clone())] {
+            stage.double.next(fault);
+            assert_eq!(owner(&good).await.err(), Some(ProviderError::Transient), "{}", case.name);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_user_is_created_once_and_found_as_created() {
     for case in cases() {
         let stage = Stage::of(&case).await;
@@ -356,7 +390,7 @@ async fn a_record_is_changed_as_far_as_asked() {
         let taken = UserChanges { email: Some("taken@example.com"), ..UserChanges::default() };
         assert_eq!(update(&user, taken).await, Err(ProviderError::Conflict), "{}", case.name);
         assert_eq!(update(&id("nobody"), names).await, Err(ProviderError::UserNotFound), "{}", case.name);
-        stage.double.next(Fault::Cut);
+        stage.double.next_change(Fault::Cut);
         assert_eq!(update(&user, names).await, Err(ProviderError::Ambiguous), "{}", case.name);
     }
 }
@@ -399,6 +433,33 @@ async fn calls_have_places_and_a_dropped_one_leaves_its_own() {
             answer = second => assert_eq!(answer, Err(ProviderError::Transient), "{}", case.name),
         }
         assert_eq!(stage.set(case.user, NEW).await, Ok(()), "{}", case.name);
+    }
+}
+
+#[tokio::test]
+async fn the_rate_is_one_of_requests() {
+    for case in cases() {
+        let limits = Limits { per_second: 1, burst: 10, ..Limits::default() };
+        let stage = Stage::with(&case, loopback(), limits).await;
+        let user = id(case.user);
+        let mut calls = 0;
+        let refused = loop {
+            let ended = if stage.connector.capabilities().trial_sign_in {
+                match stage.connector.try_sign_in(&user, &password(OLD), ctx()).await {
+                    TrialAnswer::Failed(error) => Err(error),
+                    _ => Ok(()),
+                }
+            } else {
+                stage.connector.look_up(By::Id(&user), ctx()).await.map(drop)
+            };
+            match ended {
+                Ok(()) => calls += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, ProviderError::RateLimited { not_before: Some(_) }), "{}: {refused:?}", case.name);
+        let requests = stage.double.got().len();
+        assert!(calls <= 11 && (10..=14).contains(&requests), "{}: {calls} calls, {requests} requests", case.name);
     }
 }
 

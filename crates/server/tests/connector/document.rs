@@ -75,6 +75,7 @@ fn row(can: &Capabilities) -> Vec<String> {
         yes(can.trial_sign_in),
         sessions.to_owned(),
         records.to_owned(),
+        yes(can.tokens),
         can.password_bytes_max.map_or_else(|| "any".to_owned(), |max| format!("{max} bytes")),
     ]
 }

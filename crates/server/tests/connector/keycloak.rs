@@ -3,7 +3,7 @@
 
 pub(crate) mod vendor;
 
-use keyherald::connector::{AccessSecret, By, KeycloakSettings, Kind};
+use keyherald::connector::{AccessSecret, By, KeycloakSettings, Kind, NewUser, UserChanges};
 use keyherald_core::Micros;
 use keyherald_core::provider::{ProviderError, TrialAnswer};
 use serde_json::json;
@@ -31,6 +31,7 @@ pub(crate) fn case() -> Case {
         user: USER,
         vendor: |people| Box::pin(Double::start(Keycloak::default(), people)),
         kind,
+        token: |user| format!("token-of-{user}"),
         judges_passwords: true,
         weak_text: Some("Invalid password: minimum length 8."),
         throttled: vec![
@@ -66,6 +67,7 @@ async fn each_documented_refusal_has_its_class() {
         (error(400, "invalidPasswordBlacklistedMessage", "x"), "policy_violation"),
         (error(400, "invalidPasswordNotUsernameMessage", "x"), "policy_violation"),
         (described("Can't reset password as account is read only"), "credential_unsupported"),
+        (described("Password policy not met"), "policy_violation"),
         (described("No password provided"), "invalid_request"),
         (Said::json(403, &json!({"error": "HTTP 403 Forbidden"})), "insufficient_scope"),
         (Said::json(404, &json!({"error": "User not found"})), "user_not_found"),
@@ -100,4 +102,55 @@ async fn a_locked_account_cannot_tell() {
     let stage = Stage::at(double, kind, crate::conformance::loopback(), keyherald::connector::Limits::default());
     let answer = stage.connector.try_sign_in(&USER.parse().unwrap(), &password(OLD), ctx()).await;
     assert_eq!(answer, TrialAnswer::CannotTell);
+}
+
+#[tokio::test]
+async fn a_new_user_has_the_id_from_elsewhere_and_signs_in_with_the_address() {
+    let stage = Stage::of(&case()).await;
+    let (secret, email) = (password("New-pass-1!"), "U2@example.com");
+    let (first_name, last_name, external_id, email_verified) = (None, None, Some("crm-7"), true);
+    let new = NewUser { email, password: &secret, first_name, last_name, external_id, email_verified };
+    let made = stage.connector.create_user(new, ctx()).await.ok().unwrap().user;
+    let found = stage.connector.look_up(By::ExternalId("crm-7"), ctx()).await.ok().unwrap();
+    assert!(found.user == made && found.email_verified == Some(true));
+    assert_eq!(stage.connector.try_sign_in(&made, &secret, ctx()).await, TrialAnswer::SignedIn);
+    // A new address is a new name, and not proved; the id from elsewhere stays.
+    let moved = UserChanges { email: Some("U3@example.com"), ..UserChanges::default() };
+    for _ in 0..2 {
+        assert_eq!(stage.connector.update_user(&made, moved, ctx()).await, Ok(()));
+        let found = stage.connector.look_up(By::ExternalId("crm-7"), ctx()).await.ok().unwrap();
+        assert_eq!((found.email.as_deref(), found.email_verified), (Some("u3@example.com"), Some(false)));
+    }
+    assert_eq!(stage.connector.try_sign_in(&made, &secret, ctx()).await, TrialAnswer::SignedIn);
+    let names =
+        stage.double.got().into_iter().filter(|got| got.method == "PUT").map(|got| got.json()["username"].clone());
+    assert_eq!(names.collect::<Vec<_>>(), ["u3@example.com"; 2]);
+    // An address that is proved stays so, whatever else is written.
+    let proved = UserChanges { verified: Some(true), ..UserChanges::default() };
+    let named = UserChanges { first_name: Some("Ada"), ..UserChanges::default() };
+    for changes in [proved, named, moved] {
+        assert_eq!(stage.connector.update_user(&made, changes, ctx()).await, Ok(()));
+    }
+    let found = stage.connector.look_up(By::Id(&made), ctx()).await.ok().unwrap();
+    assert_eq!((found.email_verified, found.first_name.as_deref()), (Some(true), Some("Ada")));
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_address_stays() {
+    let stage = Stage::of(&case()).await;
+    let moved = UserChanges { email: Some("u3@example.com"), ..UserChanges::default() };
+    assert_eq!(stage.connector.update_user(&USER.parse().unwrap(), moved, ctx()).await, Ok(()));
+    assert_eq!(stage.double.got().into_iter().find(|got| got.method == "PUT").unwrap().json()["username"], "u1");
+}
+
+#[tokio::test]
+async fn a_new_user_whose_id_is_not_told_is_to_be_looked_up() {
+    let stage = Stage::of(&case()).await;
+    stage.double.next_change(Fault::AppliedBut(Said { status: 201, headers: Vec::new(), body: String::new() }));
+    let secret = password("New-pass-1!");
+    let (first_name, last_name, external_id, email_verified) = (None, None, None, true);
+    let new =
+        NewUser { email: "u2@example.com", password: &secret, first_name, last_name, external_id, email_verified };
+    assert_eq!(stage.connector.create_user(new, ctx()).await.err(), Some(ProviderError::Ambiguous));
+    assert!(stage.connector.look_up(By::Email("u2@example.com"), ctx()).await.is_ok());
 }

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use keyherald::clock::Moments;
+use keyherald::commands::provider::Asked;
 use keyherald::connector::{self, By, Connector, Limits, LookedUp, NewUser, Settings, UserChanges};
 use keyherald_core::provider::{PolicyText, ProviderError, ProviderUser, SessionEnding, TrialAnswer};
 use tokio::sync::{Mutex, MutexGuard};
 use url::Url;
 
 use crate::conformance::{ctx, loopback, password};
-use crate::examples;
+use crate::{examples, provider_check};
 
 const OLD: &str = "old-pass-word-1";
 const NEW: &str = "new-pass-word-2";
@@ -97,4 +99,44 @@ async fn a_record_is_changed_as_far_as_asked_on_keystone() {
     let found = connector.look_up(By::Id(&made.user), ctx()).await.unwrap_or_else(|error| panic!("{error:?}"));
     assert_eq!((found.first_name.as_deref(), found.last_name.as_deref()), (Some("Augusta"), Some("Byron")));
     assert_eq!(found.email, made.email);
+}
+
+#[tokio::test]
+#[ignore = "needs Keystone: cargo xtask test starts one"]
+async fn an_operator_s_check_tells_the_class_of_each_answer_on_keystone() {
+    let (connector, made, _turn) = stage().await;
+    let asked =
+        Asked { user: made.user.clone(), email: made.email.clone(), external_id: None, set: true, records: true };
+    let answers = provider_check::answers(&connector, &asked).await;
+    let expected = [
+        ("health", "ok"),
+        ("look up by id", "found"),
+        ("look up by e-mail", "found"),
+        ("look up an unknown id", "user_not_found"),
+        ("look up an unknown e-mail", "user_not_found"),
+        ("sign in, wrong password", "wrong"),
+        ("set, unknown user", "user_not_found"),
+        ("set", "set"),
+        ("sign in, new password", "signed_in"),
+        ("set the same again", "set"),
+        ("change, unknown user", "user_not_found"),
+        ("read before", "read"),
+        ("change names", "changed"),
+        ("read after", "read"),
+        ("what is read", "as changed"),
+        ("change e-mail", "changed"),
+        ("read after", "read"),
+        ("what is read", "as changed"),
+        ("set back", "changed"),
+        ("read after", "read"),
+        ("what is read", "as changed"),
+        ("create", "created"),
+        ("look up who was created", "found"),
+        ("create the same again", "conflict"),
+    ];
+    let told: Vec<(&str, &str)> = answers.iter().map(|(step, answer)| (step.as_str(), answer.as_str())).collect();
+    assert_eq!(told, expected);
+    // By the clock of the check: the connector's limits have seen it.
+    let now = Moments::of_system().ctx();
+    assert_eq!(connector.try_sign_in(&made.user, &password(OLD), now).await, TrialAnswer::Wrong);
 }

@@ -18,6 +18,7 @@ fn kind(url: &Url) -> Kind {
         base_url: url.clone(),
         access_token: Some(AccessSecret::new(SECRET.into())),
         email_trait: "email".into(),
+        public_url: Some(url.clone()),
     })
 }
 
@@ -27,6 +28,7 @@ pub(crate) fn case() -> Case {
         user: USER,
         vendor: |people| Box::pin(Double::start(Kratos::default(), people)),
         kind,
+        token: |user| format!("token-of-{user}"),
         judges_passwords: false,
         weak_text: None,
         throttled: vec![
@@ -85,4 +87,19 @@ async fn each_documented_refusal_has_its_class() {
         let answer = stage.connector.set_password(&USER.parse().unwrap(), &password("New-pass-1!"), ctx()).await;
         assert_eq!(answer.unwrap_err().code(), class, "{}", said.body);
     }
+}
+
+#[tokio::test]
+async fn a_session_tells_who_signed_in_and_how_and_one_that_has_ended_tells_nobody() {
+    let stage = Stage::of(&case()).await;
+    let owner = async |session| {
+        stage.double.next(Fault::Instead(Said::json(200, &session)));
+        stage.connector.token_owner("t", ctx()).await.unwrap()
+    };
+    let addresses = json!([{"value": "x@example.com", "verified": false}, {"value": EMAIL, "verified": true}]);
+    let identity = json!({"id": USER, "traits": {"email": EMAIL}, "verifiable_addresses": addresses});
+    let methods = json!([{"method": "oidc", "provider": "google"}]);
+    let found = owner(json!({"active": true, "identity": identity, "authentication_methods": methods})).await.unwrap();
+    assert_eq!((found.user.user.as_str(), found.user.email_verified, found.is_google), (USER, Some(true), true));
+    assert!(owner(json!({"active": false, "identity": identity})).await.is_none());
 }

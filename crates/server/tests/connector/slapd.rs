@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use keyherald::commands::provider::Asked;
 use keyherald::connector::{self, AccessSecret, By, Connector, Kind, LdapSettings, Limits, Net, Settings};
 use keyherald::outbound::client::own_tls;
 use keyherald_core::provider::{PolicyText, ProbeValue, ProviderError, ProviderUser, TrialAnswer};
@@ -18,6 +19,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use crate::conformance::{ctx, password};
+use crate::provider_check;
 
 const OLD: &str = "Old-pass-word-1!";
 const NEW: &str = "New-pass-word-1!";
@@ -347,4 +349,32 @@ async fn each_way_to_connect_is_secured_as_it_says_on_slapd() {
         let answer = set(&*of(&Net::default()), &user, "Newer-pass-word-1!").await;
         assert_eq!(answer, expected, "{url}: a certificate that nobody vouches for");
     }
+}
+
+#[tokio::test]
+#[ignore = "needs slapd: cargo xtask test starts one"]
+async fn an_operator_s_check_tells_the_class_of_each_answer_on_slapd() {
+    let slapd = Slapd::running();
+    let (connector, user) = (plain(&slapd), slapd.user(&[]).await);
+    let (email, external_id) = (Some(user.mail.clone()), Some(user.number.clone()));
+    let asked = Asked { user: user.id.clone(), email, external_id, set: true, records: true };
+    let answers = provider_check::answers(&connector, &asked).await;
+    let expected = [
+        ("look up by id", "found"),
+        ("look up by e-mail", "found"),
+        ("look up by external id", "found"),
+        ("look up an unknown id", "user_not_found"),
+        ("look up an unknown e-mail", "user_not_found"),
+        ("sign in, wrong password", "wrong"),
+        ("set, unknown user", "user_not_found"),
+        ("probe before", "read"),
+        ("set", "set"),
+        ("probe after", "read"),
+        ("probe", "moved"),
+        ("sign in, new password", "signed_in"),
+        ("set the same again", "password_reused \"Password is not being changed from existing value\""),
+    ];
+    let told: Vec<(&str, &str)> = answers.iter().map(|(step, answer)| (step.as_str(), answer.as_str())).collect();
+    assert_eq!(told, expected);
+    assert!(!slapd.binds(&user, OLD).await);
 }

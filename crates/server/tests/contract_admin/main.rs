@@ -14,7 +14,9 @@ use support::TestServer;
 use transcript::{Defaults, Names};
 
 const ACTIVITY: &str = include_str!("transcripts/activity.txt");
+const DOUBTS: &str = include_str!("transcripts/doubts.txt");
 const MAIL: &str = include_str!("transcripts/mail.txt");
+const TEST_DELIVERY: &str = include_str!("transcripts/test_delivery.txt");
 
 async fn run(server: TestServer, name: &str, text: &str) {
     let mut names = Names::new();
@@ -38,6 +40,17 @@ fn activity_postgres() {
 }
 
 #[test]
+fn doubts_sqlite() {
+    block_on(async { run(TestServer::sqlite().await, "doubts", DOUBTS).await });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test starts one"]
+fn doubts_postgres() {
+    block_on(async { run(TestServer::postgres().await, "doubts", DOUBTS).await });
+}
+
+#[test]
 fn mail_sqlite() {
     block_on(async { run(TestServer::sqlite().await, "mail", MAIL).await });
 }
@@ -46,4 +59,15 @@ fn mail_sqlite() {
 #[ignore = "needs PostgreSQL: cargo xtask test starts one"]
 fn mail_postgres() {
     block_on(async { run(TestServer::postgres().await, "mail", MAIL).await });
+}
+
+#[test]
+fn test_delivery_sqlite() {
+    block_on(async { run(TestServer::sqlite().await, "test_delivery", TEST_DELIVERY).await });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: cargo xtask test starts one"]
+fn test_delivery_postgres() {
+    block_on(async { run(TestServer::postgres().await, "test_delivery", TEST_DELIVERY).await });
 }

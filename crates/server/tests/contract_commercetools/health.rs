@@ -23,8 +23,9 @@ fn every_state_has_its_status() {
         for (status, code) in [
             (SubscriptionStatus::TemporaryError, 503),
             (SubscriptionStatus::ConfigurationError, 400),
-            (SubscriptionStatus::ConfigurationErrorDeliveryStopped, 400),
             (SubscriptionStatus::Healthy, 200),
+            // The last one: only an update of the subscription ends it.
+            (SubscriptionStatus::ConfigurationErrorDeliveryStopped, 400),
         ] {
             let set = move |tx: &mut dyn Tx, _: &mut _| subscription::set_status(tx, id, 1, status);
             server.store().write(&server.app.moments.ctx(), set).await.unwrap();

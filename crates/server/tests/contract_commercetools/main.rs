@@ -9,7 +9,11 @@ mod coverage;
 mod equal_work;
 mod fields;
 mod health;
+mod provider;
 mod queries;
+#[expect(dead_code, reason = "other tests need more of it")]
+#[path = "../operate/provider.rs"]
+mod scripted;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../support/transcript.rs"]

@@ -109,6 +109,7 @@ fn customer(number: usize) -> impl Strategy<Value = Customer> {
             email: format!("{}{number}@example.com", if state.1 { 'Ä' } else { 'b' }),
             key: unique.0.then(|| format!("key-{number}").parse().unwrap()),
             customer_number: unique.1.then(|| number.to_string()),
+            mobile: None,
             external_id: unique.2,
             authentication_mode: if state.1 { AuthenticationMode::Password } else { AuthenticationMode::ExternalAuth },
             is_email_verified: state.2,
@@ -231,11 +232,11 @@ fn compare(one: &Value, other: &Value, keys: &[SortKey]) -> Ordering {
 /// One after the other, so that each is at least as old in ids as in the list.
 async fn import(server: &TestServer, customers: &[Customer]) {
     for (number, customer) in (0_u8..).zip(customers) {
-        let imported = Imported { customer: customer.clone(), hash: None, data_key: [number; 32], message: None };
+        let mut imported = Imported { customer: customer.clone(), hash: None, data_key: [number; 32], message: None };
         let (ring, project) = (server.app.ring.clone(), "demo".parse().unwrap());
         let ctx = Ctx::new(START, [number; 32]);
         let work = move |tx: &mut dyn keyherald_store::Tx, ctx: &mut Ctx| {
-            customer::import(tx, &ring, &project, &imported, ctx)
+            customer::import(tx, &ring, &project, &mut imported, ctx)
         };
         server.app.store.write(&ctx, work).await.unwrap();
     }
@@ -347,7 +348,12 @@ fn a_query_that_takes_too_long_is_told_so() {
         let token = server.token("demo-client").await;
         let store =
             server.store().again(&StoreOptions { statement_timeout: Duration::ZERO, ..StoreOptions::default() });
-        let router = keyherald::dialect::router(App { store, ..server.app.clone() }, BODY_BYTES_MAX, <_>::default());
+        let router = keyherald::dialect::router(
+            App { store, ..server.app.clone() },
+            BODY_BYTES_MAX,
+            <_>::default(),
+            <_>::default(),
+        );
         let get = async |method: Method, predicate: &str| {
             let uri = format!(
                 "/demo/customers?where={}",

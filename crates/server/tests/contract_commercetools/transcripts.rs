@@ -79,4 +79,5 @@ transcripts! {
     subscriptions_get,
     subscriptions_query,
     subscriptions_update,
+    subscriptions_webhook,
 }

@@ -1,6 +1,10 @@
 //! The many ways in which the same request may be written, and the answers of the frame around it.
 
+use std::io;
+use std::sync::{Arc, Mutex};
+
 use axum::http::Method;
+use keyherald::telemetry::{Look, subscriber};
 use keyherald_store::testing::{TestStore, block_on};
 use serde_json::json;
 
@@ -94,5 +98,46 @@ fn the_frame_speaks_the_contract_on_its_paths() {
         let answered = patch(&server, &jo.number.to_string(), "second-password").await;
         assert_eq!(answered.status.as_u16() / 100, 5);
         assert!(answered.headers.contains_key("retry-after"));
+    });
+}
+
+/// Log lines, kept for a look.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_callers_request_id_is_in_the_log_and_says_nothing_personal() {
+    block_on(async {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        // With one alone, lines that other tests have come by before would be taken for those that nobody wants.
+        let (ours, _second) =
+            (subscriber(Look::Json, "info", move || writer.clone()), subscriber(Look::Json, "info", io::sink));
+        let _logging = tracing::dispatcher::set_default(&ours);
+        let server = stage::serve(TestStore::sqlite().await).await;
+        for id in ["order-4711", "jane@example.com"] {
+            let mut headers = headers();
+            headers.push(("X-RequestId", id.into()));
+            server.send(Method::PATCH, "/v4/Users/1/Password", &headers, r#"{"password":"x"}"#).await;
+        }
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(!text.contains("jane"), "{text}");
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let ids: Vec<String> = lines
+            .filter(|line| line.get("duration_ms").is_some())
+            .filter_map(|line| Some(line["span"]["caller_request_id"].as_str()?.to_owned()))
+            .collect();
+        assert_eq!(ids, ["order-4711", "(withheld)"]);
     });
 }

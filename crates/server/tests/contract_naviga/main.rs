@@ -2,19 +2,21 @@
 //! headers may be written, tokens, and passwords that are set at a provider too.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "other targets use more of it")]
 #[path = "../connector/auth0/vendor.rs"]
 mod auth0;
 mod coverage;
 #[expect(dead_code, reason = "other targets use more of it")]
 #[path = "../connector/double.rs"]
 mod double;
+mod doubts;
 mod forms;
-#[expect(dead_code, reason = "other targets use more of it")]
+mod gigya;
 #[path = "../connector/people.rs"]
 mod people;
 mod provider;
 mod recovery;
+mod shop;
+mod sign_in;
 mod stage;
 #[expect(dead_code, reason = "other targets use more of it")]
 #[path = "../support/mod.rs"]
@@ -24,3 +26,5 @@ mod tokens;
 mod transcript;
 mod transcripts;
 mod users;
+#[path = "../connector/gigya/vendor.rs"]
+mod vendor_gigya;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use keyherald::app::{Call, CustomerRef};
 use keyherald::connector::{self, AccessSecret, Auth0Settings, Connector, Kind, Limits, Net, Registry};
-use keyherald::dialect::naviga::UserProvider;
+use keyherald::dialect::naviga::{AuthSystem, UserProvider};
 use keyherald::operate::{Providers, Settings};
 use keyherald_core::Micros;
 use keyherald_core::activity::ActivityFacts;
@@ -55,6 +55,9 @@ impl Vendor for Auth0 {
             return Said::json(200, &json!({"access_token": "t", "token_type": "Bearer", "expires_in": 86_400}));
         }
         assert_eq!(got.header("authorization"), Some("Bearer t"));
+        if got.path() == "/api/v2/users-by-email" {
+            return Said::json(200, &json!([]));
+        }
         let rest = got.path().strip_prefix("/api/v2/users/").unwrap();
         let (id, what) = rest.split_once('/').unwrap_or((rest, ""));
         let id = decoded(id);
@@ -138,7 +141,7 @@ impl Stage {
             poll: Duration::from_millis(5),
             ..Settings::default()
         };
-        let provider = UserProvider { name: name.clone(), prefix: Some("auth0|") };
+        let provider = UserProvider { name: name.clone(), prefix: Some("auth0|"), system: AuthSystem::AUTH0 };
         let server = stage::serve_with(providers, settings, provider, keep_local_hash).await;
         let (mut operations, performing) = (JoinSet::new(), server.app.operations.clone());
         operations.spawn(async move { performing.run(std::future::pending()).await.unwrap() });
@@ -419,7 +422,9 @@ fn a_sign_in_is_tried_there_where_it_can_be_and_else_here() {
 fn a_provider_that_cannot_be_asked_is_no_wrong_password() {
     block_on(async {
         let stage = Stage::that(true, true).await;
-        stage.double.next(Fault::Instead(error(503, "down")));
+        for _ in 0..2 {
+            stage.double.next(Fault::Instead(error(503, "down")));
+        }
         assert_eq!(
             said(&authenticate(&stage, "u1@example.com", OLD).await),
             three(500, "E500", "Internal Server Error")

@@ -1,6 +1,7 @@
 //! A forgotten password: nobody learns who is known, and the mail leads to the page that was asked for.
 
 use axum::http::Method;
+use keyherald::app::Call;
 use keyherald_core::Micros;
 use keyherald_core::id::ProjectKey;
 use keyherald_core::mail::{Letter, MailKind};
@@ -88,6 +89,9 @@ async fn nobody_is_told_who_is_known(server: TestServer) {
         }
         let (known, cost) = start(&server, "jo@example.com", None).await;
         let (unknown, cost_of_nobody) = start(&server, "nobody@example.com", None).await;
+        // Neither is it a token of whoever stands in.
+        assert!(server.app.find_recovery(Call::on(demo()), &known).await.is_ok());
+        assert!(server.app.find_recovery(Call::on(demo()), &unknown).await.is_err());
         assert_eq!(cost_of_nobody, cost, "mails: {mails}");
         assert_eq!((cost.writes, cost.hashes), (1, 0));
         assert_eq!(unknown.len(), known.len());

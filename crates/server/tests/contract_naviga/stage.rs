@@ -1,9 +1,10 @@
 //! A server with Naviga tenants, and tokens of their callers.
 
 use axum::http::Method;
-use keyherald::dialect::naviga::{Tenant, Tenants, UserProvider};
+use keyherald::dialect::naviga::{PasswordRules, Tenant, Tenants, UserProvider};
 use keyherald::jwt::{Algorithm, Keys, SigningKey, Verifier};
 use keyherald::operate::{Providers, Settings};
+use keyherald_core::Micros;
 use keyherald_store::testing::TestStore;
 use serde_json::{Value, json};
 
@@ -28,6 +29,7 @@ pub fn tenant() -> Tenant {
         return_url: None,
         return_hosts: vec!["paper.example".into()],
         event_ids: std::collections::BTreeMap::new(),
+        password_rules: PasswordRules::default(),
     }
 }
 
@@ -39,6 +41,7 @@ pub fn other_tenant() -> Tenant {
         callers: Verifier { keys: Keys::secret(OTHER_SECRET), ..tenant().callers },
         source_systems: vec!["ExternalSystem".into()],
         unknown_user_is_404: true,
+        password_rules: PasswordRules { chars_min: Some(8), complex: true, life: Some(90 * Micros::DAY) },
         ..tenant()
     }
 }

@@ -61,6 +61,7 @@ transcripts! {
     headers,
     old_read,
     old_update,
+    password_rules,
     read,
     routes,
     update,

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::http::Method;
+use futures_util::future::BoxFuture;
 use keyherald::connector::{self, AccessSecret, Auth0Settings, Connector, Kind, Limits, Net, Registry};
-use keyherald::dialect::naviga::UserProvider;
+use keyherald::dialect::naviga::{AuthSystem, UserProvider};
 use keyherald::operate::{Providers, Settings};
 use keyherald_core::Micros;
 use keyherald_core::activity::ActivityFacts;
@@ -21,24 +22,25 @@ use keyherald_core::subscription::DestinationSettings;
 use keyherald_core::token::{Token, TokenKind};
 use keyherald_store::log::activity::Asked;
 use keyherald_store::testing::{TestStore, block_on};
-use keyherald_store::{Tx, customer, log, token as tokens};
+use keyherald_store::{Tx, customer, log, registration, token as tokens};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::auth0::{Auth0, SECRET, USER, error};
-use crate::double::{Director, Double, Fault};
+use crate::double::{Director, Double, Fault, Got, Point, Watcher};
 use crate::people::{EMAIL, OLD, People, Person};
 use crate::stage::{self, code, patch};
 use crate::support::{Answered, TestServer};
 
-const NEW: &str = "new@example.com";
-const PASSWORD: &str = "New-pass-1!";
+pub const NEW: &str = "new@example.com";
+pub const PASSWORD: &str = "New-pass-1!";
 
 pub struct Stage {
     pub server: TestServer,
     pub double: Double,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 pub fn demo() -> ProjectKey {
@@ -47,6 +49,11 @@ pub fn demo() -> ProjectKey {
 
 impl Stage {
     pub async fn on(store: TestStore) -> Self {
+        Self::that(store, false).await
+    }
+
+    /// One where a sign-in can be tried at the provider, or not.
+    pub async fn that(store: TestStore, trial_sign_in: bool) -> Self {
         let double = Double::start(Auth0::default(), People::of_one(USER)).await;
         let kind = Kind::Auth0(Auth0Settings {
             base_url: double.url.clone(),
@@ -54,7 +61,7 @@ impl Stage {
             client_secret: AccessSecret::new(SECRET.into()),
             audience: None,
             connection: "db".into(),
-            trial_sign_in: false,
+            trial_sign_in,
         });
         let net = Net { allow_insecure_http: true, ..Net::default() };
         let limits = Limits { per_second: 1000, burst: 1000, ..Limits::default() };
@@ -66,13 +73,22 @@ impl Stage {
             unsealed: std::collections::BTreeSet::new(),
         };
         let settings = Settings { poll: Duration::from_millis(5), ..Settings::default() };
-        let provider = UserProvider { name, prefix: Some("auth0|") };
-        let server = stage::serve_users(store, providers, settings, provider).await;
+        let provider = UserProvider { name, prefix: Some("auth0|"), system: AuthSystem::AUTH0 };
+        Self::running(stage::serve_users(store, providers, settings, provider).await, double)
+    }
+
+    /// The same of a server and its provider, with what works in the background.
+    pub fn running(server: TestServer, double: Double) -> Self {
         let (mut tasks, app) = (JoinSet::new(), server.app.clone());
         tasks.spawn(async move { app.operations.run(std::future::pending()).await.unwrap() });
         let app = server.app.clone();
         tasks.spawn(async move { app.write_activity(std::future::pending()).await.unwrap() });
-        Self { server, double, _tasks: tasks }
+        Self { server, double, tasks }
+    }
+
+    /// Ends what works in the background.
+    pub async fn rest(&mut self) {
+        self.tasks.shutdown().await;
     }
 
     pub async fn send(&self, method: Method, path: &str, body: &Value) -> Answered {
@@ -110,16 +126,24 @@ impl Stage {
 
     /// What is to be mailed, in order: the message and its secret.
     pub async fn letters(&self) -> Vec<(Content, Option<String>)> {
+        self.pages().await.into_iter().map(|(content, secret, _)| (content, secret)).collect()
+    }
+
+    /// The same, and the page that the mail leads to.
+    pub async fn pages(&self) -> Vec<(Content, Option<String>, Option<String>)> {
         let (ring, now) = (self.server.app.ring.clone(), self.server.app.moments.now());
         let look = move |tx: &mut dyn Tx| log::after(tx, &ring, (0, i64::MAX), 1000, now);
         let found = self.server.app.store.read(look).await.unwrap();
         let letters = found.iter().filter_map(|entry| entry.message());
         letters
             .filter(|message| MailKind::about(&message.facts.content).is_some())
-            .map(|message| {
-                assert!(message.personal.as_ref().is_some_and(|personal| personal.recipient.is_some()));
+            .filter_map(|message| {
+                // Of a registration that has ended, the letters are erased.
+                let personal = message.personal.as_ref()?;
+                assert!(personal.recipient.is_some());
                 let secret = message.secret.as_ref().map(|value| value.reveal_with(str::to_owned));
-                (message.facts.content.clone(), secret)
+                let page = personal.page.as_ref().map(|page| page.as_str().to_owned());
+                Some((message.facts.content.clone(), secret, page))
             })
             .collect()
     }
@@ -157,21 +181,24 @@ fn cut_creation_and_then_down() -> Director {
 }
 
 macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {$(
+    ($($name:ident),* $(,)?) => { crate::users::on_both!(Stage::on: $($name),*); };
+    (Stage::$stage:ident: $($name:ident),* $(,)?) => {$(
         mod $name {
             #[test]
             fn sqlite() {
-                super::block_on(async { super::cases::$name(super::Stage::on(super::TestStore::sqlite().await).await).await });
+                super::block_on(async { super::cases::$name(super::Stage::$stage(super::TestStore::sqlite().await).await).await });
             }
 
             #[test]
             #[ignore = "needs PostgreSQL: cargo xtask test starts one"]
             fn postgres() {
-                super::block_on(async { super::cases::$name(super::Stage::on(super::TestStore::postgres().await).await).await });
+                super::block_on(async { super::cases::$name(super::Stage::$stage(super::TestStore::postgres().await).await).await });
             }
         }
     )*};
 }
+
+pub(crate) use on_both;
 
 on_both! {
     a_user_of_the_provider_alone_is_synchronised_once,
@@ -187,7 +214,33 @@ on_both! {
     a_user_without_a_password_gets_one_that_nobody_knows_and_a_mail,
     an_address_is_proved_by_a_code_before_anybody_is_created,
     codes_are_made_ten_times_and_no_more,
+    a_mail_with_a_code_leads_to_a_page_and_opening_it_redeems_nothing,
+    a_callers_word_makes_nobody_somebody_else,
+    what_was_surely_not_created_is_nobodys,
+    a_stranger_who_signs_up_meanwhile_is_not_taken_for_the_user,
+    the_same_request_twice_at_once_welcomes_once,
+    a_code_proves_the_address_that_it_was_mailed_to,
+    a_customer_who_comes_in_between_is_not_made_twice,
+    every_call_about_an_address_leaves_its_entry,
     an_update_is_made_there_and_here,
+}
+
+/// Says that a request has come, and holds it until it may go on.
+pub struct Gate {
+    pub at: Point,
+    pub reached: Arc<Notify>,
+    pub go: Arc<Notify>,
+}
+
+impl Watcher for Gate {
+    fn reached(&self, point: Point) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if point == self.at {
+                self.reached.notify_one();
+                self.go.notified().await;
+            }
+        })
+    }
 }
 
 mod cases {
@@ -289,6 +342,12 @@ mod cases {
         });
         let data = stage.get("/v4/Users/u1").await.json()["data"].clone();
         assert_eq!(data["registrationId"].to_string(), jo.number.to_string());
+        // Who had signed up here with the address had not proved it: that password is worth nothing any more.
+        let token = stage.server.token("demo-client").await;
+        let login = json!({"email": EMAIL, "password": OLD});
+        assert_eq!(stage.server.json(&token, Method::POST, "/demo/login", &login).await.status, 400);
+        let customer = stage.here(EMAIL).await.unwrap();
+        assert!(customer.password_tail.is_none() && customer.is_email_verified);
         assert_eq!(text(&patch(&stage.server, "u1", "New-pass-1!").await), (200, "S200_11".into()));
     }
 
@@ -307,7 +366,8 @@ mod cases {
         let again = stage.send(Method::POST, "/v4/Users", &body).await;
         assert_eq!(text(&again), (400, "E400_08".into()));
         let events = stage.events(5).await;
-        assert_eq!(events[..1], [(4002, "done".to_owned())], "the others have waited: {events:?}");
+        // Those of calls that read may come later: they are written many at a time.
+        assert!(events.contains(&(4002, "done".to_owned())), "{events:?}");
         assert!(events.contains(&(0, "done".to_owned())), "created there, under an id that no document gives");
         assert_eq!(text(&patch(&stage.server, "made-by-auth0", "Next-pass-1!").await), (200, "S200_11".into()));
     }
@@ -394,6 +454,11 @@ mod cases {
         let body = json!({"email": NEW, "password": PASSWORD, "firstName": "Jo", "verifyEmail": true});
         assert_eq!(text(&stage.send(Method::POST, "/v4/Users", &body).await), (200, "S200".into()));
         assert_eq!(stage.double.people(|people| people.0.len()), 1, "nobody is created there");
+        // It may take a day, and so the password is not kept, not even sealed.
+        let (ring, now) = (stage.server.app.ring.clone(), stage.server.app.moments.now());
+        let look = move |tx: &mut dyn Tx| registration::by_email(tx, &ring, &demo(), NEW, now);
+        let draft = stage.server.app.store.read(look).await.unwrap().unwrap().draft.unwrap();
+        assert!(draft.password.is_none() && draft.hash.is_none() && !draft.has_password);
         let code = stage.letters().await.pop().unwrap().1.unwrap();
         assert!(code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()));
         let verify = async |code: &str| {
@@ -424,10 +489,20 @@ mod cases {
         assert_eq!(text(&answered), (200, "S200".into()), "{answered:?}");
         assert_eq!(answered.json()["data"]["customerRegistrationId"], "auth0|made-by-auth0");
         let there = stage.double.people(|people| people.0["auth0|made-by-auth0"].clone());
-        assert_eq!((there.password.as_str(), there.email_verified), (PASSWORD, true));
+        assert!(there.password != PASSWORD && there.password.len() > 40 && there.email_verified);
         let customer = stage.here(NEW).await.unwrap();
         assert!(customer.is_email_verified && customer.profile.first_name.as_deref() == Some("Jo"));
         assert_eq!(text(&verify(&third).await), (400, "E400_16".into()));
+        // The user chooses it now, by another mail.
+        let letters = stage.letters().await;
+        let welcomes: Vec<_> =
+            letters.iter().filter(|(content, _)| matches!(content, Content::CustomerWelcomed { .. })).collect();
+        let [(_, Some(event))] = welcomes.as_slice() else { panic!("{} welcomes", welcomes.len()) };
+        let finish = json!({"encryptedEventId": event, "password": PASSWORD});
+        let finished = stage.send(Method::POST, "/v4/Users/ForgotPassword/Finish", &finish).await;
+        assert_eq!(text(&finished), (200, "S200_10".into()));
+        let there = stage.double.people(|people| people.0["auth0|made-by-auth0"].password.clone());
+        assert_eq!(there, PASSWORD);
     }
 
     pub async fn codes_are_made_ten_times_and_no_more(stage: Stage) {
@@ -442,6 +517,137 @@ mod cases {
         let sent = stage.send(Method::POST, "/v4/Users/VerificationCode", &json!({"email": NEW})).await;
         assert_eq!(text(&sent), (200, "S200".into()));
         while stage.server.app.sweep_once().await.unwrap() {}
+    }
+
+    pub async fn a_mail_with_a_code_leads_to_a_page_and_opening_it_redeems_nothing(stage: Stage) {
+        stage.mails().await;
+        let url = "https://paper.example/done?from=mail";
+        let body = json!({"email": "new+1@example.com", "password": PASSWORD, "verifyEmail": true, "returnUrl": url});
+        assert_eq!(text(&stage.send(Method::POST, "/v4/Users", &body).await), (200, "S200".into()));
+        let (_, code, page) = stage.pages().await.pop().unwrap();
+        let query = "email=new%2B1%40example.com&verificationCode=";
+        assert_eq!(page.unwrap(), format!("https://paper.example/done?from=mail&{query}{{token}}"));
+        let code = code.unwrap();
+        // Neither a page of ours nor any other GET redeems it, so a scanner may open what it likes.
+        assert_ne!(stage.get(&format!("/v4/Users/Verification?{query}{code}")).await.status, 200);
+        // Without a page the mail has the code alone.
+        let again = json!({"email": "new+1@example.com"});
+        assert_eq!(text(&stage.send(Method::POST, "/v4/Users/VerificationCode", &again).await), (200, "S200".into()));
+        let (_, code, page) = stage.pages().await.pop().unwrap();
+        assert_eq!(page, None);
+        let elsewhere = json!({"email": "new+1@example.com", "returnUrl": "https://elsewhere.example/"});
+        let refused = stage.send(Method::POST, "/v4/Users/VerificationCode", &elsewhere).await;
+        assert_eq!(text(&refused), (400, "E400_00".into()));
+        let verify = json!({"email": "new+1@example.com", "verificationCode": code.unwrap()});
+        assert_eq!(text(&stage.send(Method::POST, "/v4/Users/Verification", &verify).await), (200, "S200".into()));
+    }
+
+    pub async fn a_callers_word_makes_nobody_somebody_else(stage: Stage) {
+        assert_eq!(text(&stage.get("/v4/Users/u1").await), (200, "S200".into()));
+        let body = json!({"email": NEW, "password": PASSWORD, "ignoreProvider": true, "customerRegistrationId": USER,
+            "metadata": {"a": 1}});
+        assert_eq!(text(&stage.send(Method::POST, "/v4/Users", &body).await), (400, "E400_08".into()));
+        assert!(stage.here(NEW).await.is_none());
+        let data = stage.get("/v4/Users/u1?ignoreProvider=true").await.json()["data"].clone();
+        assert_eq!((&data["email"], &data["metadata"]), (&EMAIL.into(), &json!({})));
+    }
+
+    pub async fn what_was_surely_not_created_is_nobodys(stage: Stage) {
+        let body = json!({"email": NEW, "password": PASSWORD});
+        stage.double.next_change(Fault::Instead(crate::auth0::throttled()));
+        assert_eq!(text(&stage.send(Method::POST, "/v4/Users", &body).await), (500, "E500".into()));
+        // Somebody signs up there with the address, and the caller comes again.
+        stage.server.clock.advance(Micros::HOUR);
+        stage.double.people(|people| {
+            let stranger = Person { email_verified: true, ..Person::new(NEW, "Strangers-pass-1!") };
+            people.add("auth0|stranger", stranger).unwrap();
+        });
+        assert_eq!(text(&stage.send(Method::POST, "/v4/Users", &body).await), (400, "E400_08".into()));
+        assert!(stage.here(NEW).await.is_none());
+    }
+
+    pub async fn a_stranger_who_signs_up_meanwhile_is_not_taken_for_the_user(stage: Stage) {
+        let body = json!({"email": NEW, "password": PASSWORD});
+        // Nobody knows whether it was applied; it was not.
+        stage.double.next_change(Fault::CutBefore);
+        assert_eq!(text(&stage.send(Method::POST, "/v4/Users", &body).await), (500, "E500".into()));
+        stage.double.people(|people| people.add("auth0|stranger", Person::new(NEW, "Strangers-pass-1!")).unwrap());
+        assert_eq!(text(&stage.send(Method::POST, "/v4/Users", &body).await), (400, "E400_08".into()));
+        assert!(stage.here(NEW).await.is_none());
+    }
+
+    pub async fn the_same_request_twice_at_once_welcomes_once(stage: Stage) {
+        stage.mails().await;
+        let body = json!({"email": NEW});
+        let send = || stage.send(Method::POST, "/v4/Users", &body);
+        let answers = futures_util::future::join_all((0..4).map(|_| send())).await;
+        assert!(answers.iter().any(|answered| answered.status == 200));
+        for answered in &answers {
+            assert!([200, 400].contains(&answered.status.as_u16()), "{answered:?}");
+        }
+        assert_eq!(stage.letters().await.len(), 1);
+        assert_eq!(stage.double.people(|people| people.0.len()), 2);
+    }
+
+    pub async fn a_code_proves_the_address_that_it_was_mailed_to(stage: Stage) {
+        stage.mails().await;
+        assert_eq!(text(&stage.get("/v4/Users/u1").await), (200, "S200".into()));
+        let send = json!({"email": EMAIL});
+        assert_eq!(text(&stage.send(Method::POST, "/v4/Users/VerificationCode", &send).await), (200, "S200".into()));
+        let code = stage.letters().await.pop().unwrap().1.unwrap();
+        // The address moves while the provider is told that the old one is proved.
+        let (reached, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let gate: Arc<dyn Watcher> = Arc::new(Gate { at: Point::Came, reached: reached.clone(), go: go.clone() });
+        stage.double.direct(Box::new(move |got| {
+            (None, (got.method == "PATCH" && got.json()["email_verified"] == true).then(|| gate.clone()))
+        }));
+        let body = json!({"email": EMAIL, "verificationCode": code});
+        let verify = stage.send(Method::POST, "/v4/Users/Verification", &body);
+        let meanwhile = async {
+            reached.notified().await;
+            let customer = stage.here(EMAIL).await.unwrap();
+            let update = json!({"version": customer.version,
+                "actions": [{"action": "changeEmail", "email": "moved@example.com"}]});
+            let token = stage.server.token("demo-client").await;
+            let path = format!("/demo/customers/{}", customer.id);
+            assert_eq!(stage.server.json(&token, Method::POST, &path, &update).await.status, 200);
+            go.notify_one();
+        };
+        let (answered, ()) = tokio::join!(verify, meanwhile);
+        assert_eq!(text(&answered), (400, "E400_14".into()));
+        assert!(!stage.here("moved@example.com").await.unwrap().is_email_verified);
+        // Nor is the new address proved there, where nobody but us knows that the two have met.
+        let there = stage.double.people(|people| people.0[USER].clone());
+        assert_eq!((there.email.as_str(), there.email_verified), ("moved@example.com", false));
+    }
+
+    pub async fn a_customer_who_comes_in_between_is_not_made_twice(stage: Stage) {
+        let (reached, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let gate: Arc<dyn Watcher> = Arc::new(Gate { at: Point::Came, reached: reached.clone(), go: go.clone() });
+        let is_look = |got: &Got| got.target.contains("users-by-email");
+        stage.double.direct(Box::new(move |got| (None, is_look(got).then(|| gate.clone()))));
+        let body = json!({"email": NEW, "password": PASSWORD});
+        let meanwhile = async {
+            reached.notified().await;
+            stage.server.customer(NEW, OLD).await;
+            go.notify_one();
+        };
+        let (answered, ()) = tokio::join!(stage.send(Method::POST, "/v4/Users", &body), meanwhile);
+        assert_eq!(text(&answered), (400, "E400_08".into()));
+        assert_eq!(stage.double.people(|people| people.0.len()), 1, "nobody is created there");
+    }
+
+    pub async fn every_call_about_an_address_leaves_its_entry(stage: Stage) {
+        assert_eq!(text(&stage.get("/v4/Users/u1").await), (200, "S200".into()));
+        let all: Vec<String> = (0..4).map(|number| format!("n{number}@example.com")).collect();
+        let change = async |email: &String| {
+            let body = json!({"email": email});
+            stage.send(Method::PATCH, "/v4/Users/u1/Email", &body).await
+        };
+        futures_util::future::join_all(all.iter().map(change)).await;
+        let sent = stage.double.got().iter().filter(|got| got.method == "PATCH").count();
+        let told = stage.events(1).await.into_iter().filter(|(id, _)| *id == 4610).count();
+        assert_eq!(told, sent);
     }
 
     pub async fn an_update_is_made_there_and_here(stage: Stage) {

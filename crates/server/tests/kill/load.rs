@@ -4,7 +4,7 @@
 //! When an answer is lost, the client waits for the next server and looks what became of its request: the customer's
 //! version tells. From then on it goes by what it found, so that a change that was half done would be noticed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,14 +14,18 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::black_box::api::{Answer, Api};
+use crate::black_box::api::{Answer, Api, Wallet};
 use crate::evidence::{Fact, Kind, Resource};
+use crate::partner::Partner;
 use crate::receiver::Receiver;
 
 /// Longest wait for a server that comes back.
 const SERVER_WAIT: Duration = Duration::from_secs(90);
 /// Most customers of one client: enough for many lanes, few enough for long ones.
 const CUSTOMERS_MAX: usize = 60;
+/// Longest wait for a code. Servers may be killed, and the partner may refuse, several times in it; a database may be gone
+/// for a while, and a lease run out.
+const CODE_WAIT: Duration = Duration::from_mins(1);
 /// Used tokens that a client remembers, to try them again at the end.
 const USED_TOKENS_MAX: usize = 20;
 /// Clients rest while so many messages more were acknowledged than accepted: the receiver must be able to catch up.
@@ -32,14 +36,20 @@ const BACKLOG_MAX: usize = 2000;
 pub struct Generation {
     pub number: u32,
     pub api: Arc<Api>,
+    pub wallet: Arc<Wallet>,
+}
+
+/// Where a client finds its server.
+pub struct Front {
+    pub server: watch::Receiver<Generation>,
+    /// The number of the last server that was or is about to be killed.
+    pub condemned: AtomicU32,
 }
 
 /// What all clients share.
 pub struct Shared {
-    pub server: watch::Receiver<Generation>,
-    /// The number of the last server that was or is about to be killed.
-    pub condemned: AtomicU32,
     pub receiver: Receiver,
+    pub partner: Partner,
     /// Changes that were answered with 200 or 201.
     pub acknowledged: AtomicUsize,
     /// Rung at each of them.
@@ -50,6 +60,11 @@ pub struct Shared {
 }
 
 impl Shared {
+    pub fn new(receiver: Receiver, partner: Partner) -> Self {
+        let (acknowledged, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { receiver, partner, acknowledged, answered: Notify::new(), stop, complaints: Mutex::default() }
+    }
+
     fn complain(&self, complaint: String) {
         self.complaints.lock().unwrap().push(complaint);
     }
@@ -62,6 +77,10 @@ pub struct Journal {
     pub unknown_tokens: BTreeMap<String, usize>,
     /// Customers by id, with the version that the store had at the end.
     pub versions: BTreeMap<String, i64>,
+    /// Verifications whose recovery took place.
+    pub recoveries: BTreeSet<String>,
+    /// Secrets that must not be readable in the store.
+    pub secrets: Vec<String>,
     /// Requests whose answer was lost: those that had been done, and those that had not.
     pub resolved: (usize, usize),
 }
@@ -85,6 +104,7 @@ enum Told {
 /// One client.
 pub struct Client {
     number: usize,
+    front: Arc<Front>,
     shared: Arc<Shared>,
     chance: Ctx,
     /// For names that are never used twice.
@@ -95,9 +115,9 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(number: usize, shared: Arc<Shared>, chance: Ctx) -> Self {
+    pub fn new(number: usize, front: Arc<Front>, shared: Arc<Shared>, chance: Ctx) -> Self {
         let journal = Journal::default();
-        Self { number, shared, chance, names: 0, customers: Vec::new(), used_tokens: Vec::new(), journal }
+        Self { number, front, shared, chance, names: 0, customers: Vec::new(), used_tokens: Vec::new(), journal }
     }
 
     /// Works until it is told to stop, then looks at everything once more.
@@ -115,8 +135,9 @@ impl Client {
             }
             let index = self.pick();
             match choice {
-                0..55 => self.change(index).await,
-                55..80 => self.reset_by_token(index).await,
+                0..50 => self.change(index).await,
+                50..72 => self.reset_by_token(index).await,
+                72..80 => self.recover(index).await,
                 80..90 => self.mistake(index).await,
                 _ => self.look(index).await,
             }
@@ -249,6 +270,102 @@ impl Client {
         }
     }
 
+    /// Proves the address by the code that the partner was told, and sets a password with the proof: once, or twice at the
+    /// same time.
+    async fn recover(&mut self, index: usize) {
+        let email = self.customers[index].email.clone();
+        let attribute = json!({"type": "EMAIL", "value": email});
+        let initiate = json!({"attribute": attribute, "flow": "PASSWORD_RESET"});
+        let verification = match self.wallet("/verifications", &initiate).await {
+            Told::Answer(answer) if answer.status == 201 => answer.text("/verificationId"),
+            // Too many processes for this address within an hour.
+            Told::Answer(answer) if answer.status == 429 => return,
+            Told::Answer(answer) => return self.complain("initiate a verification", &answer),
+            Told::Nothing => return,
+        };
+        let Some(code) = self.shared.partner.code(&verification, CODE_WAIT).await else {
+            return self.shared.complain(format!("the code of verification {verification} did not come"));
+        };
+        if !self.attempt(&verification, &attribute, &code).await {
+            return;
+        }
+        let (new, version) = (self.name(), self.customers[index].version);
+        let body = json!({
+            "customerIdentifiers": {"email": {"value": email, "verificationId": verification}},
+            "customerCredentials": {"password": format!("recovered {new}")},
+            "deviceInfo": {"appType": "WEB"},
+        });
+        let path = "/customer-credentials";
+        let told = if self.chance.number().is_multiple_of(4) {
+            let both = tokio::join!(self.wallet(path, &body), self.wallet(path, &body));
+            self.one_of(both)
+        } else {
+            self.wallet(path, &body).await
+        };
+        self.recovered(index, told, format!("recovered {new}")).await;
+        if self.customers[index].version > version {
+            self.journal.recoveries.insert(verification);
+            self.expect_spent(&body).await;
+        }
+    }
+
+    /// Whether the code was right. It counts also if nobody was told.
+    async fn attempt(&self, verification: &str, attribute: &Value, code: &str) -> bool {
+        let body =
+            json!({"attribute": attribute, "notificationType": {"method": "OTP", "channel": "EMAIL"}, "value": code});
+        let path = format!("/verifications/{verification}/attempts");
+        for _ in 0..3 {
+            match self.wallet(&path, &body).await {
+                Told::Answer(answer) if answer.status == 201 && answer.text("/status") == "VERIFIED" => return true,
+                Told::Answer(answer) if answer.text("/error/details/0") == "ALREADY_VERIFIED" => return true,
+                Told::Answer(answer) => {
+                    self.complain("attempt a verification with its code", &answer);
+                    return false;
+                }
+                Told::Nothing => {}
+            }
+        }
+        false
+    }
+
+    /// Of two requests with one proof at most one may be answered with 200.
+    fn one_of(&self, both: (Told, Told)) -> Told {
+        match both {
+            (Told::Answer(one), Told::Answer(other)) if one.status == 200 && other.status == 200 => {
+                self.complain("use a proof twice at the same time", &other);
+                Told::Answer(one)
+            }
+            (Told::Answer(done), _) | (_, Told::Answer(done)) if done.status == 200 => Told::Answer(done),
+            // Refused, perhaps because the other one was not.
+            (Told::Answer(refused), Told::Answer(_)) => Told::Answer(refused),
+            _ => Told::Nothing,
+        }
+    }
+
+    /// Takes in what a recovery came to. If nobody knows, the customer's version does.
+    async fn recovered(&mut self, index: usize, told: Told, new: String) {
+        let id = self.customers[index].id.clone();
+        match told {
+            Told::Answer(answer) if answer.status == 200 => {
+                let next = self.customers[index].version + 1;
+                self.acknowledge(&id, Resource::Customer(id.clone()), next, Kind::Reset);
+                let customer = &mut self.customers[index];
+                customer.version = next;
+                customer.former = Some(std::mem::replace(&mut customer.password, new));
+            }
+            Told::Answer(answer) => self.complain("recover", &answer),
+            Told::Nothing => self.password_set(index, Told::Nothing, new, Kind::Reset).await,
+        }
+    }
+
+    async fn expect_spent(&self, body: &Value) {
+        if let Told::Answer(answer) = self.wallet("/customer-credentials", body).await
+            && (answer.status, answer.text("/error/code").as_str()) != (400, "DW-CUSTOMER-VERIFICATION-INVALID")
+        {
+            self.complain("use a proof again", &answer);
+        }
+    }
+
     fn used(&mut self, value: String) {
         if self.used_tokens.len() == USED_TOKENS_MAX {
             let oldest = usize::try_from(self.chance.number()).unwrap_or(0) % USED_TOKENS_MAX;
@@ -328,6 +445,7 @@ impl Client {
     async fn last_look(&mut self) {
         for value in std::mem::take(&mut self.used_tokens) {
             self.expect_dead(&value).await;
+            self.journal.secrets.push(value);
         }
         for index in 0..self.customers.len() {
             self.look(index).await;
@@ -352,18 +470,26 @@ impl Client {
 
     /// Asks once.
     async fn post(&self, path: &str, body: &Value) -> Told {
-        let server = self.shared.server.borrow().clone();
-        match server.api.post(path, body).await {
+        let server = self.front.server.borrow().clone();
+        self.told(server.api.post(path, body).await, server.number, path).await
+    }
+
+    /// Asks the brand's API once.
+    async fn wallet(&self, path: &str, body: &Value) -> Told {
+        let server = self.front.server.borrow().clone();
+        self.told(server.wallet.post(path, body).await, server.number, path).await
+    }
+
+    async fn told(&self, asked: Result<Answer, reqwest::Error>, server: u32, path: &str) -> Told {
+        match asked {
             // 503 may mean that the request was given up half way.
             Ok(answer) if answer.status != 503 => Told::Answer(answer),
             Ok(answer) => {
-                if !answer.has_retry_after {
-                    self.complain("ask, and be told when to try again", &answer);
-                }
+                self.wait_as_told(&answer).await;
                 Told::Nothing
             }
             Err(error) => {
-                self.next_server(server.number, path, &error).await;
+                self.next_server(server, path, &error).await;
                 Told::Nothing
             }
         }
@@ -372,21 +498,30 @@ impl Client {
     /// Asks until there is an answer.
     async fn get(&self, path: &str, query: &[(&str, &str)]) -> Answer {
         loop {
-            let server = self.shared.server.borrow().clone();
+            let server = self.front.server.borrow().clone();
             match server.api.get(path, query).await {
-                Ok(answer) => return answer,
+                Ok(answer) if answer.status != 503 => return answer,
+                Ok(answer) => self.wait_as_told(&answer).await,
                 Err(error) => self.next_server(server.number, path, &error).await,
             }
         }
     }
 
+    /// After a 503: a while, though not as long as whoever is told so should wait.
+    async fn wait_as_told(&self, answer: &Answer) {
+        if !answer.has_retry_after {
+            self.complain("ask, and be told when to try again", answer);
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+
     /// A request to server `number` broke off: waits for the next one.
     async fn next_server(&self, number: u32, path: &str, error: &reqwest::Error) {
-        if self.shared.condemned.load(Ordering::SeqCst) < number {
+        if self.front.condemned.load(Ordering::SeqCst) < number {
             self.shared.complain(format!("{path} broke off, and nobody has killed the server: {error:?}"));
             return sleep(Duration::from_millis(100)).await;
         }
-        let mut server = self.shared.server.clone();
+        let mut server = self.front.server.clone();
         let next = timeout(SERVER_WAIT, server.wait_for(|server| server.number > number)).await;
         assert!(matches!(next, Ok(Ok(_))), "client {}: no server after number {number}", self.number);
     }

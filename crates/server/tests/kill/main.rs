@@ -19,8 +19,10 @@ mod engine;
 mod evidence;
 mod load;
 mod moment;
+mod partner;
 mod receiver;
 mod run;
+mod stage;
 
 use std::hash::{BuildHasher, RandomState};
 

@@ -34,12 +34,14 @@ async fn a_mail_in_each_language_arrives_at_aiosmtpd_over_starttls() {
             email: format!("{locale}@example.com"),
             name: Some("Анна".to_owned()),
             locale: Some((*locale).to_owned()),
+            mobile: None,
         };
         let at = Micros(1_763_784_000_000_000);
         let until = Some(at.plus(Micros::DAY));
         let letter = Letter {
             kind: MailKind::VerifyEmail,
             to,
+            recovers: false,
             new_email: None,
             at,
             until,
@@ -56,6 +58,8 @@ async fn a_mail_in_each_language_arrives_at_aiosmtpd_over_starttls() {
             now: at,
             content_type: "application/json",
             body: serde_json::to_vec(&letter).unwrap(),
+            event: None,
+            is_replay: false,
         };
         assert_eq!(destination.send(delivery).await, Outcome::Delivered, "{locale}");
     }

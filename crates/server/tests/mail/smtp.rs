@@ -43,7 +43,7 @@ pub fn server(double: &Double, security: Security) -> ServerSettings {
 pub fn context(office: Arc<Office>, attempt_timeout: Duration) -> Context {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().build().unwrap();
-    Context { http, policy: Policy::default(), attempt_timeout, office: Some(office) }
+    Context { http, policy: Policy::default(), attempt_timeout, office: Some(office), switchboard: None, wallets: None }
 }
 
 fn open(server: ServerSettings, attempt_timeout: Duration) -> Arc<dyn Destination> {
@@ -54,7 +54,13 @@ fn open(server: ServerSettings, attempt_timeout: Duration) -> Arc<dyn Destinatio
 fn letter(email: &str) -> Letter {
     Letter {
         kind: MailKind::ResetPassword,
-        to: Recipient { email: email.to_owned(), name: Some("Анна".to_owned()), locale: Some("bg".to_owned()) },
+        to: Recipient {
+            email: email.to_owned(),
+            name: Some("Анна".to_owned()),
+            locale: Some("bg".to_owned()),
+            mobile: None,
+        },
+        recovers: false,
         new_email: None,
         at: Micros(1_763_784_000_000_000),
         until: Some(Micros(1_763_787_600_000_000)),
@@ -74,6 +80,8 @@ fn delivery(letter: &Letter, attempt: u32) -> Delivery {
         now: letter.at.plus(Micros::SECOND),
         content_type: "application/json",
         body: serde_json::to_vec(letter).unwrap(),
+        event: None,
+        is_replay: false,
     }
 }
 

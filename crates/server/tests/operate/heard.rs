@@ -35,7 +35,7 @@ async fn subscribed(process: &Process, types: &[&str], receiver: &Arc<Scripted>)
     let destination = DestinationSettings { kind: "Webhook".into(), settings: <_>::default() };
     let selections = Selections { events, ..Selections::default() };
     let command = Command { key: None, destination, selections, format: FormatKind::NavigaActivity, by: call().by };
-    let made = subscription::decide(&command, 0, false, &mut app.moments.ctx()).unwrap();
+    let made = subscription::decide(&command, (0, 1), false, &mut app.moments.ctx()).unwrap();
     let ring = app.ring.clone();
     let work = move |tx: &mut dyn Tx, ctx: &mut _| subscriptions::insert(tx, &ring, &demo(), &made, None, ctx);
     app.store.write(&app.moments.ctx(), work).await.unwrap();

@@ -10,5 +10,6 @@ mod provider;
 #[expect(dead_code, reason = "the relay's own tests use all of it")]
 #[path = "../relay/scripted.rs"]
 mod receiver;
+mod recover;
 mod stage;
 mod turns;

@@ -85,6 +85,7 @@ pub fn capabilities(probe: Probe, trial_sign_in: bool, sessions: SessionEnding) 
         lookups,
         password_bytes_max: Some(72),
         records: RecordWrites::default(),
+        tokens: false,
     }
 }
 

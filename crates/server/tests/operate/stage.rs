@@ -7,6 +7,7 @@ use std::time::Duration;
 use keyherald::app::{Answer, App, Call};
 use keyherald::clock::{Clock, ManualClock, Moments, Seeded};
 use keyherald::connector::{Connector, Registry};
+use keyherald::destination::CannotOpen;
 use keyherald::hash::{HashOptions, HashPool, Lane};
 use keyherald::operate::{Operations, Providers, Settings};
 use keyherald_core::Micros;
@@ -106,16 +107,25 @@ impl<'a> Stage<'a> {
         let hashing = HashOptions { memory_kib: 8, passes: 1, workers: Some(1), ..HashOptions::default() };
         let ring = Arc::new(KeyRing::new(vec![SealingKey::new("test", [7; 32]).unwrap()]).unwrap());
         let store = self.store.again(&options());
-        let operations =
-            Operations::new(store.clone(), ring.clone(), moments.clone(), providers, self.settings.clone());
+        let operations = Operations::new(
+            store.clone(),
+            ring.clone(),
+            moments.clone(),
+            (providers, <_>::default()),
+            self.settings.clone(),
+        );
         App {
             store,
             hash: Arc::new(HashPool::start(&hashing).unwrap()),
             moments,
             ring,
             destinations: Arc::default(),
+            opener: Arc::new(|_| Err(CannotOpen("nothing is sent here"))),
+            outbox: Arc::default(),
             operations,
+            passwords: <_>::default(),
             recorder: <_>::default(),
+            feed: <_>::default(),
             subscriptions_changed: Arc::new(watch::Sender::new(0)),
         }
     }
@@ -214,6 +224,7 @@ impl Process {
             key: None,
             external_id: None,
             customer_number: None,
+            mobile: None,
             stores: Vec::new(),
             authentication_mode: AuthenticationMode::Password,
             is_email_verified: false,

@@ -15,7 +15,7 @@ use keyherald_store::each_engine;
 use keyherald_store::testing::TestStore;
 
 use crate::faults::refusal;
-use crate::provider::{Asked, Fate, Scripted, capabilities, secret};
+use crate::provider::{Asked, Fate, Look, Scripted, capabilities, secret};
 use crate::stage::{NEW, Process, Stage, call, check, demo, provider_name};
 
 each_engine! {
@@ -28,6 +28,7 @@ each_engine! {
     a_divergence_is_recovered_from,
     a_divergence_is_resolved_by_an_operator,
     a_write_that_waits_goes_on_when_the_operation_has_ended,
+    changes_in_a_row_wait_for_no_look_at_the_clock,
 }
 
 /// An attempt of which nobody knows, on its way for as long as the test lets no time pass.
@@ -42,7 +43,7 @@ fn is_underway(refusal: &Refusal) -> bool {
 }
 
 /// A stage on which time stands still unless it is moved.
-fn standing(store: &TestStore) -> Stage<'_> {
+pub fn standing(store: &TestStore) -> Stage<'_> {
     let mut stage = Stage::new(store, Scripted::telling());
     stage.clock = std::sync::Arc::new(keyherald::clock::ManualClock::at(keyherald_core::Micros(1_772_600_767_890_000)));
     stage
@@ -118,6 +119,36 @@ async fn a_write_that_waits_goes_on_when_the_operation_has_ended(store: &TestSto
     let (linked, ()) = tokio::join!(linking, stage.settle());
     assert!(linked.unwrap());
     assert!(process.has(&ada, NEW).await);
+}
+
+/// Nobody looks again by the clock here: whoever waits is woken, or waits in vain.
+async fn changes_in_a_row_wait_for_no_look_at_the_clock(store: &TestStore) {
+    let provider = Scripted::new(capabilities(Probe::Password, true, SessionEnding::ByStep), false);
+    let mut stage = Stage { provider, ..standing(store) };
+    stage.settings = Settings {
+        wait: Duration::from_mins(10),
+        poll: Duration::from_mins(10),
+        call_max: Duration::from_mins(10),
+        ..stage.settings
+    };
+    let process = stage.process(1).await;
+    let mut ada = process.linked(&stage, "ada").await;
+    // The sessions of the first change are being ended for as long as the test lasts.
+    stage.provider.script_endings([Some(Look::Silent)]);
+    let mut old = crate::stage::OLD.to_owned();
+    for turn in 0..5 {
+        let new = format!("password-{turn}");
+        let changed =
+            process.app.change_password(call(), ada.id, ada.version, secret(&old), secret(&new)).await.unwrap();
+        assert_eq!(changed.version, ada.version + 1);
+        (ada, old) = (changed, new);
+    }
+    // Two at once: one is done, and the other is told that it has come too late.
+    let change = |new| process.app.change_password(call(), ada.id, ada.version, secret(&old), secret(new));
+    let (one, other) = tokio::join!(change("password-a"), change("password-b"));
+    let (done, late) = if one.is_ok() { (one, other) } else { (other, one) };
+    assert_eq!(done.unwrap().version, ada.version + 1);
+    assert!(matches!(refusal(late), Refusal::VersionMismatch { .. }));
 }
 
 async fn token_of(process: &Process, customer: &Customer) -> String {

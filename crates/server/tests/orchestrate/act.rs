@@ -1,6 +1,7 @@
 //! What is done in one cell: the change is asked for, somebody meddles with the customer, and the process dies.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -23,7 +24,9 @@ const STEP_WAIT: Duration = Duration::from_secs(15);
 const DELETION_HOLD: Duration = Duration::from_millis(200);
 /// How often a caller asks again who was told to come back.
 const ASKED_AGAIN_MAX: usize = 10;
-/// The first name that a customer is given whose version is moved.
+/// How often a version is moved that moves by itself at that moment.
+const MOVED_AGAIN_MAX: usize = 100;
+/// The middle name that a customer is given whose version is moved: no provider is told of that.
 pub const MOVED: &str = "Moved";
 /// The process dies at most so long after an answer.
 const AFTER_ANSWER_MAX_MS: u64 = 30;
@@ -49,6 +52,8 @@ pub struct Actor {
     pub client: Client,
     credentials: (String, String),
     reset_token: String,
+    /// How often the change was asked for.
+    asked: Arc<AtomicUsize>,
 }
 
 impl Actor {
@@ -59,7 +64,7 @@ impl Actor {
         whom: Whom,
     ) -> Self {
         let (client, reset_token) = (Client::nowhere(), String::new());
-        Self { cell, script, project, whom, client, credentials, reset_token }
+        Self { cell, script, project, whom, client, credentials, reset_token, asked: Arc::default() }
     }
 
     /// Signs in as an API client, subscribes, and gets what its verb needs.
@@ -76,6 +81,11 @@ impl Actor {
         }
     }
 
+    /// As an API client at this server.
+    pub async fn signed_in(&self, http: &reqwest::Client, url: &str) -> Client {
+        Client::new(http, url, self.project.as_str(), &self.credentials).await
+    }
+
     /// The same at a server that was started again.
     pub fn at(&self, url: &str) -> Self {
         Self { client: self.client.at(url), ..self.clone() }
@@ -88,7 +98,9 @@ impl Actor {
 
     /// Whether nothing went wrong and nothing was done twice.
     pub fn went_straight(&self) -> bool {
-        (self.cell.mishap, self.cell.meddling) == (Mishap::None, Meddling::None) && self.script.went_straight()
+        (self.cell.mishap, self.cell.meddling) == (Mishap::None, Meddling::None)
+            && self.script.went_straight()
+            && self.asked.load(Ordering::Relaxed) == 1
     }
 
     /// Asks for the change, and meddles. To be played while nobody is killed.
@@ -112,8 +124,20 @@ impl Actor {
         join!(asking, meddling).0
     }
 
-    /// Asks for the change once.
+    /// Asks for the change; again if a busy server refuses it before anything has happened.
     async fn ask(&self) -> Told {
+        for _ in 1..ASKED_AGAIN_MAX {
+            let told = self.ask_once().await;
+            if told != Told::ComeBack || self.script.has_come() {
+                return told;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+        self.ask_once().await
+    }
+
+    async fn ask_once(&self) -> Told {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let Whom { customer, user, old, new, .. } = &self.whom;
         let customer = customer.to_string();
         let answer = match self.cell.verb {
@@ -125,9 +149,10 @@ impl Actor {
                 let body = json!({"tokenValue": self.reset_token, "newPassword": new});
                 self.client.post("/customers/password/reset", &body).await
             }
-            Verb::Naviga => {
+            Verb::Naviga | Verb::Old => {
                 let number = self.project.as_str().trim_start_matches('c');
-                let status = self.client.patch_naviga(&format!("P{number}"), user, new).await;
+                let is_old = self.cell.verb == Verb::Old;
+                let status = self.client.set_by_naviga(is_old, &format!("P{number}"), user, new).await;
                 // The contract has no other word for what is not known.
                 return if status == Some(500) { Told::ComeBack } else { Told::of(status) };
             }
@@ -144,12 +169,7 @@ impl Actor {
     async fn meddle(&self) {
         match self.cell.meddling {
             Meddling::None => {}
-            Meddling::Moved => {
-                let version = self.client.version(&self.whom.customer.to_string()).await;
-                let actions = json!([{"action": "setFirstName", "firstName": MOVED}]);
-                let body = json!({"version": version, "actions": actions});
-                let _killed = self.client.post(&format!("/customers/{}", self.whom.customer), &body).await;
-            }
+            Meddling::Moved => self.move_version().await,
             Meddling::Deleted => {
                 let held = async {
                     sleep(DELETION_HOLD).await;
@@ -157,6 +177,20 @@ impl Actor {
                 };
                 join!(self.delete(), held);
             }
+        }
+    }
+
+    async fn move_version(&self) {
+        let customer = self.whom.customer.to_string();
+        for _ in 0..MOVED_AGAIN_MAX {
+            if let Some(version) = self.client.version(&customer).await {
+                let actions = json!([{"action": "setMiddleName", "middleName": MOVED}]);
+                let body = json!({"version": version, "actions": actions});
+                if !matches!(self.client.post(&format!("/customers/{customer}"), &body).await, Some((409 | 503, _))) {
+                    return;
+                }
+            }
+            sleep(Duration::from_millis(20)).await;
         }
     }
 

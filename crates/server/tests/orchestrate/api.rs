@@ -45,6 +45,22 @@ impl Client {
         Self { http: http(), url: String::new(), project: String::new(), token: String::new() }
     }
 
+    /// A caller of Naviga's API for a paper.
+    pub fn naviga(url: &str, paper: &str) -> Self {
+        let claims = json!({"sub": "orchestration"});
+        let token = SigningKey::secret(JWT_SECRET).sign(claims.as_object().unwrap(), None).unwrap();
+        Self { http: http(), url: url.to_owned(), project: paper.to_owned(), token }
+    }
+
+    /// A call of Naviga's API.
+    pub async fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url));
+        let codes = [("X-ClientGroupCode", "G"), ("X-ClientCode", "C"), ("X-PaperCode", self.project.as_str())];
+        let request = codes.into_iter().fold(request, |request, (name, code)| request.header(name, code));
+        let request = request.header("X-SourceSystem", "orchestration").bearer_auth(&self.token);
+        answer(if body.is_null() { request } else { request.json(body) }).await
+    }
+
     /// The same caller at a server that was started again.
     pub fn at(&self, url: &str) -> Self {
         Self { url: url.to_owned(), ..self.clone() }
@@ -59,16 +75,21 @@ impl Client {
         answer(self.http.get(format!("{}/{}{path}", self.url, self.project)).bearer_auth(&self.token)).await
     }
 
-    /// Sets a password as a caller of Naviga's API: the status.
-    pub async fn patch_naviga(&self, paper: &str, user: &str, password: &str) -> Option<u16> {
-        let claims = json!({"sub": "orchestration"});
-        let token = SigningKey::secret(JWT_SECRET).sign(claims.as_object().unwrap(), None).unwrap();
+    /// Sets a password as a caller of Naviga's API, of today or of before: the status that it means.
+    pub async fn set_by_naviga(&self, is_old: bool, paper: &str, user: &str, password: &str) -> Option<u16> {
         let user: String = url::form_urlencoded::byte_serialize(user.as_bytes()).collect();
-        let request = self.http.patch(format!("{}/v4/Users/{user}/Password", self.url)).bearer_auth(token);
-        let codes = [("X-ClientGroupCode", "G"), ("X-ClientCode", "C"), ("X-PaperCode", paper)];
-        let request = codes.into_iter().fold(request, |request, (name, code)| request.header(name, code));
-        let request = request.header("X-SourceSystem", "orchestration").json(&json!({"password": password}));
-        answer(request).await.map(|(status, _)| status)
+        let caller = Self::naviga(&self.url, paper);
+        let (status, body) = if is_old {
+            caller.call("PUT", &format!("/User/{user}"), &json!({"Password": password})).await?
+        } else {
+            caller.call("PATCH", &format!("/v4/Users/{user}/Password"), &json!({"password": password})).await?
+        };
+        // Before, errors of the business came with status 200.
+        Some(match body["Errors"][0]["Code"].as_str() {
+            None => status,
+            Some("Users501") => 500,
+            Some(_) => 400,
+        })
     }
 
     pub async fn delete(&self, path: &str) -> Answer {

@@ -156,7 +156,7 @@ async fn look(
     let of_log = told_here.iter().filter(|id| arrived.contains(*id)).count();
     let (activity, diverged) = activity(store, &project, customer).await;
     let moved = actor.cell.meddling == Meddling::Moved && !actor.cell.is_killed();
-    let was_moved = !moved || shown.1["firstName"] == MOVED;
+    let was_moved = !moved || shown.1["middleName"] == MOVED;
     let was_meddled_with = if was_moved { Ok(()) } else { Err("the customer's version was not moved".to_owned()) };
     let evidence = Evidence {
         told,

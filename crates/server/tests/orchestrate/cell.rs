@@ -15,6 +15,8 @@ pub enum Verb {
     Reset,
     /// `PATCH /v4/Users/{CustomerRegistrationId}/Password`
     Naviga,
+    /// `PUT /User/{customerRegistrationId}`, as before.
+    Old,
     /// `setAuthenticationMode` of a customer who signed in elsewhere so far.
     Set,
 }
@@ -153,7 +155,7 @@ pub fn all(with_slapd: bool) -> Vec<Cell> {
     let mut cells = Vec::new();
     for connector in connectors().iter().filter(|connector| connector.needs_slapd == with_slapd) {
         for mishap in mishaps(connector) {
-            for verb in [Verb::Change, Verb::Reset, Verb::Naviga, Verb::Set] {
+            for verb in [Verb::Change, Verb::Reset, Verb::Naviga, Verb::Old, Verb::Set] {
                 for meddling in [Meddling::None, Meddling::Deleted, Meddling::Moved] {
                     cells.push(Cell { number: cells.len(), connector, verb, mishap, meddling });
                 }

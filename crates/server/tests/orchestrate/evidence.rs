@@ -96,13 +96,16 @@ pub fn judge(found: &Evidence) -> Result<Verdict, Vec<String>> {
     };
     let is = |state: State| found.operations.iter().any(|stand| stand.state == state);
     let (open, diverged) = (is(State::Open), is(State::Diverged));
-    let committed = is(State::Committed) || is(State::Closing);
+    let is_committed = |stand: &&Stand| matches!(stand.state, State::Committed | State::Closing);
+    // Who asks again after the change was made, for nobody had said so, has it made once more.
+    let changes = found.operations.iter().filter(is_committed).count();
+    let committed = changes > 0;
     let (told_here, arrived, different) = found.messages;
     let count = |code| found.activity.iter().filter(|entry| **entry == (code, "done".to_owned())).count();
 
     hold(arrived == told_here, "a message did not arrive");
     hold(different == arrived, "a message arrived that is not in the log");
-    hold(told_here <= 1, "more than one message of one change");
+    hold(told_here <= changes.max(1), "more than one message of one change");
     hold(count(4010) == told_here, "activity does not tell of each change once");
     let held = found.operations.iter().filter(|stand| stand.state != State::Open && stand.holds_secret);
     hold(held.count() == 0, "a secret is left in an operation that has ended");
@@ -110,15 +113,15 @@ pub fn judge(found: &Evidence) -> Result<Verdict, Vec<String>> {
     hold(!is(State::Gone), "a customer was deleted under an open operation");
 
     if !found.customer_is_there {
-        hold(open || (told_here == 1) == (found.there == Which::New), "the deleted customer's password differs");
-        hold(found.told != Told::Done || told_here == 1, "done was told, and it is not");
+        hold(open || (told_here > 0) == (found.there == Which::New), "the deleted customer's password differs");
+        hold(found.told != Told::Done || told_here > 0, "done was told, and it is not");
     } else if diverged {
         hold(found.alerts.0 > 0, "no alert");
         hold(found.here == Which::Neither, "a password that nobody knows signs in");
     } else if committed {
         let here = if found.signs_in_here { Which::New } else { Which::Neither };
         hold(found.there == Which::New && found.here == here, "provider and database differ after the change");
-        hold(told_here == 1, "a change without a message");
+        hold(told_here == changes, "a change without a message");
         hold(!matches!(found.told, Told::Refused(_)), "a refusal was told, and it is done");
         hold(found.signs_in_here || found.told != Told::Done, "the customer does not sign in here after the change");
     } else {
@@ -200,6 +203,10 @@ mod tests {
         assert_eq!(judge(&diverged()), Ok(Verdict::Diverged));
         let lost = Evidence { told: Told::Nothing, must_be_done: false, is_clean: false, ..clean() };
         assert_eq!(judge(&lost), Ok(Verdict::Agreed));
+        let operations = [stand(State::Committed), stand(State::Committed)].concat();
+        let twice = ["done"; 2].map(|done| (4010, done.to_owned())).to_vec();
+        let twice = Evidence { operations, messages: (2, 2, 2), activity: twice, ..lost.clone() };
+        assert_eq!(judge(&twice), Ok(Verdict::Agreed));
         let deleted = Evidence { customer_is_there: false, operations: Vec::new(), here: Which::Neither, ..lost };
         assert_eq!(judge(&deleted), Ok(Verdict::Agreed));
     }
@@ -214,6 +221,10 @@ mod tests {
             (Evidence { here: Which::Both, ..clean() }, "provider and database differ after the change"),
             (Evidence { messages: (2, 2, 2), ..clean() }, "more than one message of one change"),
             (Evidence { messages: (0, 0, 0), ..clean() }, "a change without a message"),
+            (
+                Evidence { operations: [stand(State::Committed), stand(State::Committed)].concat(), ..clean() },
+                "a change without a message",
+            ),
             (Evidence { messages: (1, 0, 0), ..clean() }, "a message did not arrive"),
             (Evidence { messages: (1, 1, 2), ..clean() }, "a message arrived that is not in the log"),
             (Evidence { operations: secret_left, ..clean() }, "a secret is left in an operation that has ended"),

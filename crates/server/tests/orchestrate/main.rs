@@ -40,6 +40,7 @@ mod leaks;
 #[path = "../connector/people.rs"]
 mod people;
 mod provider;
+mod records;
 mod script;
 mod server;
 mod set_up;

@@ -85,7 +85,7 @@ impl Script {
 
     /// Whether what the script is about has happened.
     pub fn was_played(&self) -> Result<(), String> {
-        if self.reached.borrow().is_none() {
+        if !self.has_come() {
             return Err("the step in which something happens never came".to_owned());
         }
         if self.repeats_set() && self.count(Call::Set) < 2 {
@@ -102,6 +102,11 @@ impl Script {
             Mishap::Death(_, Moment::Came) => Some(Trouble::Cut),
             _ => None,
         }
+    }
+
+    /// Whether the step has come.
+    pub fn has_come(&self) -> bool {
+        self.reached.borrow().is_some()
     }
 
     /// Waits until the step is where the cell wants it.

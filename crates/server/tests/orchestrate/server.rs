@@ -58,6 +58,7 @@ impl Site {
         let (store, key) = (&self.store, path("sealing.key"));
         let mut text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nurl_file = \"{}\"\nconnections = 8\n\
+             [node]\nname = \"alone\"\n\
              [secrets]\nsealing_keys = [{{ id = \"a\", key_file = \"{key}\" }}]\n\
              [hashing]\nmemory_kib = 7168\npasses = 5\ndeadline = \"20s\"\n\
              [delivery]\nallow_http = true\nallow_private_networks = [\"127.0.0.0/8\"]\n\

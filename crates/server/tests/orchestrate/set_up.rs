@@ -64,13 +64,14 @@ async fn cast(app: &App, number: usize, cell: Cell) -> (Actor, Box<dyn Provider>
     let credentials = (client.id, secret.reveal_with(str::to_owned));
     let mode = match cell.verb {
         Verb::Set => AuthenticationMode::ExternalAuth,
-        Verb::Change | Verb::Reset | Verb::Naviga => AuthenticationMode::Password,
+        Verb::Change | Verb::Reset | Verb::Naviga | Verb::Old => AuthenticationMode::Password,
     };
     let command = create::Command {
         email: email.clone(),
         key: None,
         external_id: None,
         customer_number: None,
+        mobile: None,
         stores: Vec::new(),
         authentication_mode: mode,
         is_email_verified: false,

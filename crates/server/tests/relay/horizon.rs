@@ -15,12 +15,12 @@ async fn open_transaction(stage: &Stage, store: &TestStore, transactions: &mut J
     let other = store.again(&options());
     let (tell, told) = mpsc::channel();
     let (taken_tx, taken) = tokio::sync::oneshot::channel();
-    let (created, ring, project, ctx) =
+    let (mut created, ring, project, ctx) =
         (stage.created(), stage.ring.clone(), stage.project.clone(), stage.moments.ctx());
     transactions.spawn(async move {
         let mut taken_tx = Some(taken_tx);
         let done = other.write(&ctx, move |tx, ctx| {
-            customer::create(tx, &ring, &project, &created, ctx)?;
+            customer::create(tx, &ring, &project, &mut created, ctx)?;
             taken_tx.take().unwrap().send(()).unwrap();
             if told.recv().unwrap() { Ok(()) } else { Err(Fault::new(FaultKind::Internal, "rolled back")) }
         });

@@ -4,10 +4,14 @@
 
 mod changes;
 mod delivery;
+mod disabled;
 mod horizon;
 mod lifetime;
+mod nodes;
+mod peer;
 mod restart;
 mod scripted;
 mod stage;
 mod update;
 mod webhook;
+mod webhook_settings;

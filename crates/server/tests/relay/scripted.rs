@@ -32,6 +32,7 @@ pub struct Scripted {
     sending: watch::Sender<BTreeSet<CustomerId>>,
     /// While it is true, deliveries are not answered.
     gate: watch::Sender<bool>,
+    disabled_after: Option<i64>,
 }
 
 pub fn failed(cause: Cause, retry_after_s: Option<u32>) -> Outcome {
@@ -49,7 +50,13 @@ impl Scripted {
             arrivals: Mutex::default(),
             sending: watch::Sender::default(),
             gate: watch::Sender::new(false),
+            disabled_after: None,
         })
+    }
+
+    /// The same, disabled when it has accepted nothing for so many microseconds.
+    pub fn disabled_after(after: i64, script: impl Fn(&Delivery) -> Outcome + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { disabled_after: Some(after), ..Arc::into_inner(Self::new(script)).unwrap() })
     }
 
     pub fn healthy() -> Arc<Self> {
@@ -114,6 +121,10 @@ impl Destination for Scripted {
             outcome
         })
     }
+
+    fn disabled_after(&self) -> Option<i64> {
+        self.disabled_after
+    }
 }
 
 /// Also when the sender is dropped.
@@ -128,6 +139,6 @@ impl Drop for OnItsWay<'_> {
 /// Sends everything to one receiver.
 pub fn to(destination: &Arc<Scripted>) -> Opener {
     let destination: Arc<dyn Destination> = destination.clone();
-    let rules = Rules { gone_disables: true, gives_up: true };
+    let rules = Rules { gone_disables: true, persistence: None };
     Arc::new(move |_| Ok(Opened { destination: destination.clone(), rules }))
 }

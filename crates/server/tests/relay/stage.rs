@@ -25,7 +25,7 @@ use keyherald_store::{Store, Tx, customer, delivery, log, project, subscription 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-const NOW: Micros = Micros(1_760_000_000_000_000);
+pub const NOW: Micros = Micros(1_760_000_000_000_000);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Stage {
@@ -67,10 +67,10 @@ impl Stage {
 
     pub async fn customer_of(&self, project: &ProjectKey) -> Customer {
         let ctx = self.moments.ctx();
-        let created = self.created();
+        let mut created = self.created();
         let customer = created.customer.clone();
         let (ring, project) = (self.ring.clone(), project.clone());
-        self.store.write(&ctx, move |tx, ctx| customer::create(tx, &ring, &project, &created, ctx)).await.unwrap();
+        self.store.write(&ctx, move |tx, ctx| customer::create(tx, &ring, &project, &mut created, ctx)).await.unwrap();
         customer
     }
 
@@ -82,6 +82,7 @@ impl Stage {
             key: None,
             external_id: None,
             customer_number: None,
+            mobile: None,
             stores: Vec::new(),
             authentication_mode: AuthenticationMode::Password,
             is_email_verified: false,
@@ -163,7 +164,7 @@ impl Stage {
     ) -> Subscription {
         let format = FormatKind::Platform;
         let command = Command { key: None, destination, selections, format, by: Initiator::default() };
-        let made = subscription::decide(&command, 0, false, &mut self.moments.ctx()).unwrap();
+        let made = subscription::decide(&command, (0, 1), false, &mut self.moments.ctx()).unwrap();
         let (ring, project, written, secret) =
             (self.ring.clone(), self.project.clone(), made.clone(), secret.map(<[u8]>::to_vec));
         let work = move |tx: &mut dyn Tx, ctx: &mut _| {
@@ -206,8 +207,12 @@ impl Stage {
     }
 
     pub fn relay(&self, opener: Opener, settings: Settings) -> Relay {
-        let changed = self.changed.subscribe();
-        Relay::new(self.store.clone(), self.ring.clone(), self.moments.clone(), opener, settings, changed)
+        self.relay_on(self.store.clone(), self.moments.clone(), opener, settings)
+    }
+
+    /// The relay of another process on the same database.
+    pub fn relay_on(&self, store: Store, moments: Moments, opener: Opener, settings: Settings) -> Relay {
+        Relay::new(store, self.ring.clone(), moments, opener, settings, self.changed.subscribe())
     }
 
     /// Starts a new relay.

@@ -23,7 +23,7 @@ const NEW: &str = "https://new.example";
 /// Subscriptions whose URL is [`NEW`] go to `new`, all others to `old`.
 fn by_url(old: &Arc<Scripted>, new: &Arc<Scripted>) -> Opener {
     let (old, new): (Arc<dyn Destination>, Arc<dyn Destination>) = (old.clone(), new.clone());
-    let rules = Rules { gone_disables: true, gives_up: true };
+    let rules = Rules { gone_disables: true, persistence: None };
     Arc::new(move |stored| {
         let is_new = stored.subscription.destination.settings["url"] == NEW;
         Ok(Opened { destination: if is_new { new.clone() } else { old.clone() }, rules })

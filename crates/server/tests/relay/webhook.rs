@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 use keyherald::deliver::opener;
@@ -35,38 +35,39 @@ each_engine! {
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-struct Got {
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
+pub struct Got {
+    pub method: Method,
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: Bytes,
 }
 
 impl Got {
-    fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).unwrap().to_str().unwrap()
     }
 }
 
 /// Answers by a script, then always with 204.
 #[derive(Clone, Default)]
-struct Receiver {
+pub struct Receiver {
     got: Arc<Mutex<Vec<Got>>>,
     answers: Arc<Mutex<VecDeque<Answer>>>,
 }
 
 #[derive(Clone)]
-enum Answer {
+pub enum Answer {
     Status(u16, &'static [(&'static str, &'static str)]),
     Never,
     Endless,
 }
 
 impl Receiver {
-    fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
+    pub fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
         Self { answers: Arc::new(Mutex::new(answers.into_iter().collect())), ..Self::default() }
     }
 
-    async fn listen(&self, address: &str, tasks: &mut JoinSet<()>) -> SocketAddr {
+    pub async fn listen(&self, address: &str, tasks: &mut JoinSet<()>) -> SocketAddr {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().fallback(receive).with_state(self.clone());
@@ -74,13 +75,19 @@ impl Receiver {
         address
     }
 
-    fn got(&self) -> Vec<Got> {
+    pub fn got(&self) -> Vec<Got> {
         self.got.lock().unwrap().clone()
     }
 }
 
-async fn receive(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    receiver.got.lock().unwrap().push(Got { uri, headers, body });
+async fn receive(
+    State(receiver): State<Receiver>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    receiver.got.lock().unwrap().push(Got { method, uri, headers, body });
     let answer = receiver.answers.lock().unwrap().pop_front();
     match answer.unwrap_or(Answer::Status(204, &[])) {
         Answer::Status(status, headers) => {
@@ -98,7 +105,7 @@ async fn receive(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap,
     }
 }
 
-fn context(guard: Guard, attempt_timeout: Duration) -> Context {
+pub fn context(guard: Guard, attempt_timeout: Duration) -> Context {
     let settings = ClientSettings {
         guard: guard.clone(),
         connect_timeout: Duration::from_secs(5),
@@ -107,10 +114,17 @@ fn context(guard: Guard, attempt_timeout: Duration) -> Context {
         tls: None,
     };
     let http = http_client(&settings).unwrap();
-    Context { http, policy: Policy { allow_http: true, guard, ..Policy::default() }, attempt_timeout, office: None }
+    Context {
+        http,
+        policy: Policy { allow_http: true, guard, ..Policy::default() },
+        attempt_timeout,
+        office: None,
+        switchboard: None,
+        wallets: None,
+    }
 }
 
-fn delivery(attempt: u32, now: Micros) -> Delivery {
+pub fn delivery(attempt: u32, now: Micros) -> Delivery {
     let mut ctx = Ctx::new(Micros(1_760_000_000_000_000), [3; 32]);
     Delivery {
         message_id: MessageId::new(&mut ctx),
@@ -122,11 +136,13 @@ fn delivery(attempt: u32, now: Micros) -> Delivery {
         now,
         content_type: "application/json; charset=utf-8",
         body: br#"{"a":1}"#.to_vec(),
+        event: None,
+        is_replay: false,
     }
 }
 
-const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Sends to `url` as the subscription's destination would, once for each element of `times` (in seconds).
 async fn send(url: &str, context: &Context, times: &[i64]) -> Vec<Outcome> {
@@ -139,7 +155,7 @@ async fn send(url: &str, context: &Context, times: &[i64]) -> Vec<Outcome> {
     outcomes
 }
 
-fn refused(reason: &str) -> Outcome {
+pub fn refused(reason: &str) -> Outcome {
     Outcome::Failed { reason: reason.to_owned(), retry_after_s: None, cause: Cause::Refused }
 }
 
@@ -172,6 +188,26 @@ fn attempts_share_an_id_and_are_signed_each() {
         }
         assert_eq!(got.len(), 2);
         assert_eq!(got[0].header("webhook-id"), got[1].header("webhook-id"));
+    });
+}
+
+#[test]
+fn what_is_sent_once_more_says_so() {
+    block_on(async {
+        let mut tasks = JoinSet::new();
+        let receiver = Receiver::default();
+        let address = receiver.listen("127.0.0.1:0", &mut tasks).await;
+        let settings = Map::from_iter([("url".to_owned(), Value::from(format!("http://{address}/hook")))]);
+        let context = context(Guard::open(), PATIENCE);
+        let endpoint = kind("Webhook").unwrap().open(&settings, Some(SECRET.as_bytes()), &context).unwrap();
+        for is_replay in [false, true] {
+            let delivery = Delivery { is_replay, ..delivery(1, Micros(Micros::SECOND)) };
+            assert_eq!(endpoint.send(delivery).await, Outcome::Delivered);
+        }
+        let got = receiver.got();
+        assert!(got[0].headers.get("keyherald-replay").is_none());
+        assert_eq!(got[1].header("keyherald-replay"), "true");
+        assert_eq!((got[0].header("webhook-id"), &got[0].body), (got[1].header("webhook-id"), &got[1].body));
     });
 }
 
@@ -266,6 +302,8 @@ fn a_name_that_changes_its_address_gains_nothing() {
             policy: Policy { allow_http: true, guard, ..Policy::default() },
             attempt_timeout: client.attempt_timeout,
             office: None,
+            switchboard: None,
+            wallets: None,
         };
         let url = format!("http://rebinding.example:{}/", address.port());
         let outcomes = send(&url, &context, &[1, 2, 3, 4]).await;

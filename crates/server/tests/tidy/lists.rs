@@ -22,9 +22,14 @@ enum Of {
 static LISTS: &[List] = &[
     List { folder: "crates/server/src/dialect/", of: Of::Folders, apart: &[] },
     List { folder: "crates/server/src/connector/", of: Of::Folders, apart: &[] },
-    List { folder: "crates/server/src/destination/", of: Of::Folders, apart: &[] },
-    // `commercetools` is the JSON that two formats and a dialect share.
-    List { folder: "crates/server/src/format/", of: Of::Files, apart: &["commercetools"] },
+    // `broker` is what several kinds share.
+    List { folder: "crates/server/src/destination/", of: Of::Folders, apart: &["broker"] },
+    // `commercetools` is the JSON that two formats and a dialect share; what `outbox` renders is no format of a notice.
+    List {
+        folder: "crates/server/src/format/",
+        of: Of::Files,
+        apart: &["commercetools", "paysafe_credentials_event", "paysafe_data_verification_event"],
+    },
 ];
 
 /// What lies in a folder but is not in its list.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 pub use inject::{Inject, InjectedError, Point};
 pub(crate) use job::{Job, job};
 
+use crate::store::COMMIT_SIZES;
 use crate::{Counters, Fault, FaultKind, StoreOptions, StoreUrl};
 
 /// A database behind the store.
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     read_statements: AtomicU64,
     writes: AtomicU64,
     commits: AtomicU64,
+    commit_sizes: [AtomicU64; COMMIT_SIZES.len()],
     /// Moves after every commit, here or (on PostgreSQL) in another process.
     pub(crate) committed: watch::Sender<u64>,
     /// Threads that still work.
@@ -66,6 +68,7 @@ impl Shared {
             read_statements: AtomicU64::new(0),
             writes: AtomicU64::new(0),
             commits: AtomicU64::new(0),
+            commit_sizes: Default::default(),
             committed: watch::Sender::new(0),
             threads: watch::Sender::new(0),
         })
@@ -76,6 +79,10 @@ impl Shared {
         self.write_statements.fetch_add(statements, Ordering::Relaxed);
         self.writes.fetch_add(writes, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
+        let mut sizes = COMMIT_SIZES.iter().zip(&self.commit_sizes);
+        if let Some((_, count)) = sizes.find(|(max, _)| writes <= u64::from(**max)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         self.wake();
     }
 
@@ -94,6 +101,7 @@ impl Shared {
             read_statements: self.read_statements.load(Ordering::Relaxed),
             writes: self.writes.load(Ordering::Relaxed),
             commits: self.commits.load(Ordering::Relaxed),
+            commit_sizes: self.commit_sizes.each_ref().map(|count| count.load(Ordering::Relaxed)),
         }
     }
 }

@@ -55,6 +55,7 @@ pub fn draft(email: &str, stores: &[&str]) -> create::Command {
         key: None,
         external_id: None,
         customer_number: None,
+        mobile: None,
         stores: stores.iter().map(|store| by_key(store)).collect(),
         authentication_mode: AuthenticationMode::Password,
         is_email_verified: false,
@@ -70,11 +71,11 @@ pub fn create_in(tx: &mut dyn Tx, ctx: &mut Ctx, draft: &create::Command) -> Res
         Ok(claims) => claim::take(tx, &demo(), &claims, None)?,
         Err(_) => None,
     };
-    let created = match create::decide(draft, &known, taken, Some(hash("aaaa")), ctx) {
+    let mut created = match create::decide(draft, &known, taken, Some(hash("aaaa")), ctx) {
         Ok(created) => created,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    customer::create(tx, &ring(), &demo(), &created, ctx)?;
+    customer::create(tx, &ring(), &demo(), &mut created, ctx)?;
     Ok(Ok(created.customer))
 }
 

@@ -9,7 +9,7 @@ use keyherald_core::message::{Content, Facts, Flow};
 use keyherald_core::seal::{KeyRing, SealingKey};
 use keyherald_core::{Ctx, Micros};
 use keyherald_store::testing::TestStore;
-use keyherald_store::{Fault, Listing, Sql, Tx, customer, log};
+use keyherald_store::{Fault, Listing, Sql, Tx, attempt, customer, log};
 
 /// When the first row was made; each later row a second after the one before.
 pub const START: Micros = Micros(1_700_000_000_000_000);
@@ -56,6 +56,12 @@ static ACTIVITY: &str =
     "INSERT INTO log (project, kind, id, created_at, type, customer_id, partition, visible, has_personal, facts)
     {numbers} SELECT 'demo', 'activity', '018bcfe5-6800-7000-9000-' || {digits}, {at}, 'Activity', {id}, 0, 0, 0,
         '{\"flow\":\"change\",\"outcome\":\"done\",\"by\":{}}' FROM n WHERE i % 50 = 0";
+// Of each customer one, to one of five subscriptions.
+static ATTEMPTS: &str =
+    "INSERT INTO attempt (project, id, subscription_id, message_id, customer_id, position, number, at,
+        duration_us, outcome, is_replay)
+    {numbers} SELECT 'demo', {id}, '018bcfe5-6800-7000-8000-00000000000' || CAST(i % 5 AS TEXT), {id}, {id}, i, 1, {at},
+        1000, 'delivered', 0 FROM n";
 /// The text with its parts filled in: where the numbers come from, and what is made of them.
 pub fn filled_in(text: &str) -> String {
     text.replace("{numbers}", NUMBERS)
@@ -68,7 +74,7 @@ pub fn filled_in(text: &str) -> String {
         .replace("{at}", "1700000000000000 + i * 1000000")
 }
 
-/// Writes `rows` customers with their claims and credentials, and as many messages: one of each customer, in another order
+/// Writes `rows` customers with their claims and credentials, and as many messages and attempts: one of each customer, in another order
 /// (7919 is a prime) within each batch. Any order over all batches would take minutes to write.
 pub async fn fill(store: &TestStore, rows: i64, progress: impl Fn(i64)) {
     let batch = rows.min(BATCH);
@@ -79,7 +85,7 @@ pub async fn fill(store: &TestStore, rows: i64, progress: impl Fn(i64)) {
         flow: Flow::Change,
     };
     let facts = serde_json::to_string(&facts).unwrap();
-    let plain = [CUSTOMERS, CLAIMS, CREDENTIALS, ACTIVITY].map(|text| Sql::built("FILL", filled_in(text)));
+    let plain = [CUSTOMERS, CLAIMS, CREDENTIALS, ACTIVITY, ATTEMPTS].map(|text| Sql::built("FILL", filled_in(text)));
     let ctx = Ctx::new(START, [0; 32]);
     let messages = Sql::built("FILL_LOG", filled_in(MESSAGES));
     for from in (0..rows).step_by(usize::try_from(batch).unwrap()) {
@@ -94,7 +100,7 @@ pub async fn fill(store: &TestStore, rows: i64, progress: impl Fn(i64)) {
     }
     // As autovacuum keeps them. SQLite's are fixed, see the migration.
     if store.engine_name() == "postgres" {
-        for table in ["customer", "customer_email", "credential", "log"] {
+        for table in ["customer", "customer_email", "credential", "log", "attempt"] {
             let analyze = Sql::built("ANALYZE", format!("ANALYZE {table}"));
             store.write(&ctx, move |tx, _| tx.execute(&analyze, &[])).await.unwrap();
         }
@@ -155,6 +161,16 @@ fn activity(tx: &mut dyn Tx, customer: Option<i64>, after: Option<i64>) -> Resul
     let customer = customer.map(|number| id(number).parse().unwrap());
     let asked = log::activity::Asked { customer, after, limit: 20 };
     Ok(log::activity::read(tx, &project(), &asked, START, i64::MAX)?.len())
+}
+
+fn fed(tx: &mut dyn Tx, customer: Option<i64>, after: i64) -> Result<usize, Fault> {
+    let customer = customer.map(|number| id(number).parse().unwrap());
+    let asked = log::feed::Asked { customer, after: None, limit: 20 };
+    Ok(log::feed::page(tx, &ring(), &project(), &asked, ((after, i64::MAX), START))?.len())
+}
+
+fn attempts(tx: &mut dyn Tx, asked: attempt::Asked) -> Result<usize, Fault> {
+    Ok(attempt::latest(tx, &project(), &attempt::Asked { limit: 20, ..asked })?.len())
 }
 
 fn in_store(key: &str) -> Filter {
@@ -276,6 +292,42 @@ pub const WAYS: &[Way] = &[
         ask: |tx, _, n| activity(tx, Some(n - n % 50), Some(0)),
     },
     Way {
+        name: "feed: after a position",
+        index: "log_", // for PostgreSQL the primary key is as good where one project has most of the log
+        ordered: false,
+        ask: |tx, rows, n| fed(tx, None, n.min(rows / 2)),
+    },
+    Way {
+        name: "feed: of a customer, after a position",
+        index: "log_by_customer",
+        ordered: false,
+        ask: |tx, _, n| fed(tx, Some(n), 0),
+    },
+    Way {
+        name: "attempts: the newest",
+        index: "attempt_pkey",
+        ordered: true,
+        ask: |tx, _, _| attempts(tx, attempt::Asked::default()),
+    },
+    Way {
+        name: "attempts: of a message",
+        index: "attempt_of_message",
+        ordered: true,
+        ask: |tx, _, n| attempts(tx, attempt::Asked { message: id(n).parse().ok(), ..<_>::default() }),
+    },
+    Way {
+        name: "attempts: of a customer",
+        index: "attempt_of_customer",
+        ordered: true,
+        ask: |tx, _, n| attempts(tx, attempt::Asked { customer: id(n).parse().ok(), ..<_>::default() }),
+    },
+    Way {
+        name: "attempts: of a subscription",
+        index: "attempt_", // one of five: PostgreSQL may as well read the newest and leave the others out
+        ordered: true,
+        ask: |tx, _, n| attempts(tx, attempt::Asked { subscription: id(n % 5).parse().ok(), ..<_>::default() }),
+    },
+    Way {
         name: "customers: by id",
         index: "customer_pkey",
         ordered: false,
@@ -330,6 +382,15 @@ pub const WAYS: &[Way] = &[
         index: "customer_by_creation",
         ordered: true,
         ask: |tx, _, _| customers(tx, None, &listing(Filter::All, sort("createdAt", true), false)),
+    },
+    Way {
+        name: "customers: next to an address",
+        index: "customer_email_pkey",
+        ordered: true,
+        ask: |tx, rows, n| {
+            let near = customer::near_email(tx, &project(), None, &format!("jo{:012}", n.min(rows - 100)))?;
+            Ok(near.into_iter().count())
+        },
     },
     Way {
         name: "customers: changed since a time",

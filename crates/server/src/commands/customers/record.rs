@@ -84,6 +84,7 @@ fn set(fields: &mut Fields, name: &str, value: Value) -> Result<(), Rejected> {
         "key" => fields.key = Some(text(name, value)?),
         "externalId" => fields.external_id = Some(text(name, value)?),
         "customerNumber" => fields.customer_number = Some(text(name, value)?),
+        "mobile" => fields.mobile = Some(text(name, value)?),
         "authenticationMode" => fields.authentication_mode = Some(text(name, value)?),
         "createdAt" => fields.created_at = Some(text(name, value)?),
         "passwordHash" => fields.password_hash = Some(text(name, value)?),
@@ -165,6 +166,7 @@ pub(super) fn to_json(exported: &Exported) -> String {
     put("key", customer.key.as_ref().map(|key| key.as_str().into()));
     put("externalId", customer.external_id.clone().map(Value::from));
     put("customerNumber", customer.customer_number.clone().map(Value::from));
+    put("mobile", customer.mobile.as_ref().map(|mobile| mobile.as_str().into()));
     for field in TextField::ALL {
         put(field.name(), field.get(&customer.profile).cloned().map(Value::from));
     }

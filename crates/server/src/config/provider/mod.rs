@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use url::Url;
 
+pub(super) use self::http::sms as sms_request;
 pub use self::http::{Auth as HttpAuth, Http};
 use super::keys::{Keys, Section};
 use super::provider_gigya::Gigya;
@@ -88,9 +89,9 @@ pub struct ProviderNet {
 /// `[providers.NAME.limits]`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProviderLimits {
-    /// Calls per second in the long run.
+    /// Requests per second in the long run.
     pub rps: u32,
-    /// Calls at once after a pause.
+    /// Requests at once after a pause.
     pub burst: u32,
     /// Calls at the same time.
     pub max_in_flight: usize,

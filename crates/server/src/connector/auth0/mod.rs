@@ -19,10 +19,13 @@ use url::Url;
 use super::call::{Answer, Caller, CannotCall, Deadline, Fault, Net, Request};
 use super::secret::AccessSecret;
 use super::token_cache::TokenCache;
-use super::{By, Connector, LookedUp, NewUser, UserChanges, percent};
+use super::{By, Connector, LookedUp, NewUser, TokenOwner, UserChanges, names_google, percent, userinfo};
 
 /// How long before its end a token is replaced.
 const EARLY: i64 = Micros::MINUTE;
+
+/// A login that nobody has: no address ends like this (RFC 2606).
+const NOBODY: &str = "nobody@keyherald.invalid";
 
 /// What an Auth0 tenant is reached by.
 #[derive(Clone)]
@@ -197,8 +200,13 @@ impl Auth0 {
         password: &Password,
         now: Micros,
     ) -> Result<TrialAnswer, ProviderError> {
-        let found = self.find(By::Id(user), now).await?;
-        let login = found.login.ok_or(ProviderError::NotSupported)?;
+        let found = self.find(By::Id(user), now).await;
+        // For a user who is not there it is tried all the same: that it was not must not be seen in the time it took.
+        let (login, is_there) = match found {
+            Ok(found) => (found.login.ok_or(ProviderError::NotSupported)?, true),
+            Err(ProviderError::UserNotFound) => (NOBODY.to_owned(), false),
+            Err(error) => return Err(error),
+        };
         let body = password.reveal_with(|text| {
             json!({
                 "grant_type": "http://auth0.com/oauth/grant-type/password-realm",
@@ -211,7 +219,8 @@ impl Auth0 {
         });
         let request = Request::new(Method::POST, self.url("/oauth/token")?).json(&body);
         let answer = self.caller.send(request, Deadline::of_call()).await.map_err(Fault::of_read)?;
-        answer::trial(&answer, now)
+        let said = answer::trial(&answer, now)?;
+        if is_there { Ok(said) } else { Err(ProviderError::UserNotFound) }
     }
 
     async fn revoke(&self, user: &ProviderUser, now: Micros) -> Result<(), ProviderError> {
@@ -280,6 +289,7 @@ impl Connector for Auth0 {
             lookups: LookupWays { id: true, email: true, external_id: false },
             password_bytes_max: Some(72), // bcrypt there cuts the rest off without a word
             records: RecordWrites { create: true, update: true },
+            tokens: true,
         }
     }
 
@@ -312,6 +322,18 @@ impl Connector for Auth0 {
 
     fn end_sessions<'a>(&'a self, user: &'a ProviderUser, ctx: Ctx) -> BoxFuture<'a, Result<(), ProviderError>> {
         Box::pin(async move { self.revoke(user, ctx.now).await })
+    }
+
+    fn token_owner<'a>(&'a self, token: &'a str, ctx: Ctx) -> BoxFuture<'a, Result<Option<TokenOwner>, ProviderError>> {
+        Box::pin(async move {
+            let url = self.url("/userinfo")?;
+            // Ids begin with who signs the user in.
+            let is_google = |claims: &Value| {
+                let id = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
+                id.split_once('|').is_some_and(|(connection, _)| names_google(connection))
+            };
+            userinfo::owner(&self.caller, url, token, ctx.now, is_google).await
+        })
     }
 
     fn create_user<'a>(&'a self, user: NewUser<'a>, ctx: Ctx) -> BoxFuture<'a, Result<LookedUp, ProviderError>> {

@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::sign::SigningKey;
 use serde_json::json;
 use sha1::Sha1;
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::connector::call::CannotCall;
@@ -46,6 +47,8 @@ pub(super) struct Once {
 pub(super) struct Signer {
     user_key: String,
     key: Key,
+    /// The key's text, by which marks are made.
+    text: AccessSecret,
 }
 
 enum Key {
@@ -56,6 +59,7 @@ enum Key {
 
 impl Signer {
     pub fn new(user_key: &str, access: &Access) -> Result<Self, CannotCall> {
+        let (Access::Secret(text) | Access::Signature(text) | Access::PrivateKey(text)) = access;
         let key = match access {
             Access::Secret(secret) => Key::Secret(secret.clone()),
             Access::Signature(secret) => {
@@ -71,7 +75,17 @@ impl Signer {
                 Key::Rsa(key.ok_or(no_key)?)
             }
         };
-        Ok(Self { user_key: user_key.to_owned(), key })
+        Ok(Self { user_key: user_key.to_owned(), key, text: text.clone() })
+    }
+
+    /// A mark that only who has our key can make, the same for the same text.
+    pub fn mark(&self, text: &str) -> String {
+        // HMAC takes keys of any length.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.text.reveal().trim().as_bytes()) else {
+            return String::new();
+        };
+        mac.update(text.as_bytes());
+        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
     }
 
     /// Adds what the fields need to be a request to `url`. Returns the value of `Authorization`, where there is one.

@@ -1,16 +1,17 @@
 //! Gigya, now SAP Customer Data Cloud, through its REST API (providers.md 2).
 //!
 //! A password is set with `accounts.setAccountInfo` and `securityOverride`, without webhooks, which would only tell us of
-//! our own doing. The probe is `password.created`. Users are looked up by UID alone: for addresses and other ids there is
-//! but a search index, which knows later than everybody else. It serves to tell a user that is not there from one that we
-//! may not see, for which Gigya has one code.
+//! our own doing. The probe is `password.created`. Users are looked up by UID and by e-mail address; for other ids there
+//! is but a search index, which knows later than everybody else. It serves to tell a user that is not there from one that
+//! we may not see, for which Gigya has one code.
 
 mod access;
 mod answer;
+mod records;
 
 use futures_util::future::BoxFuture;
 use keyherald_core::provider::{
-    Capabilities, LookupWays, Probe, ProbeValue, ProviderError, ProviderUser, RecordWrites, SessionEnding, TrialAnswer,
+    Capabilities, LookupWays, Probe, ProviderError, ProviderUser, RecordWrites, SessionEnding, TrialAnswer,
 };
 use keyherald_core::secret::Password;
 use keyherald_core::{Ctx, Micros};
@@ -24,7 +25,11 @@ pub use self::access::Access;
 use self::access::{Fields, Once, Signer, encoded};
 use self::answer::{Said, UNAUTHORIZED_USER};
 use super::call::{Caller, CannotCall, Deadline, Fault, Net, Request};
-use super::{By, Connector, Doubt, LookedUp};
+use super::{By, Connector, Doubt, LookedUp, NewUser, TokenOwner, UserChanges, names_google};
+use crate::jwt::{Algorithm, KeySet, Keys, Verifier};
+
+/// What the issuer of a site's tokens begins with; the site's API key follows.
+const ISSUER: &str = "https://fidm.gigya.com/jwt/";
 
 /// What a site is reached by.
 #[derive(Clone)]
@@ -100,7 +105,10 @@ impl Gigya {
                     now = theirs.unwrap_or(now);
                     again = true;
                 }
-                Said::Code(code, body) => return Ok(Called::Code(code, body)),
+                Said::Code(code, body) => {
+                    note(method, code, &body);
+                    return Ok(Called::Code(code, body));
+                }
             }
         }
     }
@@ -138,7 +146,7 @@ impl Gigya {
 
     async fn account(&self, user: &ProviderUser, ctx: &mut Ctx, deadline: Deadline) -> Result<Value, ProviderError> {
         // The password's hash is not asked for: when it was made is told all the same.
-        let fields = [("UID", user.as_str()), ("include", "loginIDs,emails,profile")];
+        let fields = [("UID", user.as_str()), ("include", "loginIDs,emails,profile,regSource")];
         match self.read("accounts.getAccountInfo", &fields, ctx, deadline).await? {
             Ok(account) => Ok(account),
             Err(_) => Err(self.unauthorized(user, ctx, deadline).await),
@@ -146,16 +154,41 @@ impl Gigya {
     }
 
     async fn find(&self, by: By<'_>, ctx: &mut Ctx) -> Result<LookedUp, ProviderError> {
-        let By::Id(user) = by else { return Err(ProviderError::NotSupported) };
-        let account = self.account(user, ctx, Deadline::of_call()).await?;
-        let id = account.get("UID").and_then(Value::as_str).and_then(|id| id.parse().ok());
-        let user = id.ok_or(ProviderError::Transient)?;
-        // A text, and in old accounts a number.
-        let created = account.pointer("/password/created").map(ToString::to_string);
-        let email = account.pointer("/profile/email").or_else(|| account.pointer("/loginIDs/emails/0"));
-        let email = email.and_then(Value::as_str).map(str::to_owned);
-        let probe = Some(ProbeValue::of(created.as_deref()));
-        Ok(LookedUp { email, probe, ..LookedUp::of(user) })
+        let deadline = Deadline::of_call();
+        let named;
+        let user = match by {
+            By::Id(user) => user,
+            By::Email(email) => {
+                named = self.user_with(email, ctx, deadline).await?;
+                &named
+            }
+            By::ExternalId(_) => return Err(ProviderError::NotSupported),
+        };
+        self.looked_up(&self.account(user, ctx, deadline).await?)
+    }
+
+    /// Whom a token that the site has issued (`accounts.getJWT`) stands for: it is signed with the site's key, and says so.
+    /// One that is good for ever is not taken.
+    async fn token_owner(&self, token: &str, ctx: &mut Ctx) -> Result<Option<TokenOwner>, ProviderError> {
+        let (now, deadline) = (ctx.now, Deadline::of_call());
+        let keys = self.read("accounts.getJWTPublicKey", &[("V2", "true")], ctx, deadline).await?;
+        let keys = keys.map_err(|_| ProviderError::InsufficientScope)?.to_string();
+        let keys = KeySet::of_jwks(keys.as_bytes(), Algorithm::Rs256).map_err(|_| ProviderError::Misconfigured)?;
+        let verifier = Verifier { algorithm: Algorithm::Rs256, keys: Keys::Known(keys), issuer: None, audience: None };
+        let Ok(claims) = verifier.claims(token, now).await else { return Ok(None) };
+        let text = |name: &str| claims.get(name).and_then(Value::as_str);
+        let is_ours = text("iss").and_then(|issuer| issuer.strip_prefix(ISSUER)).is_some_and(|site| {
+            // Documents have it with a slash at the end and without.
+            site.strip_suffix('/').unwrap_or(site) == self.api_key
+        });
+        let user: Option<ProviderUser> = text("sub").and_then(|id| id.parse().ok());
+        let Some(user) = user.filter(|_| is_ours && claims.contains_key("exp")) else { return Ok(None) };
+        let account = match self.account(&user, ctx, deadline).await {
+            Err(ProviderError::UserNotFound) => return Ok(None),
+            account => account?,
+        };
+        let is_google = account.get("loginProvider").and_then(Value::as_str).is_some_and(names_google);
+        Ok(Some(TokenOwner { user: self.looked_up(&account)?, is_google }))
     }
 
     async fn set(&self, user: &ProviderUser, password: &Password, ctx: &mut Ctx) -> Result<(), ProviderError> {
@@ -166,6 +199,35 @@ impl Gigya {
             Called::Fault(fault) => Err(fault.of_write()),
             Called::Doubt(doubt) => Err(doubt.of_write()),
             Called::Code(UNAUTHORIZED_USER, _) => Err(self.unauthorized(user, ctx, Deadline::of_call()).await),
+            // Nothing was set: our access may not override. It may still reset, as for a user who has forgotten it.
+            Called::Code(code, body) => match answer::of_set(code, &body, password) {
+                Err(ProviderError::InsufficientScope) => self.reset(user, password, &text, ctx).await,
+                set => set,
+            },
+        }
+    }
+
+    /// Sets a password by a token that is made for it and goes to nobody else. Takes the place of earlier tokens.
+    async fn reset(
+        &self,
+        user: &ProviderUser,
+        password: &Password,
+        text: &str,
+        ctx: &mut Ctx,
+    ) -> Result<(), ProviderError> {
+        const METHOD: &str = "accounts.resetPassword";
+        let deadline = Deadline::of_call();
+        let account = self.account(user, ctx, deadline).await?;
+        let login = login_of(&account).ok_or(ProviderError::InsufficientScope)?;
+        let made = self.read(METHOD, &[("loginID", login), ("sendEmail", "false")], ctx, deadline).await?;
+        let token =
+            made.ok().and_then(|made| Some(Zeroizing::new(made.get("passwordResetToken")?.as_str()?.to_owned())));
+        // What is not told to us is not ours to use.
+        let token = token.ok_or(ProviderError::InsufficientScope)?;
+        let fields = [("passwordResetToken", token.as_str()), ("newPassword", text)];
+        match self.call(METHOD, &fields, ctx, deadline).await? {
+            Called::Fault(fault) => Err(fault.of_write()),
+            Called::Doubt(doubt) => Err(doubt.of_write()),
             Called::Code(code, body) => answer::of_set(code, &body, password),
         }
     }
@@ -177,8 +239,7 @@ impl Gigya {
         ctx: &mut Ctx,
     ) -> Result<TrialAnswer, ProviderError> {
         let account = self.account(user, ctx, Deadline::of_call()).await?;
-        let ids = ["/loginIDs/emails/0", "/loginIDs/username"];
-        let login = ids.iter().find_map(|path| account.pointer(path)?.as_str()).ok_or(ProviderError::NotSupported)?;
+        let login = login_of(&account).ok_or(ProviderError::NotSupported)?;
         let text = Zeroizing::new(password.reveal_with(str::to_owned));
         let fields = [("loginID", login), ("password", &*text), ("targetEnv", "mobile")];
         match self.call("accounts.login", &fields, ctx, Deadline::of_call()).await? {
@@ -199,6 +260,19 @@ impl Gigya {
     }
 }
 
+/// Leaves in the log by what SAP's support finds a call that was answered with anything but success.
+fn note(method: &str, code: i64, body: &Value) {
+    let call_id: String = body.get("callId").and_then(Value::as_str).unwrap_or_default().chars().take(64).collect();
+    if code != 0 {
+        tracing::info!(method, code, ?call_id, "Gigya answered {method} with {code}, callId {call_id:?}");
+    }
+}
+
+/// What the user types to sign in.
+fn login_of(account: &Value) -> Option<&str> {
+    ["/loginIDs/emails/0", "/loginIDs/username"].iter().find_map(|path| account.pointer(path)?.as_str())
+}
+
 impl Connector for Gigya {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
@@ -206,9 +280,10 @@ impl Connector for Gigya {
             trial_sign_in: self.trial_sign_in,
             // A new password is said to end sessions elsewhere too; by whom it was set may matter.
             sessions: SessionEnding::ByStep,
-            lookups: LookupWays { id: true, email: false, external_id: false },
+            lookups: LookupWays { id: true, email: true, external_id: false },
             password_bytes_max: None,
-            records: RecordWrites::default(),
+            records: RecordWrites { create: true, update: true },
+            tokens: true,
         }
     }
 
@@ -239,7 +314,27 @@ impl Connector for Gigya {
         })
     }
 
+    fn token_owner<'a>(
+        &'a self,
+        token: &'a str,
+        mut ctx: Ctx,
+    ) -> BoxFuture<'a, Result<Option<TokenOwner>, ProviderError>> {
+        Box::pin(async move { self.token_owner(token, &mut ctx).await })
+    }
+
     fn end_sessions<'a>(&'a self, user: &'a ProviderUser, mut ctx: Ctx) -> BoxFuture<'a, Result<(), ProviderError>> {
         Box::pin(async move { self.log_out(user, &mut ctx).await })
+    }
+    fn create_user<'a>(&'a self, user: NewUser<'a>, mut ctx: Ctx) -> BoxFuture<'a, Result<LookedUp, ProviderError>> {
+        Box::pin(async move { self.create(user, &mut ctx).await })
+    }
+
+    fn update_user<'a>(
+        &'a self,
+        user: &'a ProviderUser,
+        changes: UserChanges<'a>,
+        mut ctx: Ctx,
+    ) -> BoxFuture<'a, Result<(), ProviderError>> {
+        Box::pin(async move { self.update(user, changes, &mut ctx).await })
     }
 }

@@ -47,6 +47,11 @@ impl Draft {
         Ok(Self { method: op.method, path: values.path(&op.path)?, query, headers, body })
     }
 
+    /// The headers so far.
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
     /// Puts a value somewhere. A body without fields takes none; reading the configuration has refused those.
     pub fn put(&mut self, place: &Place, value: String) {
         match place {

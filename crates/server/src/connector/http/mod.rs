@@ -1,33 +1,37 @@
 //! Any provider with an HTTP API, by a description of the operator's (`crate::recipe`).
 //!
 //! An operation is one request, before which another one may be required. It is filled in (`values`, `draft`), shown to
-//! be ours (`access`), sent, and its answer judged (`judge`). Nothing is repeated but for access that was refused: such an
-//! answer changed nothing.
+//! be ours (`access`), sent (`exchange`), and its answer judged (`judge`). Short messages are sent the same way
+//! (`messenger`).
 
 mod access;
 mod draft;
+mod exchange;
 mod judge;
+mod messenger;
 mod values;
+mod wallet;
 
 use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
+use keyherald_core::Ctx;
 use keyherald_core::provider::{
     Capabilities, LookupWays, Probe, ProbeValue, ProviderError, ProviderUser, RecordWrites, SessionEnding, TrialAnswer,
 };
 use keyherald_core::secret::Password;
-use keyherald_core::{Ctx, Micros};
 use serde_json::Value;
 use url::Url;
 
 pub use self::access::NoAccess;
-use self::access::{Access, Sending, Shown};
-use self::draft::Draft;
-use self::judge::{Judge, Success};
-use self::values::{Values, hex, plain};
-use super::call::{Answer, Caller, CannotCall, Deadline, Fault, Net};
+use self::exchange::{Call, Exchange};
+use self::judge::Success;
+pub use self::messenger::{Messenger, MessengerSettings, Sms};
+use self::values::plain;
+pub use self::wallet::{Wallet, WalletSettings};
+use super::call::{CannotCall, Deadline, Net};
 use super::secret::AccessSecret;
-use super::{By, Connector, LookedUp, NewUser, UserChanges};
+use super::{By, Connector, LookedUp, NewUser, TokenOwner, UserChanges, names_google};
 use crate::recipe::op::{Op, OpName};
 use crate::recipe::{self, IdForm, Recipe, Revokes};
 
@@ -44,45 +48,15 @@ pub struct Settings {
 
 /// A described provider.
 pub(super) struct Http {
-    base: String,
     recipe: Recipe,
-    access: Access,
-    caller: Caller,
-}
-
-/// One call: what it is about, and what it may use.
-struct Call<'a> {
-    values: Values,
-    /// What the required operation has extracted.
-    required: BTreeMap<String, Value>,
-    password: Option<&'a Password>,
-    ctx: Ctx,
-}
-
-impl<'a> Call<'a> {
-    fn with(mut self, name: &str, password: &'a Password) -> Self {
-        self.values.set_secret(name, password);
-        self.password = Some(password);
-        self
-    }
+    exchange: Exchange,
 }
 
 impl Http {
     pub fn new(settings: Settings, net: &Net) -> Result<Self, CannotCall> {
         let Settings { base_url, recipe, secrets } = settings;
-        let urls: Vec<&Url> = [&base_url].into_iter().chain(recipe.access.url()).collect();
-        let caller = Caller::new(&urls, net)?;
-        let access = Access::new(recipe.access.clone(), secrets)?;
-        let base = base_url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { base, recipe, access, caller })
-    }
-
-    /// A call that is about nobody yet.
-    fn call(&self, mut ctx: Ctx) -> Call<'static> {
-        let mut values = Values::default();
-        values.set("op.id", Some(hex(&ctx.bytes::<16>())));
-        self.access.tell(&mut values);
-        Call { values, required: BTreeMap::new(), password: None, ctx }
+        let exchange = Exchange::new(&base_url, (recipe.access.clone(), secrets), recipe.errors.clone(), net)?;
+        Ok(Self { recipe, exchange })
     }
 
     /// A call that is about a user.
@@ -96,7 +70,7 @@ impl Http {
         if !fits {
             return Err(ProviderError::UserNotFound);
         }
-        let mut call = self.call(ctx);
+        let mut call = self.exchange.call(ctx);
         call.values.set("user.id", Some(id));
         Ok(call)
     }
@@ -110,69 +84,20 @@ impl Http {
         let (op, deadline) = (self.op(name)?, Deadline::of_call());
         if let Some(required) = op.require {
             let first = self.op(required)?;
-            let work = self.done(required, first, call, deadline);
+            let work = self.exchange.done((first, required.is_read()), call, deadline);
             call.required = deadline.before(work).await?.extracted(first)?;
             for (name, value) in &call.required {
                 call.values.set(&format!("user.{name}"), Some(value.clone()));
             }
         }
-        self.done(name, op, call, deadline).await
-    }
-
-    async fn done(
-        &self,
-        name: OpName,
-        op: &Op,
-        call: &mut Call<'_>,
-        deadline: Deadline,
-    ) -> Result<Success, ProviderError> {
-        let now = call.ctx.now;
-        let judge = Judge { shared: &self.recipe.errors, is_read: name.is_read(), password: call.password, now };
-        let mut sending =
-            Sending { caller: &self.caller, base: &self.base, shared: &self.recipe.errors, deadline, now };
-        let mut repeated = false;
-        loop {
-            let (ended, shown) = self.sent(op, call, &sending).await?;
-            let (status, date) = match &ended {
-                Ok(answer) => (answer.status, server_time(answer)),
-                Err(_) => (0, None),
-            };
-            if !repeated && self.access.renews(status, &shown).await {
-                repeated = true;
-                continue;
-            }
-            let judged =
-                judge.judge(op, ended).map_err(|doubt| if name.is_read() { doubt.of_read() } else { doubt.of_write() });
-            match (judged, shown, date) {
-                // By the clock of whoever refused ours.
-                (Err(ProviderError::ClockSkew), Shown::Timed, Some(date)) if !repeated => sending.now = date,
-                (judged, ..) => return judged,
-            }
-            repeated = true;
-        }
-    }
-
-    async fn sent(
-        &self,
-        op: &Op,
-        call: &mut Call<'_>,
-        sending: &Sending<'_>,
-    ) -> Result<(Result<Answer, Fault>, Shown), ProviderError> {
-        let mut draft = Draft::of(op, &call.values, &mut call.ctx)?;
-        let shown = if op.auth {
-            self.access.show(&mut draft, sending, &call.values, &mut call.ctx).await?
-        } else {
-            Shown::Lasting
-        };
-        let request = draft.request(&self.base)?;
-        Ok((self.caller.send(request, sending.deadline).await, shown))
+        self.exchange.done((op, name.is_read()), call, deadline).await
     }
 
     async fn find(&self, by: By<'_>, ctx: Ctx) -> Result<LookedUp, ProviderError> {
         let (name, mut call) = match by {
             By::Id(user) => (OpName::LookupById, self.call_about(user, ctx)?),
-            By::Email(_) => (OpName::LookupByEmail, self.call(ctx)),
-            By::ExternalId(_) => (OpName::LookupByExternalId, self.call(ctx)),
+            By::Email(_) => (OpName::LookupByEmail, self.exchange.call(ctx)),
+            By::ExternalId(_) => (OpName::LookupByExternalId, self.exchange.call(ctx)),
         };
         match by {
             By::Id(_) => {}
@@ -202,8 +127,24 @@ impl Http {
         })
     }
 
+    async fn owner(&self, token: &str, ctx: Ctx) -> Result<Option<TokenOwner>, ProviderError> {
+        let (mut call, op) = (self.exchange.call(ctx), self.op(OpName::Userinfo)?);
+        call.values.set("secret.token", Some(token));
+        let extracted = match self.run(OpName::Userinfo, &mut call).await {
+            Ok(success) => success.extracted(op)?,
+            Err(ProviderError::UserNotFound | ProviderError::OldPasswordWrong) => return Ok(None),
+            // Without our access, whose else was refused?
+            Err(ProviderError::AdminAuth | ProviderError::InsufficientScope) if !op.auth => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let signed_in_by = extracted.get("identity_provider").and_then(Value::as_str);
+        let is_google = signed_in_by.is_some_and(names_google);
+        let user = self.looked_up(&extracted).ok_or(ProviderError::Transient)?;
+        Ok(Some(TokenOwner { user: LookedUp { probe: None, ..user }, is_google }))
+    }
+
     async fn create(&self, user: NewUser<'_>, ctx: Ctx) -> Result<LookedUp, ProviderError> {
-        let mut call = self.call(ctx.clone()).with("secret.new_password", user.password);
+        let mut call = self.exchange.call(ctx.clone()).with("secret.new_password", user.password);
         call.values.set("new.email", Some(user.email));
         call.values.set("new.first_name", user.first_name);
         call.values.set("new.last_name", user.last_name);
@@ -277,11 +218,6 @@ impl Http {
     }
 }
 
-/// What the provider's clock says.
-fn server_time(answer: &Answer) -> Option<Micros> {
-    super::retry_hint::date(answer.header("date")?)
-}
-
 impl Connector for Http {
     fn capabilities(&self) -> Capabilities {
         let probe = match &self.recipe.probe {
@@ -300,6 +236,7 @@ impl Connector for Http {
             },
             password_bytes_max: self.recipe.claims.password_bytes_max,
             records: RecordWrites { create: self.has(OpName::CreateUser), update: self.has(OpName::UpdateUser) },
+            tokens: self.has(OpName::Userinfo),
         }
     }
 
@@ -342,6 +279,10 @@ impl Connector for Http {
         })
     }
 
+    fn token_owner<'a>(&'a self, token: &'a str, ctx: Ctx) -> BoxFuture<'a, Result<Option<TokenOwner>, ProviderError>> {
+        Box::pin(self.owner(token, ctx))
+    }
+
     fn create_user<'a>(&'a self, user: NewUser<'a>, ctx: Ctx) -> BoxFuture<'a, Result<LookedUp, ProviderError>> {
         Box::pin(self.create(user, ctx))
     }
@@ -356,6 +297,6 @@ impl Connector for Http {
     }
 
     fn health(&self, ctx: Ctx) -> BoxFuture<'_, Result<(), ProviderError>> {
-        Box::pin(async move { self.run(OpName::Health, &mut self.call(ctx)).await.map(drop) })
+        Box::pin(async move { self.run(OpName::Health, &mut self.exchange.call(ctx)).await.map(drop) })
     }
 }

@@ -38,6 +38,8 @@ fn bad_request(body: &Value, password: Option<&Password>) -> ProviderError {
         Some("History") => ProviderError::PasswordReused { message: message() },
         Some(rule) => ProviderError::PolicyViolation { rule: Some(rule_name(rule)), message: message() },
         None if said("old passwords is not allowed") => ProviderError::PasswordReused { message: message() },
+        // What some versions say of a new user's password (their source; no document does).
+        None if said("Password policy not met") => ProviderError::PolicyViolation { rule: None, message: message() },
         None if said("account is read only") => ProviderError::CredentialUnsupported,
         None => ProviderError::InvalidRequest,
     }

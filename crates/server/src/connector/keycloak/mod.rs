@@ -4,6 +4,7 @@
 //! made, which takes a request of its own. Sessions are ended by another, for a new password leaves them alone.
 
 mod answer;
+mod records;
 
 use futures_util::future::BoxFuture;
 use keyherald_core::provider::{
@@ -21,7 +22,7 @@ use super::call::{Answer, Caller, CannotCall, Deadline, Fault, Net, Request};
 use super::percent::{encode, segment};
 use super::secret::AccessSecret;
 use super::token_cache::TokenCache;
-use super::{By, Connector, LookedUp};
+use super::{By, Connector, LookedUp, NewUser, TokenOwner, UserChanges, names_google, userinfo};
 
 /// How long before its end a token is replaced. Keycloak's live for a minute.
 const EARLY: i64 = 10 * Micros::SECOND;
@@ -46,6 +47,7 @@ pub struct Settings {
 /// A realm.
 pub(super) struct Keycloak {
     token_url: String,
+    userinfo_url: String,
     admin_url: String,
     settings: Settings,
     caller: Caller,
@@ -63,9 +65,10 @@ impl Keycloak {
         let caller = Caller::new(&[&settings.base_url], net)?;
         let base = settings.base_url.as_str().trim_end_matches('/');
         let realm = segment(&settings.realm).ok_or(CannotCall::Key("its realm is no name"))?;
-        let token_url = format!("{base}/realms/{realm}/protocol/openid-connect/token");
+        let [token_url, userinfo_url] =
+            ["token", "userinfo"].map(|name| format!("{base}/realms/{realm}/protocol/openid-connect/{name}"));
         let admin_url = format!("{base}/admin/realms/{realm}");
-        Ok(Self { token_url, admin_url, settings, caller, tokens: TokenCache::new(EARLY) })
+        Ok(Self { token_url, userinfo_url, admin_url, settings, caller, tokens: TokenCache::new(EARLY) })
     }
 
     /// One request of the Admin API. A token that is refused is made anew, once: such an answer changed nothing.
@@ -241,7 +244,8 @@ impl Connector for Keycloak {
             sessions: SessionEnding::ByStep,
             lookups: LookupWays { id: true, email: true, external_id },
             password_bytes_max: None,
-            records: RecordWrites::default(),
+            records: RecordWrites { create: true, update: true },
+            tokens: true,
         }
     }
 
@@ -277,5 +281,27 @@ impl Connector for Keycloak {
             let path = Self::user_path(user, "/logout")?;
             self.write((Method::POST, &path, None), None, ctx.now).await
         })
+    }
+
+    fn token_owner<'a>(&'a self, token: &'a str, ctx: Ctx) -> BoxFuture<'a, Result<Option<TokenOwner>, ProviderError>> {
+        Box::pin(async move {
+            let url = Url::parse(&self.userinfo_url).map_err(|_| ProviderError::Misconfigured)?;
+            // Where a mapper of the realm puts it there.
+            let is_google =
+                |claims: &Value| claims.get("identity_provider").and_then(Value::as_str).is_some_and(names_google);
+            userinfo::owner(&self.caller, url, token, ctx.now, is_google).await
+        })
+    }
+    fn create_user<'a>(&'a self, user: NewUser<'a>, ctx: Ctx) -> BoxFuture<'a, Result<LookedUp, ProviderError>> {
+        Box::pin(async move { self.create(user, ctx.now).await })
+    }
+
+    fn update_user<'a>(
+        &'a self,
+        user: &'a ProviderUser,
+        changes: UserChanges<'a>,
+        ctx: Ctx,
+    ) -> BoxFuture<'a, Result<(), ProviderError>> {
+        Box::pin(async move { self.update(user, changes, ctx.now).await })
     }
 }

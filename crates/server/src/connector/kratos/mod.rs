@@ -17,7 +17,7 @@ use keyherald_core::provider::{
 use keyherald_core::secret::Password;
 use keyherald_core::{Ctx, Micros};
 use reqwest::Method;
-use reqwest::header::AUTHORIZATION;
+use reqwest::header::{AUTHORIZATION, HeaderName};
 use serde_json::{Value, json};
 use url::Url;
 use zeroize::Zeroizing;
@@ -27,7 +27,7 @@ use super::call::{Answer, Caller, CannotCall, Deadline, Fault, Net, Request};
 use super::percent::{encode, segment};
 use super::retry_hint::{self, Form};
 use super::secret::AccessSecret;
-use super::{By, Connector, Doubt, LookedUp};
+use super::{By, Connector, Doubt, LookedUp, TokenOwner, names_google, userinfo};
 
 /// What an installation is reached by.
 #[derive(Clone)]
@@ -38,6 +38,8 @@ pub struct Settings {
     pub access_token: Option<AccessSecret>,
     /// The trait with the e-mail address.
     pub email_trait: String,
+    /// The public API, which knows sessions by their tokens. `None`: they are not asked for.
+    pub public_url: Option<Url>,
 }
 
 /// An installation.
@@ -56,7 +58,8 @@ struct Found {
 
 impl Kratos {
     pub fn new(settings: Settings, net: &Net) -> Result<Self, CannotCall> {
-        let caller = Caller::new(&[&settings.base_url], net)?;
+        let urls: Vec<&Url> = [&settings.base_url].into_iter().chain(&settings.public_url).collect();
+        let caller = Caller::new(&urls, net)?;
         let base = format!("{}/admin/identities", settings.base_url.as_str().trim_end_matches('/'));
         Ok(Self { base, settings, caller, hasher: Hasher::new() })
     }
@@ -153,6 +156,35 @@ impl Kratos {
     }
 }
 
+impl Kratos {
+    /// Whom a session's token stands for.
+    async fn whoami(&self, token: &str, now: Micros) -> Result<Option<TokenOwner>, ProviderError> {
+        let base = self.settings.public_url.as_ref().ok_or(ProviderError::NotSupported)?;
+        let url = format!("{}/sessions/whoami", base.as_str().trim_end_matches('/'));
+        let url = Url::parse(&url).map_err(|_| ProviderError::Misconfigured)?;
+        let request = Request::new(Method::GET, url).header(HeaderName::from_static("x-session-token"), token);
+        let answer = self.caller.send(request, Deadline::of_call()).await.map_err(Fault::of_read)?;
+        let Some(session) = userinfo::said(&answer, now)? else { return Ok(None) };
+        if session.get("active") != Some(&true.into()) {
+            return Ok(None);
+        }
+        let text = |path: &str| session.pointer(path).and_then(Value::as_str);
+        let id = text("/identity/id").and_then(|id| id.parse().ok()).ok_or(ProviderError::Transient)?;
+        let email = text(&format!("/identity/traits/{}", self.settings.email_trait)).map(str::to_owned);
+        let addresses = session.pointer("/identity/verifiable_addresses").and_then(Value::as_array);
+        let verified = |address: &Value| {
+            (address.get("value").and_then(Value::as_str) == email.as_deref())
+                .then(|| address.get("verified")?.as_bool())
+        };
+        let email_verified = addresses.and_then(|all| all.iter().find_map(verified)).flatten();
+        let methods = session.get("authentication_methods").and_then(Value::as_array);
+        let is_google = methods.is_some_and(|methods| {
+            methods.iter().any(|method| method.get("provider").and_then(Value::as_str).is_some_and(names_google))
+        });
+        Ok(Some(TokenOwner { user: LookedUp { email, email_verified, ..LookedUp::of(id) }, is_google }))
+    }
+}
+
 /// What an answer other than the expected one says.
 fn error(answer: &Answer, now: Micros) -> Doubt {
     let body = answer.json();
@@ -184,6 +216,7 @@ impl Connector for Kratos {
             lookups: LookupWays { id: true, email: true, external_id: true },
             password_bytes_max: None,
             records: RecordWrites::default(),
+            tokens: self.settings.public_url.is_some(),
         }
     }
 
@@ -209,5 +242,9 @@ impl Connector for Kratos {
             let path = Self::identity_path(user.as_str(), "/sessions")?;
             self.write((Method::DELETE, &path, None), ctx.now).await
         })
+    }
+
+    fn token_owner<'a>(&'a self, token: &'a str, ctx: Ctx) -> BoxFuture<'a, Result<Option<TokenOwner>, ProviderError>> {
+        Box::pin(self.whoami(token, ctx.now))
     }
 }

@@ -231,6 +231,7 @@ impl Connector for Ldap {
             lookups: LookupWays { id: true, email: true, external_id },
             password_bytes_max: None,
             records: RecordWrites::default(),
+            tokens: false,
         }
     }
 

@@ -26,8 +26,8 @@ impl Kind for Console {
         policy.allow_console
     }
 
-    fn rules(&self) -> Rules {
-        Rules { gone_disables: false, gives_up: true }
+    fn rules(&self, _: &Map<String, Value>) -> Rules {
+        Rules { gone_disables: false, persistence: None }
     }
 
     fn validate(&self, _: &Map<String, Value>, policy: &Policy, _: &mut Ctx) -> Result<Validated, Invalid> {
@@ -117,6 +117,8 @@ mod tests {
             now: Micros(0),
             content_type: "application/json; charset=utf-8",
             body: b"{\"a\":1}".to_vec(),
+            event: None,
+            is_replay: false,
         };
         let text = |delivery: &Delivery| String::from_utf8(printed(delivery)).unwrap();
         assert_eq!(

@@ -25,7 +25,7 @@ pub use self::transport::{Credentials, Security, ServerSettings, Unusable};
 
 use self::transport::Transport;
 use super::{CannotOpen, Context, Delivery, Destination, Invalid, Kind, Policy, Rules, Validated};
-use crate::mail::{self, Mailbox, Received, Templates};
+use crate::mail::{self, Mailbox, Received, Templates, Told};
 
 /// The kind.
 #[derive(Clone, Copy, Debug)]
@@ -93,8 +93,8 @@ impl Kind for Mail {
         false
     }
 
-    fn rules(&self) -> Rules {
-        Rules { gone_disables: false, gives_up: true }
+    fn rules(&self, _: &Map<String, Value>) -> Rules {
+        Rules { gone_disables: false, persistence: None }
     }
 
     fn validate(&self, _: &Map<String, Value>, _: &Policy, _: &mut Ctx) -> Result<Validated, Invalid> {
@@ -124,8 +124,10 @@ struct Desk {
 
 impl Desk {
     async fn attempt(&self, delivery: Delivery) -> Outcome {
-        let Ok(letter) = serde_json::from_slice::<Letter>(&delivery.body) else {
-            return rejected("the letter cannot be read");
+        let letter = match serde_json::from_slice::<Option<Letter>>(&delivery.body) {
+            Ok(Some(letter)) => letter,
+            Ok(None) => return Outcome::Moot, // no mail is about it
+            Err(_) => return rejected("the letter cannot be read"),
         };
         let Some(account) = self.office.accounts.get(&delivery.project) else {
             return refused("the project does not mail");
@@ -157,7 +159,7 @@ impl Desk {
         };
         match (&self.office.carrier, &self.transport) {
             (Carrier::Mailbox(mailbox), _) => {
-                mailbox.put(Received { to: letter.to.email.clone(), mail, at: delivery.now });
+                mailbox.put(Received { to: letter.to.email.clone(), told: Told::Mail(mail), at: delivery.now });
                 Outcome::Delivered
             }
             (Carrier::Server(_), Some(transport)) => {

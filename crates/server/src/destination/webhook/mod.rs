@@ -1,18 +1,33 @@
 //! `Webhook`: a signed POST by the rules of Standard Webhooks (standards.md 4.1).
 //!
-//! Draft: `{"type": "Webhook", "url": "https://...", "secret": "whsec_..."?}`. Without a secret one is made and shown
-//! once, in the answer to the creation.
+//! Draft: `{"type": "Webhook", "url": "https://...", "secret": "whsec_..."?, ..}`, whose other fields are [`Settings`].
+//! Without a secret one is made and shown once, in the answer to the creation or the change. A new one takes the place of a
+//! former one with an overlap, in which both sign.
 
+mod batch;
+mod cloudevents;
+mod consent;
+mod draft;
+mod http_signature;
+mod keys;
+mod pair;
 mod send;
+mod settings;
 
 use std::sync::Arc;
 
-use keyherald_core::Ctx;
 use keyherald_core::signature::WebhookSecret;
+use keyherald_core::subscription::FormatKind;
+use keyherald_core::{Ctx, Micros};
 use serde_json::{Map, Value};
 use url::Url;
 use zeroize::Zeroizing;
 
+use self::cloudevents::Mode;
+use self::draft::Draft;
+use self::keys::Keys;
+use self::pair::Pair;
+use self::settings::Settings;
 use super::{CannotOpen, Context, Destination, Invalid, Kind, Policy, Rules, Validated};
 
 /// Longest URL in bytes.
@@ -27,34 +42,50 @@ impl Kind for Webhook {
         "Webhook"
     }
 
-    fn rules(&self) -> Rules {
-        Rules { gone_disables: true, gives_up: true }
+    fn rules(&self, _: &Map<String, Value>) -> Rules {
+        Rules { gone_disables: true, persistence: None }
     }
 
     fn validate(&self, draft: &Map<String, Value>, policy: &Policy, ctx: &mut Ctx) -> Result<Validated, Invalid> {
-        let text = match draft.get("url") {
-            Some(Value::String(text)) => text,
-            Some(_) => return Err(invalid("url", "must be a string")),
-            None => return Err(invalid("url", "is required")),
-        };
-        check_url(text, policy)?;
-        let (secret, made) = match draft.get("secret") {
-            None | Some(Value::Null) => (WebhookSecret::new(ctx), true),
-            Some(Value::String(text)) => {
-                let secret = WebhookSecret::parse(text).map_err(|error| invalid("secret", &error.to_string()))?;
-                (secret, false)
-            }
-            Some(_) => return Err(invalid("secret", "must be a string")),
-        };
+        let mut draft = Draft::new(draft);
+        let settings = Settings::of_draft(&mut draft, policy)?;
+        let given = draft.text("secret")?.map(WebhookSecret::parse).transpose();
+        let given = given.map_err(|error| invalid("secret", &error.to_string()))?;
+        draft.finish()?;
         let mut shown_once = Map::new();
-        if made {
-            secret.reveal_with(|text| shown_once.insert("secret".to_owned(), text.into()));
+        let secret = given.unwrap_or_else(|| {
+            let made = WebhookSecret::new(ctx);
+            made.reveal_with(|text| shown_once.insert("secret".to_owned(), text.into()));
+            made
+        });
+        let pair = if settings.asymmetric { Pair::new(ctx) } else { None };
+        let keys = Keys::new(secret, pair);
+        Ok(Validated { settings: settings.showing(&keys).stored(), secret: Some(keys.lines()), shown_once })
+    }
+
+    fn suits(&self, settings: &Map<String, Value>, format: FormatKind) -> Result<(), Invalid> {
+        match Settings::read(settings) {
+            Some(settings) if settings.mode != Mode::Structured && format != FormatKind::CloudEvents => {
+                Err(invalid("cloudEventsMode", "needs the format CloudEvents"))
+            }
+            _ => Ok(()),
         }
-        Ok(Validated {
-            settings: Map::from_iter([("url".to_owned(), text.as_str().into())]),
-            secret: Some(secret.reveal_with(|text| Zeroizing::new(text.as_bytes().to_vec()))),
-            shown_once,
-        })
+    }
+
+    fn succeed(
+        &self,
+        settings: &mut Map<String, Value>,
+        (secret, former): (Zeroizing<Vec<u8>>, &[u8]),
+        now: Micros,
+    ) -> Zeroizing<Vec<u8>> {
+        match (Settings::read(settings), Keys::read(&secret), Keys::read(former)) {
+            (Some(new), Some(keys), Some(former)) => {
+                let keys = keys.after(former, new.overlap(), now);
+                *settings = new.showing(&keys).stored();
+                keys.lines()
+            }
+            _ => secret,
+        }
     }
 
     fn open(
@@ -63,12 +94,13 @@ impl Kind for Webhook {
         secret: Option<&[u8]>,
         context: &Context,
     ) -> Result<Arc<dyn Destination>, CannotOpen> {
-        let url = settings.get("url").and_then(Value::as_str).ok_or(CannotOpen("it has no URL"))?;
+        let settings = Settings::read(settings).ok_or(CannotOpen("its settings do not read"))?;
         // What was allowed when the subscription was made may not be allowed any more.
-        let url = check_url(url, &context.policy).map_err(|_| CannotOpen("its URL is not allowed"))?;
-        let secret = secret.and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or(CannotOpen("it has no secret"))?;
-        let secret = WebhookSecret::parse(secret).map_err(|_| CannotOpen("its secret does not read"))?;
-        Ok(Arc::new(send::Endpoint::new(url, secret, context)))
+        let url = check_url(&settings.url, &context.policy).map_err(|_| CannotOpen("its URL is not allowed"))?;
+        let keys = Keys::read(secret.ok_or(CannotOpen("it has no secret"))?);
+        let keys = keys.ok_or(CannotOpen("its secret does not read"))?;
+        let endpoint = send::Endpoint::new(url, keys, &settings, context);
+        Ok(Arc::new(endpoint.ok_or(CannotOpen("it asks for consent, and the server does not know its own name"))?))
     }
 }
 
@@ -77,7 +109,7 @@ fn invalid(field: &'static str, text: &str) -> Invalid {
 }
 
 /// Reads a URL that may be called: scheme, port, and the host if it is an address.
-fn check_url(text: &str, policy: &Policy) -> Result<Url, Invalid> {
+pub(super) fn check_url(text: &str, policy: &Policy) -> Result<Url, Invalid> {
     let refuse = |why: &str| Err(invalid("url", why));
     if text.len() > URL_BYTES_MAX {
         return refuse(&format!("must not be longer than {URL_BYTES_MAX} bytes"));
@@ -147,6 +179,62 @@ mod tests {
     }
 
     #[test]
+    fn an_asymmetric_endpoint_shows_its_public_key_and_nothing_else_of_it() {
+        let mut draft = draft("https://example.com");
+        draft["asymmetric"] = true.into();
+        let made = validate(draft.clone(), &Policy::default()).ok().unwrap();
+        let sealed = String::from_utf8(made.secret.unwrap().to_vec()).unwrap();
+        assert!(
+            sealed.lines().next().unwrap().starts_with("whsec_") && sealed.lines().nth(1).unwrap().starts_with("whsk_")
+        );
+        let public = made.settings.get("publicKey").and_then(Value::as_str).unwrap().to_owned();
+        assert!(public.starts_with("whpk_"));
+        assert_eq!(made.shown_once.keys().collect::<Vec<_>>(), ["secret"]);
+        // What is read can be sent back, with the secret: nothing is made anew.
+        draft["publicKey"] = "whpk_anything".into();
+        draft["secret"] = made.shown_once["secret"].clone();
+        let again = Webhook.validate(draft.as_object().unwrap(), &Policy::default(), &mut Ctx::new(Micros(0), [9; 32]));
+        let mut again = again.ok().unwrap();
+        assert_ne!(again.settings["publicKey"], public.as_str());
+        let secret = Webhook.succeed(&mut again.settings, (again.secret.unwrap(), sealed.as_bytes()), Micros(0));
+        assert_eq!((again.settings["publicKey"].as_str(), secret.as_slice()), (Some(&*public), sealed.as_bytes()));
+    }
+
+    #[test]
+    fn modes_are_for_events() {
+        for (mode, format, suits) in [
+            (None, FormatKind::Platform, true),
+            (Some("structured"), FormatKind::Platform, true),
+            (Some("binary"), FormatKind::Platform, false),
+            (Some("batched"), FormatKind::Platform, false),
+            (Some("batched"), FormatKind::CloudEvents, true),
+        ] {
+            let mut draft = draft("https://example.com");
+            draft["cloudEventsMode"] = mode.into();
+            let settings = validate(draft, &Policy::default()).ok().unwrap().settings;
+            assert_eq!(Webhook.suits(&settings, format).is_ok(), suits, "{mode:?} {format:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_left_out_is_not_shown_and_all_settings_read_back() {
+        let full = serde_json::json!({
+            "url": "https://example.com", "cloudEventsMode": "batched", "batchMax": 5, "handshake": "required", "rateMax": 7,
+            "concurrencyMax": 2, "autoDisableAfterDays": "none", "secretOverlapHours": 0,
+        });
+        let policy = Policy { origin: Some("id.example.com".to_owned()), ..Policy::default() };
+        let kept = validate(full.clone(), &policy).ok().unwrap().settings;
+        let read = Settings::read(&kept).unwrap();
+        assert_eq!(
+            (Value::Object(read.stored()), read.disabled_after(), read.overlap()),
+            (Value::Object(kept.clone()), None, 0)
+        );
+        assert!(full.as_object().unwrap().iter().all(|(name, value)| kept.get(name) == Some(value)));
+        let least = Settings::read(&validate(draft("https://example.com"), &policy).ok().unwrap().settings).unwrap();
+        assert_eq!((least.disabled_after(), least.overlap()), (Some(5 * Micros::DAY), Micros::DAY));
+    }
+
+    #[test]
     fn urls_have_rules() {
         let strict = Policy::default();
         for url in ["https://example.com", "https://example.com:8443/a", "https://EXAMPLE.com:1024", "https://8.8.8.8/"]
@@ -187,6 +275,28 @@ mod tests {
             (serde_json::json!({"url": 7}), "url"),
             (serde_json::json!({"url": "https://example.com", "secret": 7}), "secret"),
             (serde_json::json!({"url": "https://example.com", "secret": "hunter2"}), "secret"),
+            (serde_json::json!({"url": "https://example.com", "secretOverlapHours": "1"}), "secretOverlapHours"),
+            (serde_json::json!({"url": "https://example.com", "secretOverlapHours": 721}), "secretOverlapHours"),
+            (serde_json::json!({"url": "https://example.com", "secretOverlapHours": -1}), "secretOverlapHours"),
+            (serde_json::json!({"url": "https://example.com", "asymmetric": "yes"}), "asymmetric"),
+            (serde_json::json!({"url": "https://example.com", "httpSignature": true}), "httpSignature"),
+            (serde_json::json!({"url": "https://example.com", "cloudEventsMode": "batch"}), "cloudEventsMode"),
+            (serde_json::json!({"url": "https://example.com", "batchMax": 5}), "batchMax"),
+            (
+                serde_json::json!({"url": "https://example.com", "cloudEventsMode": "batched", "batchMax": 1}),
+                "batchMax",
+            ),
+            (serde_json::json!({"url": "https://example.com", "handshake": true}), "handshake"),
+            (serde_json::json!({"url": "https://example.com", "handshake": "required"}), "handshake"),
+            (serde_json::json!({"url": "https://example.com", "rateMax": 0}), "rateMax"),
+            (serde_json::json!({"url": "https://example.com", "rateMax": 1.5}), "rateMax"),
+            (serde_json::json!({"url": "https://example.com", "concurrencyMax": 10_001}), "concurrencyMax"),
+            (serde_json::json!({"url": "https://example.com", "autoDisableAfterDays": 0}), "autoDisableAfterDays"),
+            (
+                serde_json::json!({"url": "https://example.com", "autoDisableAfterDays": "never"}),
+                "autoDisableAfterDays",
+            ),
+            (serde_json::json!({"url": "https://example.com", "ratemax": 7}), "type"),
         ] {
             let refused = validate(draft, &Policy::default()).err().unwrap();
             assert_eq!(refused.field, field);

@@ -1,57 +1,100 @@
 //! One attempt at a webhook, and what its answer means.
 
-use std::error::Error;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use keyherald_core::Micros;
 use keyherald_core::delivery::{Cause, Outcome};
-use keyherald_core::signature::WebhookSecret;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
+use reqwest::header::HeaderMap;
+use reqwest::{RequestBuilder, StatusCode};
+use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::destination::{Context, Delivery, Destination};
+use super::batch::{Gathering, Post};
+use super::cloudevents::{BATCH, Binary, Mode, batch, binary, is_event};
+use super::consent::{Consent, Handshake};
+use super::http_signature::{self, Components};
+use super::keys::Keys;
+use super::settings::Settings;
+use crate::destination::answer::{asked_for_s, drain, excerpt, failed, unanswered};
+use crate::destination::{Context, Delivery, Destination, Probed};
 use crate::outbound::guard::{Guard, NotPublic};
-
-/// How much of an answer is read, so that its connection can be used again. Nothing of it is kept.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// A webhook that is called.
 pub(super) struct Endpoint {
     url: Url,
-    secret: WebhookSecret,
+    keys: Keys,
+    mode: Mode,
+    /// Where events wait for each other, if they are sent in batches.
+    gathering: Gathering,
+    /// What the receiver has agreed to, if it is asked.
+    consent: Option<Consent>,
+    rate_max: Option<u32>,
+    concurrency_max: Option<u32>,
+    disabled_after: Option<i64>,
+    /// Whether the whole request is signed.
+    http_signature: bool,
     http: reqwest::Client,
     guard: Guard,
     timeout: Duration,
 }
 
+/// Headers, their names in lower case, in the order in which they are signed.
+type Headers = Components;
+
 impl Endpoint {
-    pub(super) fn new(url: Url, secret: WebhookSecret, context: &Context) -> Self {
-        let (http, guard) = (context.http.clone(), context.policy.guard.clone());
-        Self { url, secret, http, guard, timeout: context.attempt_timeout }
+    /// `None`: the receiver is to be asked, and there is no name to ask in.
+    pub(super) fn new(url: Url, keys: Keys, settings: &Settings, context: &Context) -> Option<Self> {
+        let per_minute = settings.rate_max.map(|rate| rate.saturating_mul(60));
+        let consent = match settings.handshake {
+            Handshake::Off => None,
+            asked => Some(Consent::new(asked == Handshake::Required, context.policy.origin.clone()?, per_minute)),
+        };
+        Some(Self {
+            url,
+            keys,
+            mode: settings.mode,
+            gathering: Gathering::new(settings.batch_size()),
+            consent,
+            rate_max: settings.rate_max,
+            concurrency_max: settings.concurrency_max,
+            disabled_after: settings.disabled_after(),
+            http_signature: settings.http_signature,
+            http: context.http.clone(),
+            guard: context.policy.guard.clone(),
+            timeout: context.attempt_timeout,
+        })
     }
 
     async fn attempt(&self, delivery: Delivery) -> Outcome {
+        if let Err(outcome) = self.admit(delivery.now).await {
+            return outcome;
+        }
+        if self.mode == Mode::Batched && is_event(delivery.content_type) {
+            return self.gathering.join(delivery, self).await;
+        }
+        self.deliver(&[delivery]).await
+    }
+
+    /// Whether anything may be sent there now.
+    async fn admit(&self, now: Micros) -> Result<(), Outcome> {
         // An address as host never reaches the client's resolver.
         if self.guard.check_host(&self.url).is_err() {
-            return failed(Cause::Refused, NotPublic.to_string());
+            return Err(failed(Cause::Refused, NotPublic.to_string()));
         }
-        let now = delivery.now;
-        // The same id at every attempt; time and signature are this attempt's.
-        let id = format!("msg_{}", delivery.message_id.uuid().simple());
-        let timestamp = now.0.div_euclid(Micros::SECOND);
-        let signature = self.secret.sign(&id, timestamp, &delivery.body);
-        let request = self
-            .http
-            .post(self.url.clone())
-            .timeout(self.timeout)
-            .header(CONTENT_TYPE, delivery.content_type)
-            .header("webhook-id", id)
-            .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", signature)
-            .body(delivery.body);
-        match request.send().await {
+        match &self.consent {
+            Some(consent) => consent.obtain(&self.http, &self.url, now).await,
+            None => Ok(()),
+        }
+    }
+
+    /// One request with all of them.
+    async fn deliver(&self, deliveries: &[Delivery]) -> Outcome {
+        let (mut headers, body, now) = self.content(deliveries);
+        if deliveries.iter().any(|delivery| delivery.is_replay) {
+            headers.push(("keyherald-replay".into(), "true".to_owned()));
+        }
+        match self.signed(headers, body, now).send().await {
             Ok(answer) => {
                 let outcome = meaning(answer.status(), answer.headers(), now);
                 drain(answer).await;
@@ -60,11 +103,102 @@ impl Endpoint {
             Err(error) => unanswered(&error),
         }
     }
+
+    async fn try_out(&self, delivery: Delivery) -> Probed {
+        if let Err(outcome) = self.admit(delivery.now).await {
+            return Probed { outcome, status: None, excerpt: None };
+        }
+        let (headers, body, now) = self.content(&[delivery]);
+        match self.signed(headers, body, now).header("keyherald-test", "true").send().await {
+            Ok(answer) => {
+                let outcome = meaning(answer.status(), answer.headers(), now);
+                let status = Some(answer.status().as_u16());
+                Probed { outcome, status, excerpt: Some(excerpt(answer).await) }
+            }
+            Err(error) => Probed { outcome: unanswered(&error), status: None, excerpt: None },
+        }
+    }
+
+    /// What a request says of them by the endpoint's mode: headers with the `webhook-id`, the body, and the time of the attempt.
+    fn content(&self, deliveries: &[Delivery]) -> (Headers, Vec<u8>, Micros) {
+        let Some(first) = deliveries.first() else { return (Headers::new(), Vec::new(), Micros(0)) };
+        let now = deliveries.iter().map(|delivery| delivery.now).fold(first.now, Micros::max);
+        let id = ("webhook-id".into(), id_of(deliveries));
+        let whole = |content_type: &str| ("content-type".into(), content_type.to_owned());
+        if self.mode == Mode::Batched && is_event(first.content_type) {
+            return (vec![whole(BATCH), id], batch(deliveries.iter().map(|delivery| &*delivery.body)), now);
+        }
+        if self.mode == Mode::Binary
+            && is_event(first.content_type)
+            && let Some(Binary { content_type, attributes, body }) = binary(&first.body)
+        {
+            let attributes = attributes.into_iter().map(|(name, value)| (name.into(), value));
+            return ([whole(&content_type), id].into_iter().chain(attributes).collect(), body, now);
+        }
+        (vec![whole(first.content_type), id], first.body.clone(), now)
+    }
+
+    /// A request with these headers, `webhook-id` among them, and its signatures, which are of this attempt alone.
+    fn signed(&self, mut headers: Headers, body: Vec<u8>, now: Micros) -> RequestBuilder {
+        let id = headers.iter().find(|(name, _)| name == "webhook-id").map_or("", |(_, id)| id.as_str());
+        let signature = self.keys.signatures(id, now, &body);
+        if self.http_signature {
+            headers.push(("content-digest".into(), http_signature::content_digest(&body)));
+            let components = [http_signature::of_url(&self.url), headers.clone()].concat();
+            let (input, signature) = http_signature::sign(&components, self.keys.pairs(now), now);
+            headers.extend([("signature-input".into(), input), ("signature".into(), signature)]);
+        }
+        headers.push(("webhook-timestamp".into(), now.0.div_euclid(Micros::SECOND).to_string()));
+        headers.push(("webhook-signature".into(), signature));
+        if let Some(consent) = &self.consent {
+            headers.push(("webhook-request-origin".into(), consent.origin().to_owned()));
+        }
+        let request = self.http.post(self.url.clone()).timeout(self.timeout).body(body);
+        headers.into_iter().fold(request, |request, (name, value)| request.header(&*name, value))
+    }
+}
+
+/// A message's own id, the same at every attempt; of several in one request a digest of theirs.
+fn id_of(deliveries: &[Delivery]) -> String {
+    if let [one] = deliveries {
+        return format!("msg_{}", one.message_id.uuid().simple());
+    }
+    let mut digest = Sha256::new();
+    for delivery in deliveries {
+        digest.update(delivery.message_id.uuid());
+    }
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(digest.finalize()).for_each(|(byte, drawn)| *byte = drawn);
+    format!("msg_{}", uuid::Builder::from_custom_bytes(bytes).into_uuid().simple())
+}
+
+impl Post for Endpoint {
+    fn post<'a>(&'a self, batch: &'a [Delivery]) -> BoxFuture<'a, Outcome> {
+        Box::pin(self.deliver(batch))
+    }
 }
 
 impl Destination for Endpoint {
     fn send(&self, delivery: Delivery) -> BoxFuture<'_, Outcome> {
         Box::pin(self.attempt(delivery))
+    }
+
+    fn probe(&self, delivery: Delivery) -> BoxFuture<'_, Probed> {
+        Box::pin(self.try_out(delivery))
+    }
+
+    fn in_flight_max(&self) -> usize {
+        self.concurrency_max.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX)
+    }
+
+    fn disabled_after(&self) -> Option<i64> {
+        self.disabled_after
+    }
+
+    fn per_minute_max(&self) -> Option<u32> {
+        let own = self.rate_max.map(|rate| rate.saturating_mul(60));
+        let allowed = self.consent.as_ref().and_then(Consent::allowed);
+        own.into_iter().chain(allowed).min()
     }
 }
 
@@ -77,58 +211,8 @@ fn meaning(status: StatusCode, headers: &HeaderMap, now: Micros) -> Outcome {
         408 | 425 | 500.. => Cause::Temporary,
         _ => Cause::Refused, // redirects too: they are not followed
     };
-    let asked = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let retry_after_s = asked.and_then(|text| retry_after_s(text, now));
+    let retry_after_s = asked_for_s(headers, now);
     Outcome::Failed { reason: format!("answered {}", status.as_u16()), retry_after_s, cause }
-}
-
-/// `Retry-After`: seconds, or a date. `None`: neither.
-fn retry_after_s(text: &str, now: Micros) -> Option<u32> {
-    let text = text.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(text.parse().unwrap_or(u32::MAX));
-    }
-    let at = httpdate::parse_http_date(text).ok()?;
-    let now = UNIX_EPOCH.checked_add(Duration::from_micros(u64::try_from(now.0).ok()?))?;
-    let wait = SystemTime::duration_since(&at, now).unwrap_or_default();
-    // Rounded up: a moment too late is polite, a moment too early is not.
-    Some(u32::try_from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).unwrap_or(u32::MAX))
-}
-
-async fn drain(mut answer: Response) {
-    let mut left = ANSWER_BYTES_MAX;
-    while let Ok(Some(chunk)) = answer.chunk().await {
-        match left.checked_sub(chunk.len()) {
-            Some(rest) => left = rest,
-            None => return, // the connection is closed with the answer
-        }
-    }
-}
-
-/// No answer: the message may have arrived or not. The reason names no address.
-fn unanswered(error: &reqwest::Error) -> Outcome {
-    let mut source: Option<&dyn Error> = Some(error);
-    while let Some(inner) = source {
-        if inner.is::<NotPublic>() {
-            return failed(Cause::Refused, NotPublic.to_string());
-        }
-        if inner.is::<rustls::Error>() {
-            return failed(Cause::Temporary, "no TLS connection".to_owned());
-        }
-        source = inner.source();
-    }
-    let reason = if error.is_timeout() {
-        "no answer in time"
-    } else if error.is_connect() {
-        "no connection"
-    } else {
-        "the connection broke"
-    };
-    failed(Cause::Temporary, reason.to_owned())
-}
-
-fn failed(cause: Cause, reason: String) -> Outcome {
-    Outcome::Failed { reason, retry_after_s: None, cause }
 }
 
 #[cfg(test)]
@@ -151,24 +235,6 @@ mod tests {
                 let expected = Outcome::Failed { reason: format!("answered {status}"), retry_after_s: None, cause };
                 assert_eq!(meaning(*status), expected, "{status}");
             }
-        }
-    }
-
-    #[test]
-    fn retry_after_has_two_forms() {
-        let now = Micros::parse_iso("2026-11-22T10:00:00.500Z").unwrap();
-        for (text, expected) in [
-            ("0", Some(0)),
-            (" 120 ", Some(120)),
-            ("99999999999999999999", Some(u32::MAX)),
-            ("Sun, 22 Nov 2026 10:01:00 GMT", Some(60)),
-            ("Sun, 22 Nov 2026 09:00:00 GMT", Some(0)),
-            ("-5", None),
-            ("soon", None),
-            ("", None),
-            ("1.5", None),
-        ] {
-            assert_eq!(retry_after_s(text, now), expected, "{text:?}");
         }
     }
 }

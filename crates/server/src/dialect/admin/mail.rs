@@ -1,7 +1,8 @@
-//! `GET /admin/{projectKey}/mail?customerId=&limit=`: whether mail goes out, whose mail waits and since when, and which
-//! will not be sent. No addresses and no words: support knows the customer by the id.
+//! `GET /admin/{projectKey}/mail?customerId=&limit=`, and `../sms`: whether mail or SMS goes out, whose waits and since when,
+//! and which will not be sent. No addresses, numbers or words: support knows the customer by the id.
 
 use keyherald_core::Micros;
+use keyherald_core::mail::Channel;
 use keyherald_core::subscription::SubscriptionStatus;
 
 use serde_json::{Value, json};
@@ -13,13 +14,13 @@ use crate::app::mail::{DeadLetter, ParkedLane};
 use crate::app::{App, Call};
 use crate::format::commercetools::Object;
 
-pub async fn handle(app: &App, call: Call, parameters: &Parameters) -> Answer {
+pub async fn handle(app: &App, call: Call, channel: Channel, parameters: &Parameters) -> Answer {
     let (customer, limit) = (customer(parameters)?, limit(parameters)?);
-    let state = app.mail_state(call.project, customer, limit).await;
+    let state = app.told_state(call.project, channel, customer, limit).await;
     let Some(state) = state.map_err(|failure| failed(failure, &Named::default()))? else {
         return Ok(Reply::ok(json!({"status": "Off", "waiting": [], "putAside": []})));
     };
-    let status: SubscriptionStatus = state.letters.status;
+    let status: SubscriptionStatus = state.subscription.status;
     Ok(Reply::ok(
         Object::default()
             .with("status", status.as_str())

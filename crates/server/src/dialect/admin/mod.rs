@@ -5,7 +5,10 @@
 //! with its key and a word that is no key of a project there.
 
 mod activity;
+mod deliveries;
+mod doubts;
 mod mail;
+mod try_subscription;
 
 use std::sync::Arc;
 
@@ -16,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use keyherald_core::client::Permission;
 use keyherald_core::id::{CustomerId, ProjectKey};
+use keyherald_core::mail::Channel;
 
 use super::commercetools::parameters::Parameters;
 use super::commercetools::reply::{self, Answer, Problem};
@@ -34,7 +38,11 @@ pub fn router(app: App, event_ids: EventIds) -> Router {
     };
     Router::new()
         .route("/admin/{project}/activity", looked_at(What::Activity))
-        .route("/admin/{project}/mail", looked_at(What::Mail))
+        .route("/admin/{project}/records-in-doubt", looked_at(What::Doubts))
+        .route("/admin/{project}/mail", looked_at(What::Told(Channel::Email)))
+        .route("/admin/{project}/sms", looked_at(What::Told(Channel::Sms)))
+        .merge(deliveries::router())
+        .merge(try_subscription::routes())
         .with_state((app, Arc::new(event_ids)))
 }
 
@@ -42,7 +50,8 @@ pub fn router(app: App, event_ids: EventIds) -> Router {
 #[derive(Clone, Copy)]
 enum What {
     Activity,
-    Mail,
+    Doubts,
+    Told(Channel),
 }
 
 async fn answer(
@@ -51,6 +60,15 @@ async fn answer(
     Path(project): Path<String>,
     request: Request,
 ) -> Response {
+    let answer: Answer = match admitted(&app, &project, request).await {
+        Ok((call, uri)) => enter(what, (&app, &ids), call, &uri).await,
+        Err(problem) => Err(problem),
+    };
+    answer.into_response()
+}
+
+/// The call of somebody who may manage the project, and what is asked.
+async fn admitted(app: &App, project: &str, request: Request) -> Result<(Call, Uri), Problem> {
     let span = tracing::Span::current();
     span.record("dialect", "admin");
     let project: Option<ProjectKey> = project.parse().ok();
@@ -60,19 +78,16 @@ async fn answer(
     let (head, _) = request.into_parts();
     let source = request::source(&head.extensions);
     let place = (project.as_ref(), None);
-    let call = request::authorize(&app, &head.headers, source, place, Permission::ManageProject).await;
-    let answer: Answer = match call {
-        Ok((call, _)) => enter(what, (&app, &ids), call, &head.uri).await,
-        Err(problem) => Err(problem),
-    };
-    answer.into_response()
+    let (call, _) = request::authorize(app, &head.headers, source, place, Permission::ManageProject).await?;
+    Ok((call, head.uri))
 }
 
 async fn enter(what: What, (app, ids): (&App, &EventIds), call: Call, uri: &Uri) -> Answer {
     let parameters = Parameters::of_query(uri)?;
     match what {
         What::Activity => activity::handle(app, ids, call, &parameters).await,
-        What::Mail => mail::handle(app, call, &parameters).await,
+        What::Doubts => doubts::handle(app, call, &parameters).await,
+        What::Told(channel) => mail::handle(app, call, channel, &parameters).await,
     }
 }
 

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use keyherald_core::Refusal;
 use keyherald_core::customer::Version;
 use keyherald_core::id::Reference;
+use keyherald_core::policy::Broken;
 use keyherald_core::provider::{PolicyText, ProviderError};
 use keyherald_core::refusal::{Lookup, UniqueField, Versioned};
 use keyherald_core::token::TokenKind;
@@ -197,6 +198,7 @@ pub fn refused(refusal: &Refusal, named: &Named) -> Problem {
         Refusal::TokenExpired(TokenKind::Email) => {
             Problem::bad_request("ExpiredCustomerEmailToken", "The given email token has expired.")
         }
+        Refusal::NotProved => Problem::invalid_operation("What was to be proved was not."),
         Refusal::NotPasswordMode => {
             Problem::invalid_operation("The customer does not use the 'Password' authentication mode.")
         }
@@ -227,15 +229,13 @@ pub fn refused(refusal: &Refusal, named: &Named) -> Problem {
         Refusal::PasswordChangeUnderway { retry_after_s } | Refusal::Overloaded { retry_after_s } => {
             Problem::over_capacity("The server has too much to do at the moment. Please try again.", *retry_after_s)
         }
+        Refusal::PasswordBroken(broken) => Problem::invalid_operation(not_accepted(broken)),
         Refusal::ProviderRefused(error) => refused_by_provider(error),
         Refusal::NotLookedUp(why) => refused(why, named),
         Refusal::IdempotencyKeyReused => {
             Problem::invalid_input("The Idempotency-Key was used for another request already.")
         }
-        Refusal::ProviderUnreachable { retry_after_s } => {
-            let text = "The identity provider cannot be reached at the moment. Nothing was changed. Please try again.";
-            Problem::over_capacity(text, *retry_after_s)
-        }
+        Refusal::ProviderUnreachable { retry_after_s } => Problem::over_capacity(UNREACHABLE, *retry_after_s),
     }
 }
 
@@ -248,6 +248,15 @@ fn version_mismatch(of: Versioned, expected: Version, actual: Version, named: &N
     let message =
         format!("Object {id} has a different version than expected. Expected: {expected} - Actual: {actual}.");
     Problem::new(StatusCode::CONFLICT, "ConcurrentModification", message).with("currentVersion", actual)
+}
+
+const UNREACHABLE: &str =
+    "The identity provider cannot be reached at the moment. Nothing was changed. Please try again.";
+
+/// Which rules of the project a new password breaks: in the contract's one error with a free text, as a provider's are.
+fn not_accepted(broken: &[Broken]) -> String {
+    let rules: Vec<String> = broken.iter().map(ToString::to_string).collect();
+    format!("The password is not accepted: {}.", rules.join("; "))
 }
 
 /// The contract knows no policy of passwords, so its one error with a free text carries the provider's.
@@ -269,6 +278,7 @@ fn refused_by_provider(error: &ProviderError) -> Problem {
         | ProviderError::CredentialUnsupported
         | ProviderError::Conflict
         | ProviderError::Stale => "The customer's account at the identity provider does not allow it.",
+        ProviderError::NotSupported => "The identity provider does not let this be changed here.",
         ProviderError::InsufficientScope
         | ProviderError::AdminAuth
         | ProviderError::ClockSkew
@@ -276,8 +286,7 @@ fn refused_by_provider(error: &ProviderError) -> Problem {
         | ProviderError::InvalidRequest
         | ProviderError::RateLimited { .. }
         | ProviderError::Transient
-        | ProviderError::Ambiguous
-        | ProviderError::NotSupported => return Problem::general(),
+        | ProviderError::Ambiguous => return Problem::general(),
     };
     Problem::invalid_operation(said.unwrap_or(text))
 }
@@ -296,10 +305,11 @@ fn duplicate(field: UniqueField, named: &Named) -> Problem {
         UniqueField::Key if named.new_key.is_empty() => &named.key,
         UniqueField::Key => &named.new_key,
         UniqueField::CustomerNumber => &named.customer_number,
+        UniqueField::Mobile => &String::new(), // no call of this contract sets one
     };
     let message = match field {
         UniqueField::Email => "There is already an existing customer with the provided email.".to_owned(),
-        UniqueField::Key | UniqueField::CustomerNumber => {
+        UniqueField::Key | UniqueField::CustomerNumber | UniqueField::Mobile => {
             format!("A duplicate value {value} exists for field {}.", field.as_str())
         }
     };

@@ -11,6 +11,7 @@ use keyherald_core::activity::Source;
 use keyherald_core::client::{ApiClient, Permission};
 use keyherald_core::id::{CustomerId, Key, ProjectKey};
 use keyherald_core::initiator::Initiator;
+use keyherald_core::policy::Surface;
 use keyherald_core::refusal::Lookup;
 use keyherald_core::session::Session;
 use zeroize::Zeroizing;
@@ -119,7 +120,7 @@ pub async fn authorize(
         None => None,
     };
     let by = session.initiator(external_user_id(headers)?);
-    Ok((Call { project, store, by, source, repeatable: None }, session))
+    Ok((Call { project, store, by, source, repeatable: None, surface: Some(Surface::Commercetools) }, session))
 }
 
 async fn in_store(

@@ -7,6 +7,7 @@ use keyherald_core::Micros;
 use keyherald_core::secret::Password;
 use serde_json::{Map, Value};
 
+use super::password_rules::PasswordRules;
 use super::reply::Problem;
 
 /// Longest e-mail address in characters.
@@ -70,6 +71,15 @@ impl Fields {
                 None
             }
         }
+    }
+
+    /// The same that is to be set, by these rules.
+    pub fn new_password(&mut self, name: &str, rules: &PasswordRules) -> Option<Password> {
+        let password = self.password(name)?;
+        let broken = rules.broken_by(&password, name);
+        let is_good = broken.is_empty();
+        self.wrong.extend(broken);
+        is_good.then_some(password)
     }
 
     /// A text that must be there, of at most `chars_max` characters. `None`: it is not, and [`Fields::problem`] says so.

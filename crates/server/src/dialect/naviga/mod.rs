@@ -10,6 +10,7 @@
 pub mod encrypted;
 mod fields;
 mod old;
+mod password_rules;
 mod query;
 pub mod reply;
 mod request;
@@ -23,11 +24,12 @@ use axum::extract::State;
 use axum::http::Method;
 use axum::response::Response;
 
+pub use self::password_rules::PasswordRules;
 use self::reply::{Answer, Problem};
 use self::request::Request;
 pub use self::route::{Era, era};
 use self::route::{Path, Route};
-pub use self::tenant::{Tenant, Tenants, UserProvider};
+pub use self::tenant::{AuthSystem, Tenant, Tenants, UserProvider};
 use crate::app::App;
 use crate::http::{self, RequestIds};
 
@@ -85,6 +87,9 @@ pub fn router(app: App, settings: Settings) -> Router {
 
 async fn answer(State((app, settings)): State<(App, Settings)>, http: axum::extract::Request) -> Response {
     tracing::Span::current().record("dialect", "naviga");
+    if let Some(id) = reply::request_id(http.headers()) {
+        tracing::Span::current().record("caller_request_id", http::for_log(id));
+    }
     let era = era(http.uri().path()).unwrap_or(Era::V4);
     let frame = reply::Frame::of(era, http.headers(), http.extensions().get::<RequestIds>());
     let Ok(path) = Path::of(http.uri().path()) else { return frame.respond(Err(Problem::bad_request())) };

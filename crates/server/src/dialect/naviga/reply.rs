@@ -8,6 +8,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTIC
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use keyherald_core::Refusal;
+use keyherald_core::policy::Broken;
 use keyherald_core::provider::{PolicyText, ProviderError};
 use keyherald_core::seal::SealError;
 use serde_json::{Value, json};
@@ -78,6 +79,7 @@ const E500_01: Code =
 /// A user could not be read.
 pub const E500_02: Code =
     code(StatusCode::INTERNAL_SERVER_ERROR, Some(2), "There was a problem during the Get workflow.");
+/// Ours: no table of the contract has it. Nothing of the call was begun, or the database is away.
 const E503: Code = code(StatusCode::SERVICE_UNAVAILABLE, None, "Service Unavailable");
 
 /// The success of an endpoint whose code no document gives: a bare one cannot be another's.
@@ -205,6 +207,12 @@ impl Problem {
     }
 }
 
+/// The caller's id of a request, which is echoed in the old envelope and logged, and means nothing here.
+pub fn request_id(headers: &HeaderMap) -> Option<&str> {
+    let sent = headers.get("x-requestid")?.to_str().ok();
+    sent.filter(|text| (1..=REQUEST_ID_BYTES_MAX).contains(&text.len()))
+}
+
 /// How the answer to one request looks.
 pub struct Frame {
     era: Era,
@@ -216,10 +224,8 @@ pub struct Frame {
 impl Frame {
     /// Of a request to this API.
     pub fn of(era: Era, headers: &HeaderMap, ids: Option<&RequestIds>) -> Self {
-        let sent = headers.get("x-requestid").and_then(|value| value.to_str().ok());
-        let usable = sent.filter(|text| (1..=REQUEST_ID_BYTES_MAX).contains(&text.len()));
         let session = ids.map_or_else(uuid::Uuid::nil, |ids| ids.request);
-        Self { era, session, request_id: usable.unwrap_or("0").to_owned() }
+        Self { era, session, request_id: request_id(headers).unwrap_or("0").to_owned() }
     }
 
     /// The answer as HTTP.
@@ -323,6 +329,7 @@ pub fn refused(refusal: &Refusal, tenant: &Tenant) -> Problem {
             Refusal::ProviderRefused(ProviderError::UserNotFound) => unknown_user(tenant),
             _ => Problem::of(E500_01),
         },
+        Refusal::PasswordBroken(broken) => Problem::invalid_input(not_accepted(broken)),
         Refusal::ProviderRefused(error) => refused_by_provider(error, tenant),
         Refusal::IdempotencyKeyReused => {
             Problem::invalid_input("The Idempotency-Key header was used for another request already.")
@@ -348,6 +355,7 @@ pub fn refused(refusal: &Refusal, tenant: &Tenant) -> Problem {
         | Refusal::Duplicate(_) => Problem::bad_request(),
         // Of other contracts' resources: a defect of ours if one comes here.
         Refusal::VersionMismatch { .. }
+        | Refusal::NotProved
         | Refusal::ProjectNotFound
         | Refusal::ShopNotFound(_)
         | Refusal::MessageNotFound
@@ -355,6 +363,12 @@ pub fn refused(refusal: &Refusal, tenant: &Tenant) -> Problem {
         | Refusal::NothingSubscribed
         | Refusal::TooManySubscriptions { .. } => Problem::of(E500),
     }
+}
+
+/// Which rules of the tenant a new password breaks.
+fn not_accepted(broken: &[Broken]) -> String {
+    let rules: Vec<String> = broken.iter().map(ToString::to_string).collect();
+    format!("The password is not accepted: {}.", rules.join("; "))
 }
 
 /// What concerns the password is told in the provider's words, so that it reaches the user; the rest is our trouble.
@@ -392,13 +406,9 @@ fn refused_by_provider(error: &ProviderError, tenant: &Tenant) -> Problem {
 /// The answer to a fault: that there was one. What it was is logged.
 pub fn faulted(fault: &Fault) -> Problem {
     match fault.kind() {
-        FaultKind::NoRoom => {
+        FaultKind::NoRoom | FaultKind::Unavailable | FaultKind::TimedOut | FaultKind::Contention => {
             tracing::warn!(?fault, "the store could not serve a request");
             Problem::later(E503, STORE_RETRY_AFTER_S)
-        }
-        FaultKind::Unavailable | FaultKind::TimedOut | FaultKind::Contention => {
-            tracing::warn!(?fault, "the store could not serve a request");
-            Problem::later(E500, STORE_RETRY_AFTER_S)
         }
         FaultKind::Conflict(_) | FaultKind::Corrupt | FaultKind::Newer | FaultKind::Internal => {
             tracing::error!(?fault, "a request failed");

@@ -7,6 +7,7 @@ use keyherald_core::id::ProjectKey;
 use keyherald_core::provider::{ProviderLink, ProviderName};
 use url::Url;
 
+use super::password_rules::PasswordRules;
 use crate::app::CustomerRef;
 use crate::format::EventIds;
 use crate::jwt;
@@ -33,12 +34,14 @@ pub struct Tenant {
     pub keep_local_hash: bool,
     /// The page where a new password is chosen, where a call names none.
     pub change_password_url: Option<Url>,
-    /// The page that follows a confirmed address, where a call names none.
+    /// The page that confirms an address, where a call names none.
     pub return_url: Option<Url>,
     /// Hosts that a call's own page may be on, besides those of the two.
     pub return_hosts: Vec<String>,
     /// Ids of events that no document tells, by the event's code.
     pub event_ids: BTreeMap<String, u32>,
+    /// What a new password must be, where there is no provider.
+    pub password_rules: PasswordRules,
 }
 
 /// The provider of a tenant's users.
@@ -47,9 +50,12 @@ pub struct UserProvider {
     pub name: ProviderName,
     /// What is put in front of a CRID without a `|`: Auth0's ids begin with their connection (naviga.md 7.1).
     pub prefix: Option<&'static str>,
+    /// What it is in the contract's words.
+    pub system: AuthSystem,
 }
 
-/// A system that users sign in at, as the contract numbers them (naviga.md 4.4).
+/// A system that users sign in at, as the contract numbers them (naviga.md 4.4). Which one it is and its number are
+/// configured, or follow from the provider's kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuthSystem {
     /// Its number. Only those of the first two are documented.
@@ -59,30 +65,29 @@ pub struct AuthSystem {
 }
 
 impl AuthSystem {
-    const MG2: Self = Self { id: 1, code: "MG2" };
-    const FIREFLY: Self = Self { id: 2, code: "Firefly" };
-    const ALL: [Self; 5] = [
-        Self::MG2,
-        Self::FIREFLY,
-        Self { id: 3, code: "Auth0" },
-        Self { id: 4, code: "Gigya" },
-        Self { id: 5, code: "SSOR" },
-    ];
+    /// The own database.
+    pub const MG2: Self = Self { id: 1, code: "MG2" };
+    /// Firefly.
+    pub const FIREFLY: Self = Self { id: 2, code: "Firefly" };
+    /// Auth0.
+    pub const AUTH0: Self = Self { id: 3, code: "Auth0" };
+    /// Gigya.
+    pub const GIGYA: Self = Self { id: 4, code: "Gigya" };
+    /// Tribune's.
+    pub const SSOR: Self = Self { id: 5, code: "SSOR" };
+    /// A provider that the contract does not know.
+    pub const OTHER: Self = Self { id: 0, code: "Other" };
 }
 
 impl Tenant {
-    /// Where its users sign in. SSOR and Firefly are described by the operator, so only a provider's name tells them: what
-    /// it begins with.
+    /// Where its users sign in.
     pub fn auth_system(&self) -> AuthSystem {
-        let Some(provider) = &self.provider else { return AuthSystem::MG2 };
-        let name = provider.name.to_string();
-        let begins = |system: &&AuthSystem| name.starts_with(&system.code.to_ascii_lowercase());
-        AuthSystem::ALL.iter().find(begins).copied().unwrap_or(AuthSystem { id: 0, code: "Other" })
+        self.provider.as_ref().map_or(AuthSystem::MG2, |provider| provider.system)
     }
 
     /// Whether ids of users have an encrypted form: Firefly's have none (naviga.md 2.8).
     pub fn encrypts_ids(&self) -> bool {
-        self.auth_system() != AuthSystem::FIREFLY
+        self.auth_system().code != AuthSystem::FIREFLY.code
     }
 
     /// The name of the provider, if there is one.
@@ -150,7 +155,13 @@ impl Tenants {
 
     /// The ids of events that are configured.
     pub fn event_ids(&self) -> EventIds {
-        EventIds(self.0.iter().map(|tenant| (tenant.project.clone(), tenant.event_ids.clone())).collect())
+        let of = |tenant: &Arc<Tenant>| (tenant.project.clone(), tenant.event_ids.clone());
+        EventIds { ids: self.0.iter().map(of).collect(), ..EventIds::default() }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Tenant> {
+        self.0.iter().map(|tenant| &**tenant)
     }
 
     /// The tenant with these codes, without regard to their letter case.

@@ -157,6 +157,7 @@ fn a_customer_names_its_stores() {
         key: None,
         external_id: None,
         customer_number: None,
+        mobile: None,
         authentication_mode: AuthenticationMode::ExternalAuth,
         is_email_verified: true,
         password_tail: None,

@@ -146,6 +146,15 @@ impl Vendor for Auth0 {
         if got.path() == "/oauth/token" {
             return self.token(got, people);
         }
+        if got.path() == "/userinfo" {
+            let id = got.header("authorization").and_then(|it| it.strip_prefix("Bearer token-of-")).unwrap_or_default();
+            let unknown = || Said { status: 401, headers: Vec::new(), body: "Unauthorized".into() };
+            return people.0.get(id).map_or_else(unknown, |person| {
+                let mut claims = view(id, person);
+                claims["sub"] = id.into();
+                Said::json(200, &claims)
+            });
+        }
         let good = format!("Bearer token-{}", *self.token.lock().unwrap());
         if self.locked_out || got.header("authorization") != Some(&good) {
             return error(401, "Unauthorized", "Expired token received for JSON Web Token validation", None);

@@ -1,5 +1,5 @@
 //! Gigya itself, as far as its documentation describes it (providers.md 2): its three ways to show who one is, and
-//! accounts.
+//! accounts: looked up by UID and by identifier, registered, changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sha1::Sha1;
 
 use crate::double::{Got, Said, Vendor};
-use crate::people::{NotSet, People};
+use crate::people::{NotSet, People, Person};
 
 /// 2026-11-22T10:00:00Z
 const NOW: Micros = Micros(1_795_341_600 * Micros::SECOND);
@@ -28,6 +28,12 @@ const TIME: &str = "2026-11-22T10:00:00.000Z";
 #[derive(Default)]
 pub(crate) struct Gigya {
     pub numbers: Mutex<BTreeSet<String>>,
+    /// Our access may not override passwords, but make tokens to reset them.
+    pub resets_only: bool,
+    /// What a registration still asks for: the code that it is answered with.
+    pub pending: Option<i64>,
+    /// Where each account came from, as its registration said.
+    pub sources: Mutex<BTreeMap<String, String>>,
     /// Its clock is so many seconds ahead.
     pub ahead_s: i64,
     /// Its clock. `None`: it stands at the time of all tests of connectors.
@@ -43,6 +49,13 @@ pub(crate) fn said(code: i64, more: &Value) -> Said {
 
 pub(crate) fn error(code: i64, text: &str) -> Said {
     said(code, &json!({"errorMessage": text, "errorDetails": text}))
+}
+
+/// The key that the site's tokens are signed with.
+pub(crate) fn jwks() -> Said {
+    // An RSAPublicKey of 2048 bits and the usual exponent: the numbers have fixed places.
+    let (n, e) = (URL_SAFE_NO_PAD.encode(&PUBLIC[9..265]), URL_SAFE_NO_PAD.encode(&PUBLIC[267..]));
+    said(0, &json!({"keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "k1", "n": n, "e": e}]}))
 }
 
 /// RFC 3986, written by another hand than the connector's.
@@ -105,6 +118,126 @@ fn claims(header: &str) -> Option<Value> {
     Some(part(claims))
 }
 
+fn set(uid: &str, fields: &BTreeMap<String, String>, people: &mut People) -> Said {
+    match people.set(uid, &fields["newPassword"]) {
+        Ok(()) => said(0, &json!({"statusReason": "OK"})),
+        Err(NotSet::Unknown) => unknown(),
+        Err(NotSet::Used) => error(401_030, "Old password used"),
+        Err(NotSet::Taken) => error(400_003, "Unique identifier exists"),
+        Err(NotSet::Weak) => invalid("password", 400_006, "invalid password"),
+    }
+}
+
+/// What a validation says that is not content with one field.
+fn invalid(field: &str, code: i64, text: &str) -> Said {
+    let about = json!({"fieldName": field, "errorCode": code, "message": text});
+    said(400_009, &json!({"errorMessage": "Validation error", "validationErrors": [about]}))
+}
+
+/// The object in a field of JSON.
+fn object(fields: &BTreeMap<String, String>, name: &str) -> Value {
+    fields.get(name).map(|text| serde_json::from_str(text).unwrap()).unwrap_or_default()
+}
+
+fn unknown() -> Said {
+    error(403_005, "Unauthorized user")
+}
+
+impl Gigya {
+    fn account(&self, uid: &str, person: &Person) -> Said {
+        let (proved, other) =
+            if person.email_verified { (vec![&person.email], vec![]) } else { (vec![], vec![&person.email]) };
+        let mut account = json!({
+            "UID": uid, "isRegistered": true, "isVerified": person.email_verified,
+            "loginIDs": {"emails": [person.email], "unverifiedEmails": []},
+            "emails": {"verified": proved, "unverified": other},
+            "profile": {"email": person.email},
+            "password": {"created": format!("2026-11-22T10:00:{:02}.000Z", person.changes)},
+            "regSource": self.sources.lock().unwrap().get(uid),
+        });
+        // What has no data does not appear.
+        for (name, value) in [("firstName", &person.first_name), ("lastName", &person.last_name)] {
+            if !value.is_empty() {
+                account["profile"][name] = value.as_str().into();
+            }
+        }
+        said(0, &account)
+    }
+
+    fn register(&self, fields: &BTreeMap<String, String>, people: &mut People) -> Said {
+        // A call by a server: without a token.
+        assert_eq!((&*fields["finalizeRegistration"], fields.get("regToken")), ("true", None));
+        let (profile, uid) = (object(fields, "profile"), fields.get("siteUID").map_or("made-by-gigya", |uid| uid));
+        assert_eq!(profile["email"], *fields["email"]);
+        let text = |name: &str| profile[name].as_str().unwrap_or_default().to_owned();
+        let (first_name, last_name) = (text("firstName"), text("lastName"));
+        let person = Person { first_name, last_name, ..Person::new(&fields["email"], &fields["password"]) };
+        match people.add(uid, person) {
+            Ok(()) => {}
+            Err(NotSet::Weak) => return invalid("password", 400_006, "invalid password"),
+            Err(_) => return invalid("email", 400_003, "email already exists"),
+        }
+        if let Some(source) = fields.get("regSource") {
+            self.sources.lock().unwrap().insert(uid.to_owned(), source.clone());
+        }
+        match self.pending {
+            None => said(0, &json!({"UID": uid, "newUser": true, "sessionInfo": {"sessionToken": "s"}})),
+            // Whether the UID is told then, no document says.
+            Some(code) => said(code, &json!({"errorMessage": "Account pending", "regToken": "r"})),
+        }
+    }
+
+    fn change(uid: &str, fields: &BTreeMap<String, String>, people: &mut People) -> Said {
+        let Some(old) = people.0.get(uid).map(|person| person.email.clone()) else { return unknown() };
+        let (profile, added, removed) =
+            (object(fields, "profile"), fields.get("addLoginEmails"), fields.get("removeLoginEmails"));
+        if let Some(email) = added {
+            assert_eq!((profile["email"].as_str(), removed), (Some(&**email), Some(&old)));
+            if people.has(email, Some(uid)) {
+                return error(403_043, "Login identifier exists");
+            }
+        }
+        let person = people.0.get_mut(uid).unwrap();
+        let text = |name: &str, old: &str| profile[name].as_str().unwrap_or(old).to_owned();
+        person.email_verified &= added.is_none();
+        person.email.clone_from(added.unwrap_or(&old));
+        person.first_name = text("firstName", &person.first_name);
+        person.last_name = text("lastName", &person.last_name);
+        if let Some(verified) = fields.get("isVerified") {
+            assert_eq!(verified, "true", "what is proved stays so");
+            person.email_verified = true;
+        }
+        said(0, &json!({"statusReason": "OK"}))
+    }
+
+    /// Each account with an address, as the directory of identifiers tells it.
+    fn find(fields: &BTreeMap<String, String>, people: &People) -> Said {
+        assert_eq!(fields["identifierSchema"], "gigya.com/identifiers/email");
+        let known = people.0.iter().filter(|(_, person)| person.email == fields["id"]);
+        let uids: Vec<&String> = known.map(|(uid, _)| uid).collect();
+        if uids.is_empty() {
+            return unknown();
+        }
+        let identifiers = json!({"gigya.com/identifiers/UID": uids, "gigya.com/identifiers/email": [fields["id"]]});
+        said(0, &json!({"identifiers": identifiers}))
+    }
+
+    fn reset(&self, fields: &BTreeMap<String, String>, people: &mut People) -> Said {
+        if !self.resets_only {
+            return error(403_007, "Permission denied");
+        }
+        if let Some(token) = fields.get("passwordResetToken") {
+            return set(token.strip_prefix("token-of-").unwrap(), fields, people);
+        }
+        assert_eq!(fields["sendEmail"], "false", "nobody asked for a mail");
+        let known = people.0.iter().find(|(_, person)| person.email == fields["loginID"]);
+        known.map_or_else(
+            || error(403_047, "Unknown login identifier"),
+            |(uid, _)| said(0, &json!({"passwordResetToken": format!("token-of-{uid}")})),
+        )
+    }
+}
+
 impl Vendor for Gigya {
     fn is_about_access(&self, _: &Got) -> bool {
         false
@@ -117,36 +250,30 @@ impl Vendor for Gigya {
         }
         assert_eq!((&*fields["apiKey"], &*fields["httpStatusCodes"]), ("3_APIKEY", "false"));
         let uid = fields.get("UID").cloned().unwrap_or_default();
-        let unknown = || error(403_005, "Unauthorized user");
         match got.path() {
-            "/accounts.getAccountInfo" => people.0.get(&uid).map_or_else(unknown, |person| {
-                let made = format!("2026-11-22T10:00:{:02}.000Z", person.changes);
-                let emails = [&person.email];
-                said(
-                    0,
-                    &json!({"UID": uid, "loginIDs": {"emails": emails}, "profile": {}, "password": {"created": made}}),
-                )
-            }),
+            "/accounts.getAccountInfo" => people.0.get(&uid).map_or_else(unknown, |person| self.account(&uid, person)),
+            "/accounts.getJWTPublicKey" => {
+                assert_eq!(fields["V2"], "true");
+                jwks()
+            }
             "/accounts.search" => {
                 let (_, quoted) = fields["query"].split_once("WHERE UID = \"").unwrap();
                 let uid = quoted.strip_suffix("\" LIMIT 1").unwrap().replace("\\\"", "\"").replace("\\\\", "\\");
                 let results: Vec<Value> = people.0.get(&uid).map(|_| json!({"UID": uid})).into_iter().collect();
                 said(0, &json!({"results": results, "objectsCount": results.len(), "totalCount": results.len()}))
             }
+            "/accounts.identifiers.find" => Self::find(&fields, people),
+            "/accounts.isAvailableLoginID" => said(0, &json!({"isAvailable": !people.has(&fields["loginID"], None)})),
+            "/accounts.register" => self.register(&fields, people),
             "/accounts.setAccountInfo" => {
-                assert_eq!((&*fields["securityOverride"], &*fields["muteWebhooks"]), ("true", "true"));
-                match people.set(&uid, &fields["newPassword"]) {
-                    Ok(()) => said(0, &json!({"statusReason": "OK"})),
-                    Err(NotSet::Unknown) => unknown(),
-                    Err(NotSet::Used) => error(401_030, "Old password used"),
-                    Err(NotSet::Taken) => error(400_003, "Unique identifier exists"),
-                    Err(NotSet::Weak) => {
-                        let about =
-                            json!({"fieldName": "password", "errorCode": 400_006, "message": "invalid password"});
-                        said(400_009, &json!({"errorMessage": "Validation error", "validationErrors": [about]}))
-                    }
+                assert_eq!(fields["muteWebhooks"], "true");
+                if !fields.contains_key("newPassword") {
+                    return Self::change(&uid, &fields, people);
                 }
+                assert_eq!(fields["securityOverride"], "true");
+                if self.resets_only { error(403_007, "Permission denied") } else { set(&uid, &fields, people) }
             }
+            "/accounts.resetPassword" => self.reset(&fields, people),
             "/accounts.login" => {
                 let known = people.0.values().any(|p| fields["loginID"] == p.email && fields["password"] == p.password);
                 if known { said(0, &json!({"sessionInfo": {}})) } else { error(403_042, "Invalid LoginID") }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use postgres::config::{Config, SslMode};
+use postgres::config::{Config, SslMode, TargetSessionAttrs};
 use postgres::{Client, NoTls};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -48,6 +48,9 @@ impl Connector {
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(KEEPALIVE_IDLE + KEEPALIVE_INTERVAL * KEEPALIVE_RETRIES);
         }
+        // After a failover the address, or one of several, may for a while be that of a server that only reads. A connection to
+        // it would be kept for good, and be of no use.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         let tls = if config.get_ssl_mode() == SslMode::Disable { None } else { Some(tls()?) };
         Ok(Self { config, tls, settings: settings(options), warn_once: Once::new() })
     }

@@ -10,6 +10,7 @@
 mod connect;
 mod error;
 mod notify;
+mod pooler;
 mod tx;
 mod worker;
 
@@ -37,7 +38,7 @@ impl Postgres {
         started.map(|()| engine)
     }
 
-    /// Starts the threads and waits until the first of them has a connection, or knows why it has none.
+    /// Starts the threads and waits until the first of them has a connection that will do, or knows why it has none.
     fn start(&self, connector: &Arc<Connector>, options: &StoreOptions, shared: &Arc<Shared>) -> Result<(), Fault> {
         let committed = notify::start(connector, shared, &self.queue)?;
         let pool = Arc::new(Pool::new(Arc::clone(shared), options.inject.clone()));
@@ -45,10 +46,11 @@ impl Postgres {
         for number in 0..options.connections.max(1) {
             let mut worker =
                 Worker::new(self.queue.taker(), Arc::clone(&pool), Arc::clone(connector), committed.clone());
-            let tell_first = (number == 0).then(|| tell_first.clone());
+            let tell_first = (number == 0).then(|| (tell_first.clone(), Arc::clone(connector)));
             let body = move || {
-                if let Some(tell_first) = tell_first {
-                    let _ = tell_first.send(worker.connect()); // the receiver waits
+                if let Some((tell_first, connector)) = tell_first {
+                    let connected = pooler::refuse(&connector).and_then(|()| worker.connect());
+                    let _ = tell_first.send(connected); // the receiver waits
                 }
                 worker.run();
             };

@@ -44,7 +44,7 @@ impl<'c> SqliteTx<'c> {
         error::fault(self.connection, sql.name, cause)
     }
 
-    fn prepare(&mut self, sql: &Sql, args: &[Value]) -> Result<CachedStatement<'c>, Fault> {
+    fn bound(&mut self, sql: &Sql, args: &[Value]) -> Result<CachedStatement<'c>, Fault> {
         let mut statement = self.connection.prepare_cached(&sql.sqlite).map_err(|cause| self.fail(sql, cause))?;
         match bind(&mut statement, args) {
             Ok(true) => Ok(statement),
@@ -75,7 +75,7 @@ fn bind(statement: &mut CachedStatement<'_>, args: &[Value]) -> rusqlite::Result
 impl Tx for SqliteTx<'_> {
     fn execute(&mut self, sql: &Sql, args: &[Value]) -> Result<u64, Fault> {
         self.begin_statement(sql)?;
-        let mut statement = self.prepare(sql, args)?;
+        let mut statement = self.bound(sql, args)?;
         let changed = statement.raw_execute().map_err(|cause| self.fail(sql, cause))?;
         Ok(u64::try_from(changed).unwrap_or(u64::MAX))
     }
@@ -87,12 +87,17 @@ impl Tx for SqliteTx<'_> {
         row: &mut dyn FnMut(&dyn Row) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         self.begin_statement(sql)?;
-        let mut statement = self.prepare(sql, args)?;
+        let mut statement = self.bound(sql, args)?;
         let mut rows = statement.raw_query();
         while let Some(found) = rows.next().map_err(|cause| self.fail(sql, cause))? {
             row(&SqliteRow(found))?;
         }
         Ok(())
+    }
+
+    fn prepare(&mut self, sql: &Sql) -> Result<(), Fault> {
+        self.intact()?;
+        self.connection.prepare_cached(&sql.sqlite).map(drop).map_err(|cause| self.fail(sql, cause))
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Auth {
     fields: Written<Vec<(String, Template)>>,
     oauth_token: Option<String>,
     realm: Option<String>,
+    region: Option<String>,
+    service: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,8 +150,14 @@ impl Section for Auth {
                 keys.optional("realm", &mut self.realm);
             }
             Kind::AwsSigV4 => {
-                let hint = "put a gateway that signs in AWS's way in front of the provider";
-                keys.refuse("kind", "aws_sigv4 is not supported", Some(hint.into()));
+                keys.optional("access_key_id", &mut self.user);
+                keys.require("access_key_id", None);
+                secret(keys, "secret_access_key", &mut self.secret);
+                keys.optional_section("session_token", &mut self.second_secret);
+                for (name, value) in [("region", &mut self.region), ("service", &mut self.service)] {
+                    keys.optional(name, value);
+                    keys.require(name, None);
+                }
             }
             Kind::TokenCall => self.call_keys(keys),
         }
@@ -263,13 +271,18 @@ impl Auth {
     }
 
     /// What is written here, without the secrets. `None`: there is a problem with it, which is reported.
-    pub(super) fn access(&self) -> Option<Access> {
+    pub(in crate::config) fn access(&self) -> Option<Access> {
         Some(match self.kind {
-            Kind::None | Kind::AwsSigV4 => Access::None,
+            Kind::None => Access::None,
             Kind::Header => self.in_place(Place::Header(self.name.clone()))?,
             Kind::Query => self.in_place(Place::Query(self.name.clone()))?,
             Kind::BodyField => self.in_place(Place::Body(self.name.clone()))?,
             Kind::Basic => Access::Basic { user: self.user.clone()? },
+            Kind::AwsSigV4 => Access::AwsSigV4 {
+                access_key_id: self.user.clone()?,
+                region: self.region.clone()?,
+                service: self.service.clone()?,
+            },
             Kind::OAuth1 => Access::OAuth1 {
                 consumer_key: self.user.clone()?,
                 token: self.oauth_token.clone(),
@@ -309,7 +322,7 @@ impl Auth {
         [&self.secret, &self.second_secret].map(|held| held.as_ref().map(|Held(secret)| secret))
     }
 
-    pub(super) fn token_url(&self) -> Option<&Url> {
+    pub(in crate::config) fn token_url(&self) -> Option<&Url> {
         self.token_url.as_ref()
     }
 

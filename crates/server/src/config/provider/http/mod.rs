@@ -16,10 +16,11 @@ use url::Url;
 
 pub use self::auth::Auth;
 use self::fields::{list, text};
+pub(in crate::config) use self::op::sms;
 use crate::config::keys::{Keys, Place, Section, Written};
 use crate::config::tree::Node;
 use crate::recipe::check::Finding;
-use crate::recipe::op::{Op, OpName, Rule};
+use crate::recipe::op::{Class, Op, OpName, Rule};
 use crate::recipe::{Claims, IdForm, Probe, Recipe, Revokes};
 
 /// The keys of `kind = "http"`.
@@ -76,7 +77,7 @@ impl Section for Http {
         keys.section("capabilities", &mut self.capabilities);
         keys.written("ops", &mut self.ops, op::ops);
         keys.require("ops", Some("what can be done there, such as [providers.NAME.ops.set_password]".into()));
-        keys.written("errors", &mut self.errors, list(table::rule));
+        keys.written("errors", &mut self.errors, list(table::rule(&Class::NAMES)));
         keys.optional_section("probe", &mut self.probe);
         for Finding { place, what, hint } in self.recipe().map(|recipe| recipe.findings()).unwrap_or_default() {
             let (first, below) =

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::config::keys::Place;
 use crate::config::provider::http::fields::{
-    header_name, json, list, named, parsed, statuses, table, template, text, word, yes,
+    Fields, header_name, json, list, named, parsed, statuses, table, template, text, word, yes,
 };
 use crate::config::provider::http::table::{predicate, rule};
 use crate::config::tree::{Node, Value};
 use crate::recipe::body::{Body, Content, Shape};
-use crate::recipe::op::{Method, Op, OpName};
+use crate::recipe::op::{Class, Method, Op, OpName};
 use crate::recipe::predicate::Statuses;
 use crate::recipe::source::{Source, is_header_name};
 use crate::recipe::template::Template;
@@ -43,28 +43,44 @@ pub(super) fn ops(node: &Node, place: &mut Place<'_>) -> Option<BTreeMap<OpName,
 /// One operation.
 pub(super) fn op(node: &Node, place: &mut Place<'_>) -> Option<Op> {
     table(node, place, |fields| {
-        let method = fields.require("method", "such as method = \"GET\"", word(&Method::NAMES));
-        let path = fields.require("path", "such as path = \"/users/{{ user.id }}\"", template);
-        let mut op = |method, path| Op {
-            method,
-            path,
-            query: fields.read("query", named(template)).unwrap_or_default(),
-            headers: fields.read("headers", headers).unwrap_or_default(),
-            body: fields.read("body", body),
-            auth: fields.read("auth", yes).unwrap_or(true),
-            require: fields.read("require", word(&OpName::NAMES)),
-            if_match: fields.read("if_match", template),
-            idempotency_header: fields.read("idempotency_header", header_name),
-            expect: fields.read("expect", statuses).unwrap_or_else(|| Statuses::of(vec![200..=299])),
-            success_when: fields.read("success_when", list(predicate)).unwrap_or_default(),
-            items: fields.read("items", parsed),
-            extract: fields.read("extract", extract).unwrap_or_default(),
-            errors: fields.read("errors", list(rule)).unwrap_or_default(),
-        };
+        let request = request(fields, "such as path = \"/users/{{ user.id }}\"", &Class::NAMES);
+        let auth = fields.read("auth", yes).unwrap_or(true);
+        let require = fields.read("require", word(&OpName::NAMES));
+        let if_match = fields.read("if_match", template);
+        let items = fields.read("items", parsed);
+        let extract = fields.read("extract", extract).unwrap_or_default();
         // Everything is read, whatever is missing.
-        let read = op(method.unwrap_or(Method::Get), path.clone().unwrap_or_default());
-        (method.is_some() && path.is_some()).then_some(read)
+        Some(Op { auth, require, if_match, items, extract, ..request? })
     })
+}
+
+/// The request that hands a short message over.
+pub(in crate::config) fn sms(node: &Node, place: &mut Place<'_>) -> Option<Op> {
+    table(node, place, |fields| request(fields, "such as path = \"/messages\"", &Class::OF_SMS))
+}
+
+/// What every request has, and what answers are recognised by.
+fn request(fields: &mut Fields<'_, '_>, path_hint: &str, classes: &'static [(&'static str, Class)]) -> Option<Op> {
+    let method = fields.require("method", "such as method = \"GET\"", word(&Method::NAMES));
+    let path = fields.require("path", path_hint, template);
+    let mut op = |method, path| Op {
+        method,
+        path,
+        query: fields.read("query", named(template)).unwrap_or_default(),
+        headers: fields.read("headers", headers).unwrap_or_default(),
+        body: fields.read("body", body),
+        auth: true,
+        require: None,
+        if_match: None,
+        idempotency_header: fields.read("idempotency_header", header_name),
+        expect: fields.read("expect", statuses).unwrap_or_else(|| Statuses::of(vec![200..=299])),
+        success_when: fields.read("success_when", list(predicate)).unwrap_or_default(),
+        items: None,
+        extract: BTreeMap::new(),
+        errors: fields.read("errors", list(rule(classes))).unwrap_or_default(),
+    };
+    let read = op(method.unwrap_or(Method::Get), path.clone().unwrap_or_default());
+    (method.is_some() && path.is_some()).then_some(read)
 }
 
 fn headers(node: &Node, place: &mut Place<'_>) -> Option<Vec<(String, Template)>> {

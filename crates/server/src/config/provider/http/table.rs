@@ -13,28 +13,30 @@ const DEPTH_MAX: usize = 8;
 /// What a value can be tested by.
 const TESTS: [&str; 7] = ["equals", "in", "matches", "exists", "present", "gt", "lt"];
 
-/// A rule: what an answer is recognised by, and what it means.
-pub(super) fn rule(node: &Node, place: &mut Place<'_>) -> Option<Rule> {
-    table(node, place, |fields| {
-        let hint = "what the answer is recognised by, such as when = { status = [400] }";
-        let when = fields.require("when", hint, predicate);
-        let class = fields.require("class", "what it means, such as class = \"policy_violation\"", word(&Class::NAMES));
-        let message = fields.read("message_pointer", parsed);
-        let rule = fields.read("rule_pointer", parsed);
-        let retry_after = fields.read("retry_after", list(retry_after)).unwrap_or_default();
-        let has_words = matches!(class, Some(Class::PolicyViolation | Class::PasswordReused | Class::Vetoed) | None);
-        if fields.has("message_pointer") && !has_words {
-            let hint = "only policy_violation, password_reused and vetoed have words for the user";
-            fields.refuse("has a message_pointer that is never used", Some(hint));
-        }
-        if fields.has("rule_pointer") && !matches!(class, Some(Class::PolicyViolation) | None) {
-            fields.refuse("has a rule_pointer that is never used", Some("only policy_violation names a rule"));
-        }
-        if fields.has("retry_after") && !matches!(class, Some(Class::RateLimited) | None) {
-            fields.refuse("has a retry_after that is never used", Some("only rate_limited has a time"));
-        }
-        Some(Rule { when: when?, class: class?, message, rule, retry_after })
-    })
+/// A rule: what an answer is recognised by, and what it means, in one of these words.
+pub(super) fn rule(classes: &'static [(&'static str, Class)]) -> impl Fn(&Node, &mut Place<'_>) -> Option<Rule> {
+    move |node, place| table(node, place, |fields| rule_of(fields, classes))
+}
+
+fn rule_of(fields: &mut Fields<'_, '_>, classes: &'static [(&'static str, Class)]) -> Option<Rule> {
+    let hint = "what the answer is recognised by, such as when = { status = [400] }";
+    let when = fields.require("when", hint, predicate);
+    let class = fields.require("class", "what it means, such as class = \"rate_limited\"", word(classes));
+    let message = fields.read("message_pointer", parsed);
+    let rule = fields.read("rule_pointer", parsed);
+    let retry_after = fields.read("retry_after", list(retry_after)).unwrap_or_default();
+    let has_words = matches!(class, Some(Class::PolicyViolation | Class::PasswordReused | Class::Vetoed) | None);
+    if fields.has("message_pointer") && !has_words {
+        let hint = "only policy_violation, password_reused and vetoed have words for the user";
+        fields.refuse("has a message_pointer that is never used", Some(hint));
+    }
+    if fields.has("rule_pointer") && !matches!(class, Some(Class::PolicyViolation) | None) {
+        fields.refuse("has a rule_pointer that is never used", Some("only policy_violation names a rule"));
+    }
+    if fields.has("retry_after") && !matches!(class, Some(Class::RateLimited) | None) {
+        fields.refuse("has a retry_after that is never used", Some("only rate_limited has a time"));
+    }
+    Some(Rule { when: when?, class: class?, message, rule, retry_after })
 }
 
 fn retry_after(node: &Node, place: &mut Place<'_>) -> Option<RetryAfter> {

@@ -127,7 +127,7 @@ fn each_mistake_is_said_at_its_place() {
             "a secret does not stand in the configuration",
         ),
         ("secret = { env = \"X_SECRET\" }", "", "auth.secret: is missing"),
-        ("kind = \"header\"", "kind = \"aws_sigv4\"", "aws_sigv4 is not supported"),
+        ("kind = \"header\"", "kind = \"aws_sigv4\"", "auth.access_key_id: is missing"),
         ("kind = \"header\"", "kind = \"body_field\"", "ops.lookup_by_id.body: auth puts a field into the body"),
         (
             "[providers.x.probe]",

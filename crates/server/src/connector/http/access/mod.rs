@@ -2,6 +2,7 @@
 
 mod oauth1;
 mod signing;
+mod sigv4;
 mod token;
 
 use base64::Engine;
@@ -131,6 +132,18 @@ impl Access {
                     own.set("auth.nonce", Some(nonce(ctx, sending.now)));
                 });
                 signing::sign(signing, draft, own, sending.base)?;
+                Ok(Shown::Timed)
+            }
+            recipe::Access::AwsSigV4 { access_key_id, region, service } => {
+                let about = sigv4::About {
+                    access_key_id,
+                    secret_access_key: self.secret(),
+                    session_token: self.secrets.get(1).and_then(Option::as_ref).map(AccessSecret::reveal),
+                    region,
+                    service,
+                    now: sending.now,
+                };
+                sigv4::sign(&about, draft, sending.base);
                 Ok(Shown::Timed)
             }
             recipe::Access::OAuth1 { consumer_key, token, realm } => {

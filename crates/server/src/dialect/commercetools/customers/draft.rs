@@ -61,6 +61,7 @@ pub fn read(mut body: Fields, by: &Initiator) -> Result<(Command, Option<Passwor
         key,
         external_id,
         customer_number,
+        mobile: None,
         stores,
         authentication_mode,
         is_email_verified,

@@ -52,7 +52,7 @@ async fn handle(request: Request, client: ApiClient, store: Option<String>) -> A
     let by = Initiator { client_id: Some(client.id.clone()), ..Initiator::default() };
     // Whether there is such a store is not looked up: it would tell known from unknown ones by the time it takes.
     let store = store.map(|key| InStore { key, sees_others: false });
-    let call = Call { project: client.project.clone(), store, by, source, repeatable: None };
+    let call = Call { project: client.project.clone(), store, by, source, repeatable: None, surface: None };
     let tokens = app.issue_customer_tokens(call, (client, scopes), (email, password), refresh).await;
     Ok(issued(&tokens.map_err(failed_at_oauth)?))
 }

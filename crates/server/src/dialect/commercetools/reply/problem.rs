@@ -187,6 +187,19 @@ impl Problem {
         Self::auth(StatusCode::BAD_REQUEST, "unsupported_grant_type", message)
     }
 
+    /// 410: messages after the position that was named are removed. Nothing is missing after another, and the first that
+    /// is left stands at `first`.
+    pub fn position_gone(complete_after: i64, first: Option<i64>) -> Self {
+        let text = format!(
+            "Messages after this position have been removed. What is left is complete after position {complete_after}."
+        );
+        let problem = Self::new(StatusCode::GONE, "PositionGone", text).with("completeAfter", complete_after);
+        match first {
+            Some(first) => problem.with("firstPosition", first),
+            None => problem,
+        }
+    }
+
     /// `HEAD` of a query without a match; no body goes with it.
     pub fn no_match() -> Self {
         Self::not_found("No resource matches the query.")
@@ -196,7 +209,8 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "ResourceNotFound", message)
     }
 
-    pub(super) fn over_capacity(message: &str, retry_after_s: u32) -> Self {
+    /// 503, with the seconds after which to try again.
+    pub fn over_capacity(message: &str, retry_after_s: u32) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "OverCapacity", message);
         Self { retry_after_s: Some(retry_after_s), ..problem }
     }

@@ -12,9 +12,9 @@ use super::super::reply::{Answer, Named, Reply, failed};
 use super::super::request::Request;
 use super::super::route::{Access, Route};
 use super::draft::{self, Draft};
-use super::{accepted, subscription, with_shown_once};
+use super::{accepted, subscription, unusable, with_shown_once};
 use crate::app::Call;
-use crate::app::destinations::Accepted;
+use crate::app::destinations::{Accepted, check_format};
 
 pub const ROUTE: Route = Route {
     method: Method::POST,
@@ -26,6 +26,7 @@ async fn handle(request: Request, call: Call) -> Answer {
     let app = request.app.clone();
     let Draft { key, destination, selections, format } = draft::read(request.json().await?)?;
     let Accepted { settings, secret, shown_once } = accepted(&app, &destination)?;
+    check_format(&settings, format).map_err(|refused| unusable(&settings.kind, refused))?;
 
     let named = Named::key(key.as_ref().map(Key::to_string).unwrap_or_default());
     let command = Command { key, destination: settings, selections, format, by: call.by.clone() };

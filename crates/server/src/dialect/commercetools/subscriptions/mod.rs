@@ -89,7 +89,12 @@ fn with_shown_once(mut subscription: Value, shown_once: Map<String, Value>) -> V
 /// Has the destination of a draft checked by its kind.
 fn accepted(app: &App, draft: &DestinationDraft) -> Result<Accepted, Problem> {
     let DestinationDraft { kind, settings } = draft;
-    app.accept_destination(kind, settings).map_err(|refused| match refused {
+    app.accept_destination(kind, settings).map_err(|refused| unusable(kind, refused))
+}
+
+/// Why a destination cannot be used, for the caller.
+fn unusable(kind: &str, refused: DestinationRefused) -> Problem {
+    match refused {
         DestinationRefused::NotAvailable { available } => {
             let available = available.join(", ");
             Problem::invalid_input(format!(
@@ -104,7 +109,7 @@ fn accepted(app: &App, draft: &DestinationDraft) -> Result<Accepted, Problem> {
             ))
         }
         DestinationRefused::Settings(text) => Problem::invalid_input(text),
-    })
+    }
 }
 
 fn selection(selection: &MessageSelection) -> Value {
@@ -115,8 +120,10 @@ fn format(format: FormatKind) -> Value {
     match format {
         FormatKind::Platform => json!({"type": "Platform"}),
         FormatKind::NavigaActivity => json!({"type": "NavigaActivity"}),
-        // No call sees a subscription in this form.
-        FormatKind::Letter => json!({"type": "Letter"}),
+        // The configuration's: no call sees such a subscription.
+        FormatKind::Letter | FormatKind::ShortMessage | FormatKind::Rendered | FormatKind::WalletNotice => {
+            json!({"type": format.as_str()})
+        }
         FormatKind::CloudEvents => json!({"type": "CloudEvents", "cloudEventsVersion": "1.0"}),
     }
 }

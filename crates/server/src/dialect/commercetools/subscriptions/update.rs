@@ -12,8 +12,8 @@ use super::super::fields::{Fields, INDEXED_CHARS_MAX};
 use super::super::reply::{Answer, Named, Problem, Reply, failed};
 use super::super::request::Request;
 use super::super::route::{Access, Route};
-use super::{Target, accepted, draft, subscription, with_shown_once};
-use crate::app::destinations::Accepted;
+use super::{Target, accepted, draft, subscription, unusable, with_shown_once};
+use crate::app::destinations::{Accepted, check_format};
 use crate::app::{App, Call, Failure};
 
 pub const BY_ID: Route = Route {
@@ -46,6 +46,11 @@ async fn handle(request: Request, call: Call, target: Result<Target, Problem>) -
     let (mut actions, mut destination) = (Vec::new(), None);
     for draft in body.objects("actions", usize::MAX)? {
         actions.push(action(draft, &app, &mut destination)?);
+    }
+    if let Some(to) = &destination {
+        // A subscription's format never changes: what it is now will be there when it is written.
+        let there = app.subscription(call.clone(), which.clone()).await.map_err(|failure| failed(failure, &named))?;
+        check_format(&to.settings, there.format).map_err(|refused| unusable(&to.settings.kind, refused))?;
     }
     let (secret, shown_once) = destination.map(|to| (to.secret, to.shown_once)).unwrap_or_default();
 

@@ -60,7 +60,7 @@ const PROFILE: [&str; 43] = [
 ];
 
 async fn handle(request: Request) -> Answer {
-    let (received, mut fields) = request.received().await?;
+    let (mut received, mut fields) = request.received().await?;
     let changes_record = fields.has_any(&PROFILE);
     let (has_email, has_password) = (fields.has("Email"), fields.has("Password"));
     let is_mix = changes_record || has_email || has_password;
@@ -69,20 +69,27 @@ async fn handle(request: Request) -> Answer {
     let is_password = has_password || (!is_mix && fields.has_any(&["Password"]));
     // Both are looked at before anything is done.
     let email = if is_email { fields.email("Email") } else { None };
-    let password = if is_password { fields.password("Password") } else { None };
+    let rules = &received.caller.tenant.password_rules;
+    let password = if is_password { fields.new_password("Password", rules) } else { None };
     if email.is_some() != is_email || password.is_some() != is_password {
         return Err(fields.problem());
     }
     if !(changes_record || is_email || is_password) {
         return Err(Problem::bad_request()); // nothing is asked for
     }
+    // Of several, the last one stands for the request: a repeat does those before it again, which changes nothing.
+    let repeatable = received.repeatable.take();
+    let is_last = |is_last: bool| repeatable.clone().filter(|_| is_last);
     // User, then address, then password; it ends with the first that fails.
+    received.repeatable = is_last(!is_email && !is_password);
     if changes_record && update(&received, &mut fields).await?.is_none() {
         return Err(fields.problem());
     }
+    received.repeatable = is_last(!is_password);
     if let Some(email) = email {
         set_email(&received, email).await?;
     }
+    received.repeatable = is_last(true);
     if let Some(password) = password {
         set_password(&received, password).await?;
     }

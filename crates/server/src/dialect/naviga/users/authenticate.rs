@@ -11,7 +11,7 @@ use super::super::reply::{AUTHENTICATED, Answer, Problem, Reply, failed};
 use super::super::request::{Received, Request};
 use super::super::route::{Era, Route};
 use super::super::user::{State, crid, encrypted_crid};
-use crate::app::{Failure, FoundUser};
+use crate::app::{Failure, FoundUser, SigningIn};
 
 pub const ROUTE: Route = Route {
     method: Method::POST,
@@ -36,15 +36,16 @@ async fn handle(request: Request) -> Answer {
 /// Signs in by a token, if there is one; else by login name and password.
 pub async fn authenticate(received: &Received, mut fields: Fields) -> Result<FoundUser, Problem> {
     let (tenant, app) = (&received.caller.tenant, &received.app);
-    let at_provider = tenant.provider.is_some();
+    let provider = tenant.provider_name();
     let signed_in = if fields.has("Token") {
         let Some(token) = fields.required_text("Token", TOKEN_CHARS_MAX) else { return Err(fields.problem()) };
-        app.sign_in_user_by_token(received.call(), &token, at_provider).await
+        app.sign_in_user_by_token(received.call(), &token, provider).await
     } else {
         let login_name = fields.required_text("LoginName", EMAIL_CHARS_MAX);
         let password = fields.password("Password");
         let (Some(login_name), Some(password)) = (login_name, password) else { return Err(fields.problem()) };
-        app.sign_in_user(received.call(), login_name, password, at_provider).await
+        let how = SigningIn { provider, password_life: tenant.password_rules.life };
+        app.sign_in_user(received.call(), login_name, password, how).await
     };
     signed_in.map_err(|failure| match failure {
         // What the provider has to say about the user would reveal that there is one.

@@ -2,12 +2,12 @@
 
 use axum::http::Method;
 use keyherald_core::id::TokenId;
-use keyherald_core::mail::Link;
 use keyherald_core::registration::Draft;
 use keyherald_core::secret::TokenValue;
 use keyherald_core::update::TextField;
 use keyherald_core::user_record::UserRecord;
 use serde_json::{Map, Value};
+use url::Url;
 
 use super::super::encrypted::{Label, decrypted, encrypted};
 use super::super::fields::{Fields, INDEXED_CHARS_MAX, NotValid};
@@ -15,7 +15,8 @@ use super::super::reply::{Answer, E400_07, E400_08, Problem, Reply, completed, f
 use super::super::request::{Received, Request};
 use super::super::route::{Era, Route};
 use super::super::user::{KEPT, ids};
-use super::start_forgot_password::{link, page};
+use super::send_verification_code;
+use super::start_forgot_password::{EVENT, link, return_url};
 use crate::app::{FoundUser, Registered, Registering};
 
 pub const ROUTE: Route =
@@ -34,7 +35,11 @@ async fn handle(request: Request) -> Answer {
 pub async fn create(received: &Received, fields: Fields) -> Result<Option<Box<FoundUser>>, Problem> {
     let tenant = &received.caller.tenant;
     let (draft, proves_email, page) = draft(received, fields)?;
-    let how = Registering { page, ..registering(received)? };
+    let how = registering(received)?;
+    let code_page = send_verification_code::page(tenant, page.as_ref(), &draft.email);
+    // With a code to come, the call's page is where that leads.
+    let page = page.filter(|_| !proves_email).and_then(|page| link(&page, EVENT)).or(how.page);
+    let how = Registering { page, code_page, ..how };
     let registered = received.app.register_user(received.call(), draft, how, proves_email).await;
     match registered.map_err(|failure| failed(failure, tenant))? {
         Registered::Done(user) => Ok(Some(user)),
@@ -56,21 +61,23 @@ pub fn registering(received: &Received) -> Result<Registering, Problem> {
         prefix: tenant.provider.as_ref().and_then(|provider| provider.prefix),
         keeps_hash: tenant.keep_local_hash,
         welcome: (id, TokenValue::from_sealed(event)),
-        page: tenant.change_password_url.as_ref().and_then(link),
+        page: tenant.change_password_url.as_ref().and_then(|page| link(page, EVENT)),
+        code_page: None,
     })
 }
 
 /// What the body says, whether the address is to be proved first, and the page that a mail leads to.
-fn draft(received: &Received, mut fields: Fields) -> Result<(Draft, bool, Option<Link>), Problem> {
+fn draft(received: &Received, mut fields: Fields) -> Result<(Draft, bool, Option<Url>), Problem> {
     let email = fields.email("Email");
     // None, null or blank: the user is to choose one.
-    let password = if fields.has("Password") { fields.password("Password").map(Some) } else { Some(None) };
+    let rules = &received.caller.tenant.password_rules;
+    let password = if fields.has("Password") { fields.new_password("Password", rules).map(Some) } else { Some(None) };
     let first_name = fields.text("FirstName", TextField::FirstName.chars_max());
     let last_name = fields.text("LastName", TextField::LastName.chars_max());
     let crid = crid(received, &mut fields);
     let metadata = metadata(&mut fields);
     let (ignores, proves) = (ignores_provider(&mut fields), fields.flag("VerifyEmail"));
-    let page = page(&received.caller.tenant, &mut fields);
+    let page = return_url(&received.caller.tenant, &mut fields);
     let (Some(email), Some(password)) = (email, password) else { return Err(fields.problem()) };
     let (Ok(first_name), Ok(last_name), Ok(crid)) = (first_name, last_name, crid) else { return Err(fields.problem()) };
     let (Ok(metadata), Ok(ignores_provider), Ok(proves), Ok(page)) = (metadata, ignores, proves, page) else {

@@ -20,7 +20,7 @@ pub const ROUTE: Route = Route {
 async fn handle(request: Request) -> Answer {
     let (received, mut fields) = request.received().await?;
     let event = fields.required_text("EncryptedEventId", INDEXED_CHARS_MAX);
-    let password = fields.password("Password");
+    let password = fields.new_password("Password", &received.caller.tenant.password_rules);
     let (Some(event), Some(password)) = (event, password) else { return Err(fields.problem()) };
     if !is_event(&received, &event) {
         return Err(Problem::bad_request());

@@ -2,10 +2,15 @@
 
 use axum::http::Method;
 
-use super::super::fields::{Fields, URL_CHARS_MAX};
+use keyherald_core::mail::Link;
+use url::Url;
+
+use super::super::fields::Fields;
 use super::super::reply::{Answer, E400_14, E400_16, Problem, Reply, completed, failed};
 use super::super::request::{Received, Request};
 use super::super::route::{Era, Route};
+use super::super::tenant::Tenant;
+use super::start_forgot_password::{link, return_url};
 use crate::app::Sent;
 
 pub const ROUTE: Route = Route {
@@ -23,13 +28,24 @@ async fn handle(request: Request) -> Answer {
 
 /// Has a code mailed.
 pub async fn send(received: &Received, mut fields: Fields) -> Result<(), Problem> {
-    let (email, page) = (fields.email("Email"), fields.text("ReturnUrl", URL_CHARS_MAX));
-    let (Some(email), Ok(_)) = (email, page) else { return Err(fields.problem()) };
-    let sent = received.app.send_code(received.call(), email).await;
-    match sent.map_err(|failure| failed(failure, &received.caller.tenant))? {
+    let tenant = &received.caller.tenant;
+    let (email, url) = (fields.email("Email"), return_url(tenant, &mut fields));
+    let (Some(email), Ok(url)) = (email, url) else { return Err(fields.problem()) };
+    let page = page(tenant, url.as_ref(), &email);
+    let sent = received.app.send_code(received.call(), email, page).await;
+    match sent.map_err(|failure| failed(failure, tenant))? {
         Sent::Done => Ok(()),
         Sent::Unknown => Err(Problem::of(E400_14)),
         Sent::Already => Err(Problem::of(E400_16)),
         Sent::TooMany => Err(Problem::bad_request()),
     }
+}
+
+/// The page that a mail with a code leads to: `{returnUrl, or the configured one}?email={email}&verificationCode={code}`,
+/// which are the fields of Verify Email. The page sends them by POST: what opens links in mail is often a scanner, and a GET
+/// redeems nothing. `None`: the mail has the code alone.
+pub fn page(tenant: &Tenant, called: Option<&Url>, email: &str) -> Option<Link> {
+    let mut page = called.or(tenant.return_url.as_ref())?.clone();
+    page.query_pairs_mut().append_pair("email", email);
+    link(&page, "verificationCode")
 }

@@ -48,31 +48,36 @@ pub async fn start(received: &Received, mut fields: Fields) -> Result<String, Pr
 
 /// The page that the mail leads to: the call's, the tenant's, or (`None`) that of the project's mail.
 pub fn page(tenant: &Tenant, fields: &mut Fields) -> Result<Option<Link>, NotValid> {
-    let page = match fields.text("ReturnUrl", URL_CHARS_MAX)? {
-        Some(text) => text.parse::<Url>().ok().filter(|url| tenant.may_lead_to(url)),
-        None => match &tenant.change_password_url {
-            Some(url) => Some(url.clone()),
-            None => return Ok(None),
-        },
-    };
-    let link = page.and_then(|page| link(&page));
-    link.map(Some).ok_or_else(|| fields.not_valid("ReturnUrl"))
+    let page = return_url(tenant, fields)?.or_else(|| tenant.change_password_url.clone());
+    page.map(|page| link(&page, EVENT).ok_or_else(|| fields.not_valid("ReturnUrl"))).transpose()
 }
 
-/// `{page}?encryptedEventId={value}` (naviga.md 3.4).
-pub fn link(page: &Url) -> Option<Link> {
+/// The page that the call names, if it may.
+pub fn return_url(tenant: &Tenant, fields: &mut Fields) -> Result<Option<Url>, NotValid> {
+    let Some(text) = fields.text("ReturnUrl", URL_CHARS_MAX)? else { return Ok(None) };
+    let is_good = |url: &Url| tenant.may_lead_to(url) && link(url, EVENT).is_some();
+    let page = text.parse::<Url>().ok().filter(is_good);
+    page.map(Some).ok_or_else(|| fields.not_valid("ReturnUrl"))
+}
+
+/// The parameter of a page where a password is chosen (naviga.md 3.4).
+pub const EVENT: &str = "encryptedEventId";
+
+/// `{page}?{parameter}={value}`
+pub fn link(page: &Url, parameter: &str) -> Option<Link> {
     let mut page = page.clone();
     let query = page.query().filter(|query| !query.is_empty()).map(|query| format!("{query}&")).unwrap_or_default();
-    page.set_query(Some(&format!("{query}encryptedEventId=PLACE")));
+    page.set_query(Some(&format!("{query}{parameter}=PLACE")));
     // Braces would be escaped by the query.
-    page.as_str().replacen("encryptedEventId=PLACE", "encryptedEventId={token}", 1).parse().ok()
+    let (before, after) = page.as_str().rsplit_once(&format!("{parameter}=PLACE"))?;
+    format!("{before}{parameter}={{token}}{after}").parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn the_event_is_a_parameter_of_the_page() {
-        let link = |page: &str| super::link(&page.parse().unwrap()).map(|link| link.as_str().to_owned());
+        let link = |page: &str| super::link(&page.parse().unwrap(), super::EVENT).map(|link| link.as_str().to_owned());
         for (page, expected) in [
             ("https://paper.example/password", "https://paper.example/password?encryptedEventId={token}"),
             ("https://paper.example", "https://paper.example/?encryptedEventId={token}"),

@@ -16,7 +16,9 @@ pub const ROUTE: Route = Route {
 
 async fn handle(request: Request) -> Answer {
     let (received, mut fields) = request.received().await?;
-    let Some(password) = fields.password("Password") else { return Err(fields.problem()) };
+    let Some(password) = fields.new_password("Password", &received.caller.tenant.password_rules) else {
+        return Err(fields.problem());
+    };
     set_password(&received, password).await?;
     Ok(Reply::ok(S200_11))
 }
