@@ -6,6 +6,12 @@
 //! loop with a time limit: a session that waits for it inside a transaction would hold back others.
 //!
 //! A migration that was applied is never edited; what it should have been is a new one.
+//!
+//! **Two versions side by side.** While nodes are replaced one by one, the old version works on a database that the new one has
+//! migrated, and is started on it again if it dies. So a release expands: it adds columns that have a default or may be NULL,
+//! tables and indexes, and leaves what the release before it reads and writes. What nobody uses any more is taken away by a
+//! later release, which contracts: its migration sets `keyherald_compatibility.oldest`, and programs that know fewer
+//! migrations than that are refused.
 
 use std::time::{Duration, Instant};
 
@@ -54,6 +60,7 @@ pub static MIGRATIONS: &[Migration] = &[
     migration!(16, "0016_feed"),
     migration!(17, "0017_interventions"),
     migration!(18, "0018_webhooks"),
+    migration!(19, "0019_compatibility"),
 ];
 
 /// One step of the database's form.
@@ -87,6 +94,8 @@ pub struct MigrationStatus {
     pub applied: Vec<Applied>,
     /// Names, in order.
     pub pending: Vec<&'static str>,
+    /// How many of the applied ones a newer program has brought.
+    pub ahead: usize,
 }
 
 static TABLE_EXISTS: Sql = Sql::split(
@@ -103,6 +112,12 @@ static CREATE_TABLE: Sql = Sql::split(
 );
 static APPLIED: Sql =
     Sql::both("migrate::APPLIED", "SELECT number, name, checksum, applied_at FROM keyherald_migration ORDER BY number");
+static COMPATIBILITY_EXISTS: Sql = Sql::split(
+    "migrate::COMPATIBILITY_EXISTS",
+    "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'keyherald_compatibility'",
+    "SELECT 1 FROM pg_class WHERE oid = to_regclass('keyherald_compatibility')",
+);
+static OLDEST: Sql = Sql::both("migrate::OLDEST", "SELECT oldest FROM keyherald_compatibility");
 static NOTE: Sql = Sql::both(
     "migrate::NOTE",
     "INSERT INTO keyherald_migration (number, name, checksum, applied_at) VALUES ($1, $2, $3, $4)",
@@ -119,7 +134,10 @@ static NO_TIME_LIMIT: Sql = Sql::split("migrate::NO_TIME_LIMIT", "SELECT 1", "SE
 /// One look under the lock.
 enum Step {
     Applied(i64),
-    NothingPending,
+    NothingPending {
+        /// How many a newer program has applied besides.
+        ahead: usize,
+    },
     /// Another node migrates.
     Locked,
 }
@@ -142,7 +160,15 @@ pub async fn apply(store: &Store, list: &'static [Migration], now: Micros) -> Re
                 numbers.push(number);
                 waiting_since = Instant::now();
             }
-            Step::NothingPending => return Ok(numbers),
+            Step::NothingPending { ahead } => {
+                if ahead > 0 {
+                    tracing::info!(
+                        ahead,
+                        "a newer Keyherald has used the database: {ahead} migrations this one need not know"
+                    );
+                }
+                return Ok(numbers);
+            }
             Step::Locked if waiting_since.elapsed() < WAIT_MAX => tokio::time::sleep(WAIT_STEP).await,
             Step::Locked => {
                 let text = "for a minute another node has been migrating this database, or has held locks that a \
@@ -158,9 +184,10 @@ pub async fn status(store: &Store, list: &'static [Migration]) -> Result<Migrati
     let engine = store.engine_name();
     store
         .read(move |tx| {
-            let applied = applied(tx)?;
-            let pending = pending(&applied, engine, list)?.iter().map(|migration| migration.name).collect();
-            Ok(MigrationStatus { applied, pending })
+            let found = Found::read(tx)?;
+            let pending = found.pending(engine, list)?.iter().map(|migration| migration.name).collect();
+            let ahead = found.ahead(list);
+            Ok(MigrationStatus { applied: found.applied, pending, ahead })
         })
         .await
 }
@@ -170,10 +197,12 @@ fn step(tx: &mut dyn Tx, engine: &str, list: &'static [Migration], now: Micros) 
         return Ok(Step::Locked);
     }
     // Looked at again in every step: another node may have been here in between.
-    let applied = applied(tx)?;
-    let Some(next) = pending(&applied, engine, list)?.first() else { return Ok(Step::NothingPending) };
+    let found = Found::read(tx)?;
+    let Some(next) = found.pending(engine, list)?.first() else {
+        return Ok(Step::NothingPending { ahead: found.ahead(list) });
+    };
     tx.query(&NO_TIME_LIMIT, &[], &mut |_| Ok(()))?;
-    if applied.is_empty() {
+    if found.applied.is_empty() {
         tx.execute(&CREATE_TABLE, &[])?;
     }
     for statement in statements(next.text(engine)) {
@@ -183,40 +212,64 @@ fn step(tx: &mut dyn Tx, engine: &str, list: &'static [Migration], now: Micros) 
     Ok(Step::Applied(next.number))
 }
 
-fn applied(tx: &mut dyn Tx) -> Result<Vec<Applied>, Fault> {
-    if query_one(tx, &TABLE_EXISTS, &[], |_| Ok(()))?.is_none() {
-        return Ok(Vec::new());
-    }
-    query_all(tx, &APPLIED, &[], |row| {
-        Ok(Applied { number: row.int(0)?, name: row.text(1)?, checksum: row.text(2)?, applied_at: row.micros(3)? })
-    })
+/// What a database says of itself.
+struct Found {
+    applied: Vec<Applied>,
+    /// The number up to which a program must know migrations. `None`: it does not say, and must not be ahead.
+    oldest: Option<i64>,
 }
 
-/// Compares, and returns the rest of `list`.
-fn pending(applied: &[Applied], engine: &str, list: &'static [Migration]) -> Result<&'static [Migration], Fault> {
-    let known = list.last().map_or(0, |last| last.number);
-    if let Some(newest) = applied.iter().map(|one| one.number).max().filter(|newest| *newest > known) {
-        let text = format!(
-            "the database has migration {newest}, this program knows none after {known}: a newer Keyherald has used it. \
-             Run that version or a later one, or restore a backup from before the upgrade"
-        );
-        return Err(Fault::new(FaultKind::Newer, text));
-    }
-    for (one, migration) in applied.iter().zip(list) {
-        if one.number != migration.number || one.name != migration.name || one.checksum != migration.checksum(engine) {
-            let text = format!(
-                "migration {} was applied as {} with the checksum {}, but this program has {} with the checksum {}: \
-                 an applied migration must not be edited. Run the Keyherald that applied it, or restore a backup",
-                one.number,
-                one.name,
-                one.checksum,
-                migration.name,
-                migration.checksum(engine)
-            );
-            return Err(Fault::new(FaultKind::Corrupt, text));
+impl Found {
+    fn read(tx: &mut dyn Tx) -> Result<Self, Fault> {
+        if query_one(tx, &TABLE_EXISTS, &[], |_| Ok(()))?.is_none() {
+            return Ok(Self { applied: Vec::new(), oldest: None });
         }
+        let applied = query_all(tx, &APPLIED, &[], |row| {
+            Ok(Applied { number: row.int(0)?, name: row.text(1)?, checksum: row.text(2)?, applied_at: row.micros(3)? })
+        })?;
+        let oldest = match query_one(tx, &COMPATIBILITY_EXISTS, &[], |_| Ok(()))? {
+            Some(()) => query_one(tx, &OLDEST, &[], |row| row.int(0))?,
+            None => None,
+        };
+        Ok(Self { applied, oldest })
     }
-    Ok(list.get(applied.len()..).unwrap_or_default())
+
+    /// How many it has after all of `list`.
+    fn ahead(&self, list: &[Migration]) -> usize {
+        let known = list.last().map_or(0, |last| last.number);
+        self.applied.iter().filter(|one| one.number > known).count()
+    }
+
+    /// Compares, and returns the rest of `list`.
+    fn pending(&self, engine: &str, list: &'static [Migration]) -> Result<&'static [Migration], Fault> {
+        let known = list.last().map_or(0, |last| last.number);
+        let newest = self.applied.iter().map(|one| one.number).max().unwrap_or_default();
+        if newest > known && self.oldest.is_none_or(|oldest| oldest > known) {
+            let text = format!(
+                "the database has migration {newest}, this program knows none after {known}: a newer Keyherald has used it. \
+                 Run that version or a later one, or restore a backup from before the upgrade"
+            );
+            return Err(Fault::new(FaultKind::Newer, text));
+        }
+        for (one, migration) in self.applied.iter().zip(list) {
+            if one.number != migration.number
+                || one.name != migration.name
+                || one.checksum != migration.checksum(engine)
+            {
+                let text = format!(
+                    "migration {} was applied as {} with the checksum {}, but this program has {} with the checksum {}: \
+                     an applied migration must not be edited. Run the Keyherald that applied it, or restore a backup",
+                    one.number,
+                    one.name,
+                    one.checksum,
+                    migration.name,
+                    migration.checksum(engine)
+                );
+                return Err(Fault::new(FaultKind::Corrupt, text));
+            }
+        }
+        Ok(list.get(self.applied.len()..).unwrap_or_default())
+    }
 }
 
 impl Migration {
@@ -287,6 +340,49 @@ mod tests {
         for (place, migration) in MIGRATIONS.iter().enumerate() {
             assert_eq!(usize::try_from(migration.number).unwrap(), place + 1);
             assert!(migration.name.starts_with(&format!("{:04}_", migration.number)), "{}", migration.name);
+        }
+    }
+
+    /// The last one before a release could be upgraded node by node.
+    const BASELINE: i64 = 19;
+
+    /// What the release before would miss, or could not fill.
+    fn contracts(statement: &str) -> bool {
+        let text = statement.to_uppercase().split_whitespace().collect::<Vec<_>>().join(" ");
+        let takes = text.starts_with("DROP TABLE")
+            || text.starts_with("DELETE")
+            || text.starts_with("ALTER TABLE")
+                && (["DROP", "RENAME", "ALTER COLUMN"].iter().any(|word| text.contains(word))
+                    || text.contains("ADD COLUMN") && text.contains("NOT NULL") && !text.contains("DEFAULT"));
+        takes || text.starts_with("CREATE UNIQUE INDEX")
+    }
+
+    #[test]
+    fn whatever_contracts_says_so() {
+        for statement in [
+            "ALTER TABLE customer DROP COLUMN locale",
+            "ALTER TABLE customer ADD COLUMN a TEXT NOT NULL",
+            "DROP TABLE customer",
+            "CREATE UNIQUE INDEX a ON customer (b)",
+        ] {
+            assert!(contracts(statement), "{statement}");
+        }
+        for statement in [
+            "ALTER TABLE customer ADD COLUMN a TEXT",
+            "ALTER TABLE customer ADD COLUMN a BIGINT NOT NULL DEFAULT 0",
+            "CREATE TABLE a (b TEXT NOT NULL)",
+            "CREATE INDEX a ON customer (b)",
+        ] {
+            assert!(!contracts(statement), "{statement}");
+        }
+        for migration in MIGRATIONS.iter().filter(|migration| migration.number > BASELINE) {
+            for engine in ["sqlite", "postgres"] {
+                let script = statements(migration.text(engine));
+                let says =
+                    script.contains(&format!("UPDATE keyherald_compatibility SET oldest = {}", migration.number));
+                let contracts: Vec<_> = script.iter().filter(|statement| contracts(statement)).collect();
+                assert_eq!(says, !contracts.is_empty(), "{} {engine}: {contracts:?}", migration.name);
+            }
         }
     }
 

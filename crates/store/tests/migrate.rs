@@ -12,7 +12,8 @@ each_engine! {
     pending_ones_follow,
     a_failing_one_leaves_nothing,
     an_edited_one_is_refused,
-    a_newer_database_is_refused,
+    a_newer_database_is_used_while_it_only_expanded,
+    a_contracted_database_is_refused,
     several_nodes_at_once_apply_each_once,
 }
 
@@ -82,15 +83,31 @@ async fn an_edited_one_is_refused(test: &TestStore) {
     assert_eq!(rows(test).await, ["a;b"]);
 }
 
-async fn a_newer_database_is_refused(test: &TestStore) {
+/// The older program is started again beside the newer one.
+async fn a_newer_database_is_used_while_it_only_expanded(test: &TestStore) {
     apply(test, list(&[("one", ONE), ("two", TWO)]), Micros(0)).await.unwrap();
+    let older = list(&[("one", ONE)]);
+    assert_eq!(apply(test, older, Micros(0)).await.unwrap(), [0_i64; 0]);
+    let found = status(test, older).await.unwrap();
+    assert_eq!((found.pending.len(), found.ahead), (0, 1));
+    let edited = apply(test, list(&[("one", TWO)]), Micros(0)).await.unwrap_err();
+    assert_eq!(edited.kind(), FaultKind::Corrupt, "what it knows must be the same");
+    assert_eq!(apply(test, older, Micros(0)).await.unwrap(), [0_i64; 0], "however often");
+}
+
+async fn a_contracted_database_is_refused(test: &TestStore) {
+    let contracting = format!("UPDATE keyherald_compatibility SET oldest = {};", number(2));
+    let all = list(&[("one", ONE), ("less", contracting.leak()), ("two", TWO)]);
+    apply(test, all, Micros(0)).await.unwrap();
     let older = list(&[("one", ONE)]);
     for fault in [apply(test, older, Micros(0)).await.unwrap_err(), status(test, older).await.unwrap_err()] {
         assert_eq!(fault.kind(), FaultKind::Newer);
         let text = fault.to_string();
-        assert!(text.contains(&number(1).to_string()) && text.contains(&number(2).to_string()), "{text}");
+        assert!(text.contains(&number(1).to_string()) && text.contains(&number(3).to_string()), "{text}");
         assert!(text.contains("restore a backup"), "{text}");
     }
+    let next = status(test, all.get(..all.len() - 1).unwrap()).await.unwrap();
+    assert_eq!((next.pending.len(), next.ahead), (0, 1), "it knows what was taken away");
 }
 
 async fn several_nodes_at_once_apply_each_once(test: &TestStore) {

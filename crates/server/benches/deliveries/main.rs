@@ -114,8 +114,32 @@ impl Drained {
         shop.pause().await?;
         shop.make_tokens(messages).await?;
         sink.forget();
+        self.meter(shop, sink, copies, shop.resume()).await
+    }
+
+    /// The same where several nodes deliver: only one of them would hear at once of a pause and of its end, so the receiver is
+    /// it that holds back.
+    async fn measure_nodes(&mut self, shop: &Shop, sink: &Sink, messages: usize) -> Result<()> {
+        sink.hold();
+        let made = shop.make_tokens(messages).await;
+        sink.forget();
+        self.meter(shop, sink, messages * shop.subscriptions(), async {
+            sink.release();
+            made
+        })
+        .await
+    }
+
+    /// Measures from `begin` until so many copies have come.
+    async fn meter(
+        &mut self,
+        shop: &Shop,
+        sink: &Sink,
+        copies: usize,
+        begin: impl Future<Output = Result<()>>,
+    ) -> Result<()> {
         let (meter, before) = (Meter::read(shop.pid())?, shop.statements().await?);
-        shop.resume().await?;
+        begin.await?;
         let rate = sink.rate_of(copies).await?;
         self.usage.add(&meter, count(copies))?;
         self.statements += shop.statements().await? - before;
@@ -288,10 +312,10 @@ async fn nodes(plan: &Plan, server: &str) -> Result<()> {
         let sink = Sink::start(Mood::Accept)?;
         let shop = Shop::open_on(server, CUSTOMERS.min(plan.backlog), number).await?;
         shop.subscribe(&sink, "/hook").await?;
-        Drained::default().measure(&shop, &sink, plan.backlog / 10).await?;
+        Drained::default().measure_nodes(&shop, &sink, plan.backlog / 10).await?;
         let mut drained = Drained::default();
-        for _ in 0..2 {
-            drained.measure(&shop, &sink, plan.backlog).await?;
+        for _ in 0..3 {
+            drained.measure_nodes(&shop, &sink, plan.backlog / 2).await?;
         }
         let rate = mean(&drained.rates);
         let words = if number == 1 { "node" } else { "nodes" };

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::Result;
@@ -31,6 +32,8 @@ pub enum Mood {
 pub struct Sink {
     address: SocketAddr,
     came: Arc<Mutex<Came>>,
+    /// Whether answers are held back.
+    held: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -47,14 +50,25 @@ impl Sink {
         listener.set_nonblocking(true)?;
         let (address, came) = (listener.local_addr()?, Arc::<Mutex<Came>>::default());
         let taken = came.clone();
+        let (held, hold) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("sink".into()).spawn(move || {
             runtime.block_on(async move {
                 let Ok(listener) = TcpListener::from_std(listener) else { return };
-                serve(listener, move |delivery| answer(delivery, taken.clone(), mood)).await;
+                serve(listener, move |delivery| answer(delivery, taken.clone(), mood, hold.clone())).await;
             });
         })?;
-        Ok(Self { address, came })
+        Ok(Self { address, came, held })
+    }
+
+    /// Answers nothing until [`Sink::release`]: what is sent meanwhile has not come yet. For less time than an attempt has.
+    pub fn hold(&self) {
+        self.held.send_replace(true);
+    }
+
+    /// Answers what was held back, and what comes.
+    pub fn release(&self) {
+        self.held.send_replace(false);
     }
 
     /// Where `path` is.
@@ -110,7 +124,10 @@ impl Sink {
     }
 }
 
-async fn answer(delivery: Delivery, came: Arc<Mutex<Came>>, mood: Mood) -> Reply {
+async fn answer(delivery: Delivery, came: Arc<Mutex<Came>>, mood: Mood, mut hold: watch::Receiver<bool>) -> Reply {
+    if hold.wait_for(|held| !held).await.is_err() {
+        return Reply::Status(503); // the sink is gone
+    }
     let at = Instant::now();
     match mood {
         Mood::Accept => {}

@@ -31,9 +31,10 @@ pub async fn run(config: Config, status_only: bool) -> Result<ExitCode, Complain
     for name in &status.pending {
         print(&format!("{name:<29} to be applied"));
     }
-    let state = match status.pending.len() {
-        0 => "up to date".to_owned(),
-        count => format!("{count} migrations to be applied"),
+    let state = match (status.pending.len(), status.ahead) {
+        (0, 0) => "up to date".to_owned(),
+        (0, ahead) => format!("{ahead} migrations ahead of this program, which may use it all the same"),
+        (count, _) => format!("{count} migrations to be applied"),
     };
     print(&format!("{} database: {state}", store.engine_name()));
     Ok(ExitCode::SUCCESS)
