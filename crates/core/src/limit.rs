@@ -47,6 +47,25 @@ impl Rate {
         let then = full_at.plus(one);
         if then > now.plus(all) { Err(Exceeded { free_at: then.plus(-all) }) } else { Ok(then) }
     }
+
+    /// Takes `number` out of a bucket, if need be before they are there: says when it will be full now, and how long to wait
+    /// for the last of them, in microseconds. Whoever would wait for longer than `wait_max` takes none.
+    pub fn book(
+        self,
+        full_at: Option<Micros>,
+        now: Micros,
+        (number, wait_max): (u32, i64),
+    ) -> Result<(Micros, i64), Exceeded> {
+        let count = i64::from(self.count.max(1));
+        let one = self.per / count;
+        let all = one.saturating_mul(count);
+        // What is booked lies ahead of an empty bucket by the longest wait at most, or was written by another clock.
+        let latest = now.plus(all.saturating_add(wait_max.max(0)));
+        let full_at = full_at.map_or(now, |full_at| if full_at > latest.plus(Micros::MINUTE) { now } else { full_at.max(now) });
+        let then = full_at.plus(one.saturating_mul(i64::from(number)));
+        let wait = then.0.saturating_sub(now.plus(all).0).max(0);
+        if wait > wait_max { Err(Exceeded { free_at: now.plus(wait) }) } else { Ok((then, wait)) }
+    }
 }
 
 #[cfg(test)]
@@ -67,6 +86,20 @@ mod tests {
         assert_eq!(RATE.take(bucket, Micros(109)), Err(Exceeded { free_at: Micros(110) }));
         assert_eq!(RATE.take(bucket, Micros(110)), Ok(Micros(140)));
         assert_eq!(RATE.take(bucket, Micros(500)), Ok(Micros(510)), "full, and no fuller than full");
+    }
+
+    #[test]
+    fn what_is_booked_ahead_is_waited_for() {
+        let (now, mut bucket, mut waits) = (Micros(100), None, Vec::new());
+        for number in [1, 1, 1, 1, 2] {
+            let (full_at, wait) = RATE.book(bucket, now, (number, 40)).unwrap();
+            bucket = Some(full_at);
+            waits.push(wait);
+        }
+        assert_eq!(waits, [0, 0, 0, 10, 30]);
+        assert_eq!(RATE.book(bucket, now, (2, 40)), Err(Exceeded { free_at: Micros(150) }));
+        assert_eq!(RATE.book(bucket, now, (1, 40)), Ok((Micros(170), 40)), "who was refused has taken nothing");
+        assert_eq!(RATE.book(Some(Micros(Micros::DAY)), now, (1, 40)), Ok((Micros(110), 0)), "another clock's");
     }
 
     #[test]

@@ -43,6 +43,7 @@ mod passwords;
 mod paysafe;
 mod provider_kinds;
 mod providers;
+mod rates;
 mod recovery;
 mod sms;
 mod wallets;
@@ -117,8 +118,11 @@ pub fn assemble(config: &Config, store: Store, moments: Moments) -> Result<App, 
         HashPool::start(&options).map_err(|error| Complaint::because("the hashing pool does not start", &error))?;
     let ring = config.secrets.key_ring().map_err(|error| Complaint::because("[secrets] sealing_keys", &error))?;
     let ring = Arc::new(ring);
+    // On SQLite there is nobody to share with.
+    let shared = (store.engine_name() == "postgres")
+        .then(|| rates::Shared { store: store.clone(), ring: ring.clone(), moments: moments.clone() });
     let providers = Providers {
-        registry: providers(config)?,
+        registry: providers(config, shared.as_ref())?,
         of_projects: providers_of_projects(config),
         unsealed: unsealed(&config.projects),
     };

@@ -223,13 +223,15 @@ fn scrub_on_postgres_says_what_to_run_there() {
     assert!(told.contains("VACUUM (FULL, ANALYZE)") && !told.contains("pass@"), "{told}");
 }
 
-/// Writes down a migration that this program does not know.
+/// Writes down a migration that this program does not know, and should.
 fn mark_newer(file: &Path) {
     let store = Store::open(&StoreUrl::Sqlite(file.to_owned()), &StoreOptions::default()).unwrap();
     let insert = Sql::both("test", "INSERT INTO keyherald_migration VALUES (9999, '9999_future', 'x', 0)");
     keyherald_store::testing::block_on(async {
         let ctx = Ctx::new(Micros(0), [0; 32]);
         assert_eq!(store.write(&ctx, move |tx, _| tx.execute(&insert, &[])).await.unwrap(), 1);
+        let contract = Sql::both("test", "UPDATE keyherald_compatibility SET oldest = 9999");
+        assert_eq!(store.write(&ctx, move |tx, _| tx.execute(&contract, &[])).await.unwrap(), 1);
     });
 }
 

@@ -38,6 +38,26 @@ pub fn take(
     }
 }
 
+/// Takes `number` out of the bucket with this name, if need be before they are there ([`Rate::book`]): how long to wait, in
+/// microseconds.
+pub fn book(
+    tx: &mut dyn Tx,
+    (ring, name): (&KeyRing, &str),
+    rate: Rate,
+    now: Micros,
+    (number, wait_max): (u32, i64),
+) -> Result<Result<i64, Exceeded>, Fault> {
+    let bucket = ring.mac("rate limit", name.as_bytes())?;
+    let full_at = query_one(tx, &LOOK, &[bucket.as_slice().into(), now.into()], |row| row.micros(0))?;
+    match rate.book(full_at, now, (number, wait_max)) {
+        Ok((full_at, wait)) => {
+            tx.execute(&PUT, &[bucket.into(), full_at.into()])?;
+            Ok(Ok(wait))
+        }
+        Err(exceeded) => Ok(Err(exceeded)),
+    }
+}
+
 /// Removes up to `limit` buckets that are full again.
 pub fn sweep(tx: &mut dyn Tx, now: Micros, limit: i64) -> Result<u64, Fault> {
     tx.execute(&SWEEP, &[now.into(), limit.into()])

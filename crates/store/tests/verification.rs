@@ -12,7 +12,7 @@ use keyherald_core::refusal::UniqueField;
 use keyherald_core::secret::TokenValue;
 use keyherald_core::verification::{Attempted, Attribute, Kind, Limits, NotActive, Process, Purpose, State};
 use keyherald_core::{Ctx, Micros, Refusal};
-use keyherald_store::testing::TestStore;
+use keyherald_store::testing::{TestStore, options};
 use keyherald_store::tx::query_all;
 use keyherald_store::verification::{self, Telling};
 use keyherald_store::{Fault, Sql, Store, StoreUrl, Tx, customer, each_engine, limit};
@@ -30,6 +30,7 @@ each_engine! {
     a_mobile_number_is_one_customers,
     a_number_is_never_given_twice,
     a_rate_holds_among_many_at_once,
+    what_nodes_book_comes_one_after_the_other,
 }
 
 const LIMITS: Limits = Limits {
@@ -319,4 +320,31 @@ async fn a_rate_holds_among_many_at_once(store: &TestStore) {
     let sweep = async |at| store.write(&later(2, at), |tx, ctx| limit::sweep(tx, ctx.now, 10)).await.unwrap();
     assert_eq!(sweep(15).await, 1);
     assert_eq!(sweep(75).await, 1);
+}
+
+async fn what_nodes_book_comes_one_after_the_other(test: &TestStore) {
+    let rate = Rate { count: 2, per: 200 };
+    let mut nodes: Vec<Store> = vec![(**test).clone()];
+    if test.engine_name() == "postgres" {
+        nodes.extend((0..2).map(|_| test.again(&options()))); // SQLite has one process
+    }
+    let mut booking = tokio::task::JoinSet::new();
+    for place in 0..20 {
+        let (node, ctx) = (nodes[place % nodes.len()].clone(), ctx(3));
+        booking.spawn(async move {
+            let book = |tx: &mut dyn Tx, ctx: &mut Ctx| limit::book(tx, (&ring(), "provider"), rate, ctx.now, (1, 1_500));
+            node.write(&ctx, book).await.unwrap()
+        });
+    }
+    let mut waits = Vec::new();
+    let mut refused = 0;
+    for booked in booking.join_all().await {
+        match booked {
+            Ok(wait) => waits.push(wait),
+            Err(_) => refused += 1,
+        }
+    }
+    waits.sort_unstable();
+    let expected: Vec<i64> = [0, 0].into_iter().chain((1..=15).map(|place| place * 100)).collect();
+    assert_eq!((waits, refused), (expected, 3));
 }

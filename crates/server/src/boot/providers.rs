@@ -6,13 +6,15 @@ use std::time::Duration;
 use keyherald_core::delivery::BreakerSettings;
 
 use super::provider_kinds;
+use super::rates::Shared;
 use crate::complaint::Complaint;
 use crate::config::{self, Config, ProviderKind};
 use crate::connector::{self, AccessSecret, Auth0Settings, HttpSettings, Kind, Limits, Net, Registry, Settings};
 use crate::outbound::client::own_tls;
 
-/// Makes the connection to every provider of the configuration. Calls none of them.
-pub fn providers(config: &Config) -> Result<Registry, Complaint> {
+/// Makes the connection to every provider of the configuration, with rates that are shared if anybody is there to share them.
+/// Calls none of them.
+pub fn providers(config: &Config, shared: Option<&Shared>) -> Result<Registry, Complaint> {
     let mut providers = Vec::new();
     for (name, provider) in &config.providers {
         let what = format!("[providers.{name}]");
@@ -20,7 +22,8 @@ pub fn providers(config: &Config) -> Result<Registry, Complaint> {
             return Err(Complaint::new(format!("{what} is incomplete")));
         };
         let settings = Settings { kind, net: net_of(provider, &what)?, limits: limits(&provider.limits) };
-        let connector = connector::open(settings)
+        let rate = shared.map(|shared| shared.rate(name, &provider.limits));
+        let connector = connector::open_sharing(settings, rate)
             .map_err(|error| Complaint::because(&format!("{what} cannot be connected to"), &error))?;
         providers.push((name.clone(), connector));
     }

@@ -5,8 +5,11 @@
 //!
 //! The rate is one of requests. A call waits for its first one; what more it takes (an access token, a look-up before a
 //! sign-in) waits for nobody, for a call has its own deadline, and is made up for by the calls after it.
+//!
+//! Where several nodes call one provider, the rate is one of all of them ([`SharedRate`]). While it cannot be asked, each node
+//! has its own. Places and the breaker are a node's: what one of them sees of a provider, the others will see soon.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +31,7 @@ tokio::task_local! {
 /// One admitted call.
 struct AtWork {
     pace: Arc<Mutex<Pace>>,
+    owed: Arc<AtomicU32>,
     /// Its first request was sent.
     has_begun: AtomicBool,
 }
@@ -37,8 +41,16 @@ pub(super) fn count_request() {
     let _is_limited = AT_WORK.try_with(|call| {
         if call.has_begun.swap(true, Ordering::Relaxed) {
             lock(&call.pace).charge();
+            call.owed.fetch_add(1, Ordering::Relaxed);
         }
     });
+}
+
+/// A provider's rate among all nodes.
+pub trait SharedRate: Send + Sync {
+    /// Books so many requests: how long to wait for the last of them, in microseconds, or the time at which they could be if
+    /// that is longer than `wait_max`. `None`: it cannot be told at the moment.
+    fn book(&self, requests: u32, wait_max: i64) -> BoxFuture<'_, Option<Result<i64, Micros>>>;
 }
 
 /// The limits of one provider.
@@ -67,6 +79,9 @@ pub(super) struct Limited {
     total_timeout: Duration,
     places: Semaphore,
     pace: Arc<Mutex<Pace>>,
+    shared: Option<Arc<dyn SharedRate>>,
+    /// Requests that did not wait, and that no node has booked yet.
+    owed: Arc<AtomicU32>,
     gate: Mutex<Gate>,
 }
 
@@ -163,12 +178,18 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Limited {
-    pub fn new(inner: Arc<dyn Connector>, limits: &Limits, total_timeout: Duration) -> Self {
+    pub fn new(
+        inner: Arc<dyn Connector>,
+        (limits, shared): (&Limits, Option<Arc<dyn SharedRate>>),
+        total_timeout: Duration,
+    ) -> Self {
         Self {
             inner,
             total_timeout,
             places: Semaphore::new(limits.in_flight_max.max(1)),
             pace: Arc::new(Mutex::new(Pace::new(limits))),
+            shared,
+            owed: Arc::default(),
             gate: Mutex::new(Gate { breaker: Breaker::new(limits.breaker), throttled: false }),
         }
     }
@@ -188,16 +209,29 @@ impl Limited {
         let left = ADMISSION.saturating_sub(asked.elapsed());
         let passage = self.pass(now, asked)?;
         let wait_max = i64::try_from(left.as_micros()).unwrap_or(i64::MAX);
-        let wait = lock(&self.pace).admit(passage.now(), wait_max);
+        let wait = self.book(&passage, wait_max).await;
         let wait = wait.map_err(|at| ProviderError::RateLimited { not_before: Some(at) })?;
         if let Ok(wait @ 1..) = u64::try_from(wait) {
             sleep(Duration::from_micros(wait)).await;
         }
         let longest = HAND_OVER + self.total_timeout * requests + ADMISSION;
-        let call = AtWork { pace: self.pace.clone(), has_begun: AtomicBool::new(false) };
+        let call = AtWork { pace: self.pace.clone(), owed: self.owed.clone(), has_begun: AtomicBool::new(false) };
         let outcome = timeout(longest, AT_WORK.scope(call, work)).await.unwrap_or(Err(cut_off));
         passage.ended(outcome.as_ref().err());
         outcome
+    }
+
+    /// How long the call has to wait, in microseconds; more than `wait_max` is refused with the time at which it may come.
+    async fn book(&self, passage: &Passage<'_>, wait_max: i64) -> Result<i64, Micros> {
+        // Its own as well: that is what it goes by if the others' is not heard of any more.
+        let own = lock(&self.pace).admit(passage.now(), wait_max);
+        let Some(shared) = &self.shared else { return own };
+        let owed = self.owed.swap(0, Ordering::Relaxed);
+        let booked = shared.book(owed.saturating_add(1), wait_max).await;
+        if !matches!(booked, Some(Ok(_))) {
+            self.owed.fetch_add(owed, Ordering::Relaxed);
+        }
+        booked.unwrap_or(own)
     }
 
     /// Refuses a password that the provider would cut.
@@ -341,6 +375,56 @@ mod tests {
         assert_eq!(pace.admit(now, second), Ok(0));
         (0..3).for_each(|_| pace.charge());
         assert_eq!([pace.admit(now, second), pace.admit(now, second)], [Ok(200_000), Ok(300_000)]);
+    }
+
+    /// A rate of all nodes, kept by the test.
+    struct Kept {
+        answer: Mutex<Option<Result<i64, Micros>>>,
+        booked: Mutex<Vec<u32>>,
+    }
+
+    impl SharedRate for Kept {
+        fn book(&self, requests: u32, _: i64) -> BoxFuture<'_, Option<Result<i64, Micros>>> {
+            lock(&self.booked).push(requests);
+            let answer = *lock(&self.answer);
+            Box::pin(async move { answer })
+        }
+    }
+
+    fn limited(shared: Arc<Kept>) -> Limited {
+        let url = url::Url::parse("https://192.0.2.1:9").unwrap();
+        let (access_token, email_trait, public_url) = (None, "email".to_owned(), None);
+        let settings = crate::connector::KratosSettings { base_url: url, access_token, email_trait, public_url };
+        let inner = Arc::new(crate::connector::kratos::Kratos::new(settings, &crate::connector::Net::default()).unwrap());
+        let limits = Limits { per_second: 10, burst: 1, ..Limits::default() };
+        Limited::new(inner, (&limits, Some(shared)), Duration::from_secs(1))
+    }
+
+    #[tokio::test]
+    async fn the_rate_of_all_nodes_is_what_counts_while_it_can_be_asked() {
+        let kept = Arc::new(Kept { answer: Mutex::new(Some(Ok(0))), booked: Mutex::default() });
+        let limited = limited(kept.clone());
+        let now = Micros(Micros::HOUR);
+        let call = || {
+            let work = async {
+                count_request();
+                count_request(); // an access token, say
+                Ok(())
+            };
+            limited.within(now, (1, ProviderError::Transient), Box::pin(work))
+        };
+        for _ in 0..3 {
+            assert_eq!(call().await, Ok(()));
+        }
+        assert_eq!(*lock(&kept.booked), [1, 2, 2], "what did not wait is booked by the next call");
+        let later = now.plus(Micros::MINUTE);
+        *lock(&kept.answer) = Some(Err(later));
+        assert_eq!(call().await, Err(ProviderError::RateLimited { not_before: Some(later) }));
+        *lock(&kept.answer) = Some(Ok(0));
+        assert_eq!(call().await, Ok(()));
+        assert_eq!(lock(&kept.booked).last(), Some(&2), "who was refused has not booked it");
+        *lock(&kept.answer) = None;
+        assert!(matches!(call().await, Err(ProviderError::RateLimited { .. })), "its own rate is used up by now");
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub use self::http::{Messenger, MessengerSettings, NoAccess, Settings as HttpSet
 pub use self::keycloak::Settings as KeycloakSettings;
 pub use self::kratos::Settings as KratosSettings;
 pub use self::ldap::Settings as LdapSettings;
-pub use self::limited::Limits;
+pub use self::limited::{Limits, SharedRate};
 pub use self::secret::AccessSecret;
 
 /// A call hands its request to the network within this time, or not at all: whoever counts the life of an attempt may
@@ -76,6 +76,14 @@ pub enum Kind {
 
 /// Makes the connection to a provider, within its limits. Calls nobody.
 pub fn open(settings: Settings) -> Result<Arc<dyn Connector>, CannotCall> {
+    open_sharing(settings, None)
+}
+
+/// The same, with a rate that other nodes share.
+pub fn open_sharing(
+    settings: Settings,
+    shared: Option<Arc<dyn SharedRate>>,
+) -> Result<Arc<dyn Connector>, CannotCall> {
     let Settings { kind, net, limits } = settings;
     let inner: Arc<dyn Connector> = match kind {
         Kind::Auth0(settings) => Arc::new(auth0::Auth0::new(settings, &net)?),
@@ -85,7 +93,7 @@ pub fn open(settings: Settings) -> Result<Arc<dyn Connector>, CannotCall> {
         Kind::Kratos(settings) => Arc::new(kratos::Kratos::new(settings, &net)?),
         Kind::Ldap(settings) => Arc::new(ldap::Ldap::new(settings, &net)?),
     };
-    Ok(Arc::new(limited::Limited::new(inner, &limits, net.total_timeout)))
+    Ok(Arc::new(limited::Limited::new(inner, (&limits, shared), net.total_timeout)))
 }
 
 /// By what a user is looked up. Which of them a provider knows is in its [`Capabilities`]; the others are answered with
