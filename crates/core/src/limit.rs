@@ -61,7 +61,8 @@ impl Rate {
         let all = one.saturating_mul(count);
         // What is booked lies ahead of an empty bucket by the longest wait at most, or was written by another clock.
         let latest = now.plus(all.saturating_add(wait_max.max(0)));
-        let full_at = full_at.map_or(now, |full_at| if full_at > latest.plus(Micros::MINUTE) { now } else { full_at.max(now) });
+        let full_at =
+            full_at.map_or(now, |full_at| if full_at > latest.plus(Micros::MINUTE) { now } else { full_at.max(now) });
         let then = full_at.plus(one.saturating_mul(i64::from(number)));
         let wait = then.0.saturating_sub(now.plus(all).0).max(0);
         if wait > wait_max { Err(Exceeded { free_at: now.plus(wait) }) } else { Ok((then, wait)) }

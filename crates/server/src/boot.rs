@@ -9,7 +9,7 @@ use keyherald_core::delivery::{BreakerSettings, OnExhausted, RetrySchedule};
 use keyherald_core::id::ProjectKey;
 use keyherald_core::project::{Configured, MessagesSetting};
 use keyherald_core::provider::ProviderName;
-use keyherald_store::{Store, StoreOptions, StoreUrl};
+use keyherald_store::{ReplicaOptions, Store, StoreOptions, StoreUrl};
 use tokio::sync::watch;
 
 use crate::app::App;
@@ -93,7 +93,13 @@ pub fn store_url(config: &Config) -> Result<StoreUrl, Complaint> {
 /// Opens the database that the configuration names. Does not migrate it.
 pub fn open_store(config: &Config) -> Result<Store, Complaint> {
     let url = store_url(config)?;
+    let replica = config
+        .store
+        .replica_url
+        .as_ref()
+        .map(|url| ReplicaOptions { url: url.reveal().to_owned(), staleness_max: config.store.replica_staleness_max });
     let options = StoreOptions {
+        replica,
         connections: config.store.connections,
         readers: config.store.readers,
         ..StoreOptions::default()
@@ -119,8 +125,11 @@ pub fn assemble(config: &Config, store: Store, moments: Moments) -> Result<App, 
     let ring = config.secrets.key_ring().map_err(|error| Complaint::because("[secrets] sealing_keys", &error))?;
     let ring = Arc::new(ring);
     // On SQLite there is nobody to share with.
-    let shared = (store.engine_name() == "postgres")
-        .then(|| rates::Shared { store: store.clone(), ring: ring.clone(), moments: moments.clone() });
+    let shared = (store.engine_name() == "postgres").then(|| rates::Shared {
+        store: store.clone(),
+        ring: ring.clone(),
+        moments: moments.clone(),
+    });
     let providers = Providers {
         registry: providers(config, shared.as_ref())?,
         of_projects: providers_of_projects(config),

@@ -7,6 +7,7 @@ mod url;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use keyherald_core::{Ctx, Micros};
 use tokio::sync::{oneshot, watch};
@@ -15,7 +16,7 @@ use crate::engine::{self, Engine, Shared};
 use crate::migrate::{self, MigrationStatus};
 use crate::{Fault, FaultKind, Sql, Tx};
 
-pub use options::StoreOptions;
+pub use options::{ReplicaOptions, StoreOptions};
 pub use url::{StoreUrl, StoreUrlError};
 
 /// By how many writes in them commits are counted: up to this many, and more than the one before; at last any number.
@@ -28,6 +29,8 @@ pub struct Counters {
     pub write_statements: u64,
     /// Statements run for `read` closures.
     pub read_statements: u64,
+    /// Closures of [`Store::query_replica`] that the replica has answered.
+    pub replica_queries: u64,
     /// `write` closures committed.
     pub writes: u64,
     /// Transactions committed (one carries many writes on SQLite).
@@ -113,6 +116,24 @@ impl Store {
         let (job, answer) = engine::job(work);
         self.inner.engine.query(job)?;
         answered(answer).await
+    }
+
+    /// The same of a replica, if there is one that is not too far behind: everything that was committed
+    /// [`ReplicaOptions::staleness_max`] ago is seen, what was committed since then perhaps not. Otherwise of the database
+    /// itself.
+    pub async fn query_replica<T, F>(&self, work: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Tx) -> Result<T, Fault> + Send + 'static,
+    {
+        let (job, answer) = engine::job(work);
+        self.inner.engine.query_replica(job)?;
+        answered(answer).await
+    }
+
+    /// How far the replica is behind, at most. `None`: there is none, or nobody knows.
+    pub fn staleness(&self) -> Option<Duration> {
+        self.inner.engine.staleness()
     }
 
     /// Brings the database to the form that this program knows; `now` is noted beside each migration applied.

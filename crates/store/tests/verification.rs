@@ -332,7 +332,8 @@ async fn what_nodes_book_comes_one_after_the_other(test: &TestStore) {
     for place in 0..20 {
         let (node, ctx) = (nodes[place % nodes.len()].clone(), ctx(3));
         booking.spawn(async move {
-            let book = |tx: &mut dyn Tx, ctx: &mut Ctx| limit::book(tx, (&ring(), "provider"), rate, ctx.now, (1, 1_500));
+            let book =
+                move |tx: &mut dyn Tx, ctx: &mut Ctx| limit::book(tx, (&ring(), "provider"), rate, ctx.now, (1, 1_500));
             node.write(&ctx, book).await.unwrap()
         });
     }

@@ -32,7 +32,7 @@ impl App {
             let results = with_resources(tx, &call, page.results, with_customers)?;
             Ok(Page { results, total: page.total })
         };
-        Ok(self.store.query(look).await?)
+        Ok(self.store.query_replica(look).await?)
     }
 
     /// The message with this id, if `/messages` shows it.

@@ -125,6 +125,15 @@ impl Standing {
             "kind",
             &[("read", store.read_statements), ("write", store.write_statements)],
         )?;
+        let help = "Queries of messages that the replica has answered";
+        to.counter("store_replica_queries", help, &store.replica_queries)?;
+        if let Some(staleness) = self.app.store.staleness() {
+            to.gauge(
+                "store_replica_staleness_seconds",
+                "How far the replica is behind, at most",
+                &staleness.as_secs_f64(),
+            )?;
+        }
         let mut metric = to.0.encode_descriptor(
             "store_commit_writes",
             "Commits, by how many writes shared one",

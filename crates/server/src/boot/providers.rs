@@ -22,7 +22,7 @@ pub fn providers(config: &Config, shared: Option<&Shared>) -> Result<Registry, C
             return Err(Complaint::new(format!("{what} is incomplete")));
         };
         let settings = Settings { kind, net: net_of(provider, &what)?, limits: limits(&provider.limits) };
-        let rate = shared.map(|shared| shared.rate(name, &provider.limits));
+        let rate = shared.map(|shared| shared.rate(&name.to_string(), &provider.limits));
         let connector = connector::open_sharing(settings, rate)
             .map_err(|error| Complaint::because(&format!("{what} cannot be connected to"), &error))?;
         providers.push((name.clone(), connector));

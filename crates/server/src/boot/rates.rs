@@ -53,7 +53,10 @@ impl SharedRate for ProviderRate {
             match booked {
                 Ok(booked) => Some(booked.map_err(|exceeded| exceeded.free_at)),
                 Err(fault) => {
-                    tracing::debug!(?fault, "a provider's rate among all nodes cannot be told: this node keeps its own");
+                    tracing::debug!(
+                        ?fault,
+                        "a provider's rate among all nodes cannot be told: this node keeps its own"
+                    );
                     None
                 }
             }

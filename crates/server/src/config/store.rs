@@ -1,5 +1,7 @@
 //! `[store]`: which database.
 
+use std::time::Duration;
+
 use url::Url;
 
 use super::keys::{Keys, Section};
@@ -10,7 +12,11 @@ use super::secret::{KeyNames, Secret};
 pub struct Store {
     /// `sqlite:PATH` or `postgres://...`; may hold a password.
     pub url: Secret,
-    /// PostgreSQL connections, each with a thread.
+    /// A standby of a PostgreSQL, which message queries are read from; may hold a password.
+    pub replica_url: Option<Secret>,
+    /// How far behind it may be.
+    pub replica_staleness_max: Duration,
+    /// PostgreSQL connections, each with a thread; and a quarter as many to a replica.
     pub connections: usize,
     /// SQLite reader threads, besides the one for callers' queries. A read takes some tens of microseconds, and each
     /// thread half a megabyte: one is enough for ten thousand reads a second.
@@ -22,15 +28,26 @@ const DEFAULT_URL: &str = "sqlite:keyherald.db";
 
 impl Default for Store {
     fn default() -> Self {
-        Self { url: Secret::inline(DEFAULT_URL, DEFAULT_URL), connections: 16, readers: 1 }
+        Self {
+            url: Secret::inline(DEFAULT_URL, DEFAULT_URL),
+            replica_url: None,
+            replica_staleness_max: Duration::from_secs(5),
+            connections: 16,
+            readers: 1,
+        }
     }
 }
 
 static URL: KeyNames = KeyNames { inline: "url", file: "url_file", variable: "url_env", masked: Some(masked) };
+static REPLICA: KeyNames =
+    KeyNames { inline: "replica_url", file: "replica_url_file", variable: "replica_url_env", masked: Some(masked) };
 
 impl Section for Store {
     fn keys(&mut self, keys: &mut Keys<'_>) {
         keys.secret(&URL, &mut self.url);
+        keys.optional_secret(&REPLICA, &mut self.replica_url);
+        let (least, most) = (Duration::from_millis(500), Duration::from_mins(1));
+        keys.within("replica_staleness_max", &mut self.replica_staleness_max, least..=most);
         keys.within("connections", &mut self.connections, 1..=256);
         keys.within("readers", &mut self.readers, 1..=64);
         if self.url.is_readable()
@@ -39,7 +56,18 @@ impl Section for Store {
             let hint = r#"use "sqlite:keyherald.db" or "postgres://user@host:5432/database""#;
             keys.refuse_secret(&URL, what, hint);
         }
+        let Some(replica) = self.replica_url.as_ref().filter(|replica| replica.is_readable()) else { return };
+        let hint = r#"use "postgres://user@host:5432/database", or leave it out"#;
+        if self.url.reveal().starts_with("sqlite:") {
+            keys.refuse_secret(&REPLICA, "needs a PostgreSQL as [store] url: a SQLite file has no standby", hint);
+        } else if let Err(what) = check_replica(replica.reveal()) {
+            keys.refuse_secret(&REPLICA, what, hint);
+        }
     }
+}
+
+fn check_replica(url: &str) -> Result<(), &'static str> {
+    if url.starts_with("sqlite:") { Err("must begin with postgres://") } else { check(url) }
 }
 
 /// Checks the form only; texts never repeat the URL.

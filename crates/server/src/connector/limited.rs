@@ -395,7 +395,8 @@ mod tests {
         let url = url::Url::parse("https://192.0.2.1:9").unwrap();
         let (access_token, email_trait, public_url) = (None, "email".to_owned(), None);
         let settings = crate::connector::KratosSettings { base_url: url, access_token, email_trait, public_url };
-        let inner = Arc::new(crate::connector::kratos::Kratos::new(settings, &crate::connector::Net::default()).unwrap());
+        let inner =
+            Arc::new(crate::connector::kratos::Kratos::new(settings, &crate::connector::Net::default()).unwrap());
         let limits = Limits { per_second: 10, burst: 1, ..Limits::default() };
         Limited::new(inner, (&limits, Some(shared)), Duration::from_secs(1))
     }

@@ -80,10 +80,7 @@ pub fn open(settings: Settings) -> Result<Arc<dyn Connector>, CannotCall> {
 }
 
 /// The same, with a rate that other nodes share.
-pub fn open_sharing(
-    settings: Settings,
-    shared: Option<Arc<dyn SharedRate>>,
-) -> Result<Arc<dyn Connector>, CannotCall> {
+pub fn open_sharing(settings: Settings, shared: Option<Arc<dyn SharedRate>>) -> Result<Arc<dyn Connector>, CannotCall> {
     let Settings { kind, net, limits } = settings;
     let inner: Arc<dyn Connector> = match kind {
         Kind::Auth0(settings) => Arc::new(auth0::Auth0::new(settings, &net)?),

@@ -72,16 +72,34 @@ struct User {
 impl Database {
     /// Makes one and starts it.
     pub async fn start() -> Result<Self, Complaint> {
+        let mut database = Self::empty()?;
+        database.init().await?;
+        database.serve().await?;
+        Ok(database)
+    }
+
+    /// Makes a standby of it, which follows what is done here, and starts that. It can be read, in its own folder.
+    pub async fn standby(&self) -> Result<Self, Complaint> {
+        let mut standby = Self::empty()?;
+        // What is in `PATH` may be links to some of the programs.
+        let postgres = self.programs.join("postgres").canonicalize().map_err(|error| unusable(&error))?;
+        let mut command = standby.command(postgres.with_file_name("pg_basebackup"));
+        command.args(["--username=postgres", "--write-recovery-conf", "--checkpoint=fast", "--host"]);
+        command.arg(self.folder.path()).arg("--pgdata").arg(standby.data());
+        standby.make(&mut command, "pg_basebackup failed").await?;
+        standby.serve().await?;
+        Ok(standby)
+    }
+
+    /// A folder for one.
+    fn empty() -> Result<Self, Complaint> {
         let programs = programs().ok_or_else(absent)?;
         let user = unprivileged()?;
         let folder = tempfile::Builder::new().prefix("keyherald-postgres-").tempdir().map_err(|e| unusable(&e))?;
         if let Some(User { uid, gid }) = user {
             chown(folder.path(), Some(uid), Some(gid)).map_err(|e| unusable(&e))?;
         }
-        let mut database = Self { programs, folder, user, keeper: None };
-        database.init().await?;
-        database.serve().await?;
-        Ok(database)
+        Ok(Self { programs, folder, user, keeper: None })
     }
 
     /// Its URL, for its superuser.
@@ -136,14 +154,19 @@ impl Database {
     async fn init(&self) -> Result<(), Complaint> {
         let mut command = self.command(self.programs.join("initdb"));
         command.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--pgdata"]);
-        let mut initdb = command.arg(self.data()).stdin(Stdio::null()).spawn().map_err(|error| unusable(&error))?;
-        match ended(&mut initdb, INIT_WAIT).await? {
+        self.make(command.arg(self.data()), "initdb failed").await
+    }
+
+    /// Has a program make the files, and waits for its end.
+    async fn make(&self, command: &mut Command, failed: &str) -> Result<(), Complaint> {
+        let mut maker = command.stdin(Stdio::null()).spawn().map_err(|error| unusable(&error))?;
+        match ended(&mut maker, INIT_WAIT).await? {
             Some(status) if status.success() => Ok(()),
             _ => {
                 // Ended already, or of no more use.
-                let _ = initdb.kill();
-                let _ = initdb.wait();
-                Err(self.told("initdb failed"))
+                let _ = maker.kill();
+                let _ = maker.wait();
+                Err(self.told(failed))
             }
         }
     }

@@ -12,6 +12,7 @@ mod sqlite;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -36,6 +37,16 @@ pub(crate) trait Engine: Send + Sync {
     /// up what [`Engine::read`] takes.
     fn query(&self, job: Box<dyn Job>) -> Result<(), Fault>;
 
+    /// The same for a job that may look at a somewhat older snapshot: [`crate::Store::query_replica`].
+    fn query_replica(&self, job: Box<dyn Job>) -> Result<(), Fault> {
+        self.query(job)
+    }
+
+    /// How old the replica's state is at most. `None`: there is none, or nobody knows.
+    fn staleness(&self) -> Option<Duration> {
+        None
+    }
+
     /// Takes no more jobs; the threads end when what was taken is done.
     fn close(&self);
 }
@@ -52,6 +63,7 @@ pub(crate) fn open(url: &StoreUrl, options: &StoreOptions, shared: &Arc<Shared>)
 pub(crate) struct Shared {
     write_statements: AtomicU64,
     read_statements: AtomicU64,
+    replica_queries: AtomicU64,
     writes: AtomicU64,
     commits: AtomicU64,
     commit_sizes: [AtomicU64; COMMIT_SIZES.len()],
@@ -66,6 +78,7 @@ impl Shared {
         Arc::new(Self {
             write_statements: AtomicU64::new(0),
             read_statements: AtomicU64::new(0),
+            replica_queries: AtomicU64::new(0),
             writes: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             commit_sizes: Default::default(),
@@ -90,6 +103,10 @@ impl Shared {
         self.read_statements.fetch_add(statements, Ordering::Relaxed);
     }
 
+    fn count_replica_query(&self) {
+        self.replica_queries.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Tells those who follow the log that there may be something new.
     fn wake(&self) {
         self.committed.send_modify(|count| *count = count.wrapping_add(1));
@@ -99,6 +116,7 @@ impl Shared {
         Counters {
             write_statements: self.write_statements.load(Ordering::Relaxed),
             read_statements: self.read_statements.load(Ordering::Relaxed),
+            replica_queries: self.replica_queries.load(Ordering::Relaxed),
             writes: self.writes.load(Ordering::Relaxed),
             commits: self.commits.load(Ordering::Relaxed),
             commit_sizes: self.commit_sizes.each_ref().map(|count| count.load(Ordering::Relaxed)),

@@ -33,6 +33,17 @@ pub(super) struct Connector {
 
 impl Connector {
     pub(super) fn new(url: &str, options: &StoreOptions) -> Result<Self, Fault> {
+        // After a failover the address, or one of several, may for a while be that of a server that only reads. A connection to
+        // it would be kept for good, and be of no use.
+        Self::to(url, options, TargetSessionAttrs::ReadWrite)
+    }
+
+    /// To a server that only reads.
+    pub(super) fn of_standby(url: &str, options: &StoreOptions) -> Result<Self, Fault> {
+        Self::to(url, options, TargetSessionAttrs::ReadOnly)
+    }
+
+    fn to(url: &str, options: &StoreOptions, attributes: TargetSessionAttrs) -> Result<Self, Fault> {
         let unusable = |_| Fault::new(FaultKind::Unavailable, "the PostgreSQL URL does not parse");
         let mut config: Config = url.parse().map_err(unusable)?;
         if config.get_application_name().is_none() {
@@ -48,9 +59,7 @@ impl Connector {
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(KEEPALIVE_IDLE + KEEPALIVE_INTERVAL * KEEPALIVE_RETRIES);
         }
-        // After a failover the address, or one of several, may for a while be that of a server that only reads. A connection to
-        // it would be kept for good, and be of no use.
-        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        config.target_session_attrs(attributes);
         let tls = if config.get_ssl_mode() == SslMode::Disable { None } else { Some(tls()?) };
         Ok(Self { config, tls, settings: settings(options), warn_once: Once::new() })
     }

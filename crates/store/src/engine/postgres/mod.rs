@@ -11,27 +11,36 @@ mod connect;
 mod error;
 mod notify;
 mod pooler;
+mod replica;
 mod tx;
 mod worker;
 
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use super::queue::Queue;
 use super::{Engine, Job, Shared, refused, spawn};
 use crate::{Fault, FaultKind, StoreOptions};
 use connect::Connector;
+use replica::Replica;
 use worker::{Mode, Pool, Task, Worker};
 
-/// The queue before the worker threads.
+/// The queue before the worker threads, and the one of a standby's.
 pub(crate) struct Postgres {
     queue: Arc<Queue<Task>>,
+    replica: Option<Replica>,
 }
 
 impl Postgres {
     pub(crate) fn open(url: &str, options: &StoreOptions, shared: &Arc<Shared>) -> Result<Self, Fault> {
-        let engine = Self { queue: Arc::new(Queue::new(options.queue_max)) };
-        let started = engine.start(&Arc::new(Connector::new(url, options)?), options, shared);
+        let mut engine = Self { queue: Arc::new(Queue::new(options.queue_max)), replica: None };
+        let connector = Arc::new(Connector::new(url, options)?);
+        let started = engine.start(&connector, options, shared).and_then(|()| {
+            let start = |replica| Replica::start(replica, (&connector, &engine.queue), options, shared);
+            engine.replica = options.replica.as_ref().map(start).transpose()?;
+            Ok(())
+        });
         if started.is_err() {
             engine.close();
         }
@@ -82,7 +91,20 @@ impl Engine for Postgres {
         self.take(Mode::Query, job)
     }
 
+    fn query_replica(&self, job: Box<dyn Job>) -> Result<(), Fault> {
+        let standby = self.replica.as_ref().and_then(Replica::queue);
+        standby.unwrap_or(&self.queue).push(Task { mode: Mode::Query, job }).map_err(refused)
+    }
+
+    fn staleness(&self) -> Option<Duration> {
+        self.replica.as_ref().and_then(Replica::staleness)
+    }
+
     fn close(&self) {
+        // First, so that what it hands over is still taken.
+        if let Some(replica) = &self.replica {
+            replica.close();
+        }
         self.queue.close();
     }
 }

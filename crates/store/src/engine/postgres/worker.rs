@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::connect::Connector;
 use super::error::{self, Cure};
 use super::tx::{Connection, PostgresTx, provoke};
-use crate::engine::queue::{Taken, Taker};
+use crate::engine::queue::{Queue, Taken, Taker};
 use crate::engine::{Inject, Job, Point, Shared};
 use crate::{Fault, FaultKind};
 
@@ -59,13 +59,20 @@ impl Mode {
 pub(super) struct Pool {
     shared: Arc<Shared>,
     inject: Option<Inject>,
+    /// Who does what these workers cannot: theirs is a standby.
+    primary: Option<Arc<Queue<Task>>>,
     /// Workers that have a connection.
     connected: AtomicUsize,
 }
 
 impl Pool {
     pub(super) fn new(shared: Arc<Shared>, inject: Option<Inject>) -> Self {
-        Self { shared, inject, connected: AtomicUsize::new(0) }
+        Self { shared, inject, primary: None, connected: AtomicUsize::new(0) }
+    }
+
+    /// Of workers at a standby.
+    pub(super) fn of_standby(shared: Arc<Shared>, primary: Arc<Queue<Task>>) -> Self {
+        Self { shared, inject: None, primary: Some(primary), connected: AtomicUsize::new(0) }
     }
 }
 
@@ -160,7 +167,7 @@ impl Worker {
                 continue;
             }
             match self.queue.take_one(Some(left)) {
-                Taken::Job(Task { job, .. }) => job.answer(Err(fault.duplicate())),
+                Taken::Job(task) => self.decline(task, fault.duplicate()),
                 Taken::Nothing => {}
                 Taken::Closed => return false,
             }
@@ -169,8 +176,26 @@ impl Worker {
 
     fn serve(&mut self, task: Task) {
         let Task { mode, mut job } = task;
-        let outcome = self.settle(job.as_mut(), mode);
-        job.answer(outcome);
+        match self.settle(job.as_mut(), mode) {
+            // What a caller asked too much of, the primary is not asked again.
+            Err(fault) if matches!(fault.kind(), FaultKind::Unavailable | FaultKind::Contention) => {
+                self.decline(Task { mode, job }, fault);
+            }
+            outcome => {
+                if self.pool.primary.is_some() {
+                    self.pool.shared.count_replica_query();
+                }
+                job.answer(outcome);
+            }
+        }
+    }
+
+    /// Leaves it to the primary, if this is not the primary's own worker.
+    fn decline(&self, task: Task, fault: Fault) {
+        let Some(primary) = &self.pool.primary else { return task.job.answer(Err(fault)) };
+        tracing::debug!(error = ?fault, "the replica could not answer: the primary does");
+        // A task that is not taken is dropped, which answers that the store is not available.
+        let _ = primary.push(task);
     }
 
     /// Runs a job as often as it makes sense.
@@ -181,6 +206,8 @@ impl Worker {
             runs += 1;
             let Err(Failed { fault, cure }) = self.attempt(job, mode) else { return Ok(()) };
             match cure {
+                // A standby that cancels a query does so again.
+                Cure::Again if self.pool.primary.is_some() => return Err(fault),
                 Cure::Again | Cure::Prepare if runs < RUNS_MAX => {
                     self.queue.stand_aside(pause(RETRY_PAUSE, runs));
                 }
