@@ -290,6 +290,14 @@ impl Update {
     /// Most actions of one update (commercetools.md 2.5).
     pub const ACTIONS_MAX: usize = 500;
 
+    /// The destination that the subscription would have from now on, if it gets another one.
+    pub fn destination(&self) -> Option<&DestinationSettings> {
+        self.actions.iter().rev().find_map(|action| match action {
+            Action::ChangeDestination(destination) => Some(destination),
+            _ => None,
+        })
+    }
+
     /// The key that the subscription would have from now on, if one is set.
     pub fn key(&self) -> Option<Key> {
         let set = |action: &Action| match action {

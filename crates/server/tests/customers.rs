@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyherald::app::{App, Call};
 use keyherald::cli::FileFormat;
@@ -66,6 +67,7 @@ fn app(store: &TestStore) -> App {
         ring: ring.clone(),
         destinations: Arc::default(),
         opener: Arc::new(|_| Err(CannotOpen("nothing is sent here"))),
+        test_timeout: Duration::from_secs(20),
         outbox: Arc::default(),
         operations: Operations::new((**store).clone(), ring, moments, (providers, <_>::default()), settings),
         passwords: <_>::default(),

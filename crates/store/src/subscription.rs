@@ -110,12 +110,6 @@ pub struct Attended {
     pub replay_rate: u32,
 }
 
-/// How many subscriptions the project has, counted under the project's lock.
-pub fn count_locked(tx: &mut dyn Tx, project: &ProjectKey) -> Result<u32, Fault> {
-    lock_project(tx, project)?;
-    count(tx, project)
-}
-
 /// Takes the project's lock until the transaction ends: whoever makes a subscription or gives one a key holds it.
 pub fn lock_project(tx: &mut dyn Tx, project: &ProjectKey) -> Result<(), Fault> {
     query_one(tx, &LOCK_PROJECT, &[project.into()], |_| Ok(())).map(drop)

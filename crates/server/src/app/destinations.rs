@@ -50,6 +50,11 @@ pub(super) fn succeed(
     }
 }
 
+/// How the contract names a destination that a test message must reach before it is stored.
+pub(super) fn tested_as(to: &DestinationSettings) -> Option<String> {
+    destination::kind(&to.kind)?.tested_as(&to.settings)
+}
+
 /// Refuses a destination that does not go with the subscription's format.
 pub fn check_format(to: &DestinationSettings, format: FormatKind) -> Result<(), DestinationRefused> {
     let suits = destination::kind(&to.kind).map_or(Ok(()), |kind| kind.suits(&to.settings, format));
@@ -62,7 +67,7 @@ impl App {
         let wrong = |invalid: Invalid| DestinationRefused::Settings(format!("destination.{invalid}"));
         let available =
             || KINDS.iter().filter(|kind| kind.is_available(&self.destinations)).map(|kind| kind.name()).collect();
-        if let Some(later) = cloud::kind(kind) {
+        if let (Some(later), None) = (cloud::kind(kind), destination::kind(kind)) {
             later.check(draft).map_err(wrong)?;
             return Err(DestinationRefused::NotAvailable { available: available() });
         }

@@ -61,6 +61,7 @@ pub mod verify_email;
 pub mod verify_identifier;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyherald_core::activity::Made;
 use keyherald_core::id::CustomerId;
@@ -103,6 +104,8 @@ pub struct App {
     pub destinations: Arc<destination::Policy>,
     /// Makes senders, to try subscriptions out.
     pub opener: Opener,
+    /// How long a test message may take when a subscription is made or gets another destination: less than a request.
+    pub test_timeout: Duration,
     /// What partners are told of credentials.
     pub outbox: Arc<Outbox>,
     /// What sets passwords at identity providers.

@@ -1,14 +1,18 @@
 //! Subscriptions.
 
 use keyherald_core::customer::Version;
-use keyherald_core::id::{Key, SubscriptionId};
-use keyherald_core::subscription::{self, Command, Subscription, Update};
+use keyherald_core::delivery::Outcome;
+use keyherald_core::id::{Key, ProjectKey, SubscriptionId};
+use keyherald_core::subscription::{self, Command, Subscription, Update, Updated};
 use keyherald_core::{Ctx, Refusal};
-use keyherald_store::{Fault, Listing, Page, Tx, subscription as subscriptions};
+use keyherald_store::subscription::{self as subscriptions, Attended, Stored};
+use keyherald_store::{Fault, Listing, Page, Tx};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::destinations::succeed;
+use super::destinations::{succeed, tested_as};
 use super::{Answer, App, Call};
+use crate::deliver::{self, CannotTryOut};
 
 /// How a subscription is named in a request path.
 #[derive(Clone)]
@@ -36,23 +40,78 @@ fn claim(tx: &mut dyn Tx, call: &Call, which: &SubscriptionRef) -> Result<Option
     Ok(find(tx, call, which)?.filter(|there| there.id == found.id))
 }
 
+/// A test message did not arrive, so nothing was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotReached {
+    /// The destination, as the contract names it.
+    pub destination: String,
+}
+
+/// What is sealed of a destination.
+type Secret = Option<Zeroizing<Vec<u8>>>;
+
+/// Decides on a new subscription by what is there.
+fn made(
+    tx: &mut dyn Tx,
+    call: &Call,
+    (command, limit): (&Command, u32),
+    ctx: &mut Ctx,
+) -> Result<Result<Subscription, Refusal>, Fault> {
+    let existing = subscriptions::count(tx, &call.project)?;
+    let key_taken = match &command.key {
+        Some(key) => subscriptions::by_key(tx, &call.project, key)?.is_some(),
+        None => false,
+    };
+    Ok(subscription::decide(command, (existing, limit), key_taken, ctx))
+}
+
+/// Decides on an update of a subscription as it stands.
+fn updated(
+    tx: &mut dyn Tx,
+    call: &Call,
+    before: &Subscription,
+    update: &Update,
+    ctx: &Ctx,
+) -> Result<Result<Updated, Refusal>, Fault> {
+    let key_taken = match update.key() {
+        Some(key) => subscriptions::by_key(tx, &call.project, &key)?.is_some_and(|found| found.id != before.id),
+        None => false,
+    };
+    Ok(subscription::update(before, update, key_taken, ctx))
+}
+
+/// A subscription as it would be stored.
+struct Tested {
+    project: ProjectKey,
+    subscription: Subscription,
+    secret: Secret,
+}
+
 impl App {
-    /// Makes a subscription; `secret` is what its destination signs or signs in with.
+    /// Makes a subscription; `secret` is what its destination signs or signs in with. Where the contract wants a test message to
+    /// arrive first, it is sent between two transactions: the first one looks whether there is anything to refuse, the second
+    /// decides anew.
     pub async fn create_subscription(
         &self,
         call: Call,
         command: Command,
-        secret: Option<Zeroizing<Vec<u8>>>,
-    ) -> Answer<Subscription> {
-        let ring = self.ring.clone();
+        secret: Secret,
+    ) -> Answer<Result<Subscription, NotReached>> {
+        let (ring, ctx) = (self.ring.clone(), self.ctx()); // with the same chance, so that what is tested has its id
         let limit = self.destinations.subscriptions_max.unwrap_or(subscription::PER_PROJECT_MAX);
+        if let Some(named) = tested_as(&command.destination) {
+            let (call, command, ctx) = (call.clone(), command.clone(), ctx.clone());
+            let project = call.project.clone();
+            let look = move |tx: &mut dyn Tx| made(tx, &call, (&command, limit), &mut ctx.clone());
+            let subscription = self.store.read(look).await??;
+            if let Err(not_reached) = self.reach(Tested { project, subscription, secret: secret.clone() }, named).await
+            {
+                return Ok(Err(not_reached));
+            }
+        }
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
-            let existing = subscriptions::count_locked(tx, &call.project)?;
-            let key_taken = match &command.key {
-                Some(key) => subscriptions::by_key(tx, &call.project, key)?.is_some(),
-                None => false,
-            };
-            match subscription::decide(&command, (existing, limit), key_taken, ctx) {
+            subscriptions::lock_project(tx, &call.project)?;
+            match made(tx, &call, (&command, limit), ctx)? {
                 Ok(subscription) => {
                     let secret = secret.as_ref().map(|secret| secret.as_slice());
                     subscriptions::insert(tx, &ring, &call.project, &subscription, secret, ctx)?;
@@ -61,9 +120,9 @@ impl App {
                 Err(refusal) => Ok(Err(refusal)),
             }
         };
-        let created = self.store.write(&self.ctx(), work).await??;
+        let created = self.store.write(&ctx, work).await??;
         self.tell_relay();
-        Ok(created)
+        Ok(Ok(created))
     }
 
     /// The subscription that a path names.
@@ -77,24 +136,34 @@ impl App {
         Ok(self.store.query(move |tx| subscriptions::page(tx, &call.project, &listing)).await?)
     }
 
-    /// Carries out an update; `secret` is that of its last new destination.
+    /// Carries out an update; `secret` is that of its last new destination, which may have to be reached first, as when a
+    /// subscription is made.
     pub async fn update_subscription(
         &self,
         call: Call,
         which: SubscriptionRef,
         update: Update,
-        secret: Option<Zeroizing<Vec<u8>>>,
-    ) -> Answer<Subscription> {
-        let ring = self.ring.clone();
+        secret: Secret,
+    ) -> Answer<Result<Subscription, NotReached>> {
+        let (ring, ctx) = (self.ring.clone(), self.ctx());
+        if let Some(named) = update.destination().and_then(tested_as) {
+            let (call, which, update, ctx) = (call.clone(), which.clone(), update.clone(), ctx.clone());
+            let project = call.project.clone();
+            let look = move |tx: &mut dyn Tx| match find(tx, &call, &which)? {
+                Some(before) => updated(tx, &call, &before, &update, &ctx),
+                None => Ok(Err(Refusal::SubscriptionNotFound)),
+            };
+            let subscription = self.store.read(look).await??.subscription;
+            if let Err(not_reached) = self.reach(Tested { project, subscription, secret: secret.clone() }, named).await
+            {
+                return Ok(Err(not_reached));
+            }
+        }
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             // Keys are given one after the other, as when subscriptions are made.
             subscriptions::lock_project(tx, &call.project)?;
             let Some(before) = claim(tx, &call, &which)? else { return Ok(Err(Refusal::SubscriptionNotFound)) };
-            let key_taken = match update.key() {
-                Some(key) => subscriptions::by_key(tx, &call.project, &key)?.is_some_and(|found| found.id != before.id),
-                None => false,
-            };
-            match subscription::update(&before, &update, key_taken, ctx) {
+            match updated(tx, &call, &before, &update, ctx)? {
                 Ok(mut updated) => {
                     let mut secret = secret.clone();
                     if updated.new_destination {
@@ -109,9 +178,29 @@ impl App {
                 Err(refusal) => Ok(Err(refusal)),
             }
         };
-        let updated = self.store.write(&self.ctx(), work).await??;
+        let updated = self.store.write(&ctx, work).await??;
         self.tell_relay();
-        Ok(updated)
+        Ok(Ok(updated))
+    }
+
+    /// Sends a test message, once, to a destination that is not stored yet, and answers whether it arrived.
+    async fn reach(&self, tested: Tested, named: String) -> Result<(), NotReached> {
+        let Tested { project, subscription, secret } = tested;
+        let (id, kind) = (subscription.id, subscription.destination.kind.clone());
+        let stored = Stored { project, subscription, secret, attended: Attended::default() };
+        let why = match timeout(self.test_timeout, deliver::try_out(&stored, &self.opener, &self.moments)).await {
+            Ok(Ok(tried)) => match tried.probed.outcome {
+                Outcome::Delivered => return Ok(()),
+                Outcome::Failed { reason, .. } | Outcome::Rejected { reason } => reason,
+                Outcome::Gone | Outcome::Erased | Outcome::Moot => "it was not taken".to_owned(),
+            },
+            // There is nothing that could be sent.
+            Ok(Err(CannotTryOut::Format)) => return Ok(()),
+            Ok(Err(CannotTryOut::Destination(error))) => error.to_string(),
+            Err(_late) => "no answer in time".to_owned(),
+        };
+        tracing::info!(subscription = %id, kind, reason = why, "a test message did not arrive: nothing is stored");
+        Err(NotReached { destination: named })
     }
 
     /// Deletes a subscription and answers it as it was last.

@@ -97,6 +97,12 @@ pub trait Kind: Send + Sync {
         secret
     }
 
+    /// How the contract names this destination when a test message does not reach it (commercetools.md 8.1). `Some`: one must
+    /// arrive before it is stored. `None`: none is sent.
+    fn tested_as(&self, _settings: &Map<String, Value>) -> Option<String> {
+        None
+    }
+
     /// Makes a sender of stored settings and their secret.
     fn open(
         &self,

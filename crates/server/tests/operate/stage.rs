@@ -121,6 +121,7 @@ impl<'a> Stage<'a> {
             ring,
             destinations: Arc::default(),
             opener: Arc::new(|_| Err(CannotOpen("nothing is sent here"))),
+            test_timeout: Duration::from_secs(20),
             outbox: Arc::default(),
             operations,
             passwords: <_>::default(),

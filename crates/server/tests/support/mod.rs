@@ -147,6 +147,7 @@ impl TestServer {
             ring: ring.clone(),
             destinations: Arc::default(),
             opener: OPENER.clone(),
+            test_timeout: Duration::from_secs(20),
             outbox: outbox.clone(),
             operations: Operations::new((*store).clone(), ring, moments.clone(), (providers, outbox), settings),
             passwords: <_>::default(),

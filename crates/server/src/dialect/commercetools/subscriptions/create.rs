@@ -1,7 +1,8 @@
 //! `POST /{projectKey}/subscriptions`.
 //!
-//! The contract sends a test notification first and keeps nothing if that fails. A `Webhook` gets none: its receiver
-//! cannot check the signature before it has the secret, which this answer is the first and last to show.
+//! The contract sends a test notification first and keeps nothing if that fails. So do we to the contract's own destinations. A
+//! `Webhook` gets none: its receiver cannot check the signature before it has the secret, which this answer is the first and
+//! last to show.
 
 use axum::http::Method;
 use keyherald_core::client::Permission;
@@ -12,7 +13,7 @@ use super::super::reply::{Answer, Named, Reply, failed};
 use super::super::request::Request;
 use super::super::route::{Access, Route};
 use super::draft::{self, Draft};
-use super::{accepted, subscription, unusable, with_shown_once};
+use super::{accepted, not_reached, subscription, unusable, with_shown_once};
 use crate::app::Call;
 use crate::app::destinations::{Accepted, check_format};
 
@@ -31,6 +32,6 @@ async fn handle(request: Request, call: Call) -> Answer {
     let named = Named::key(key.as_ref().map(Key::to_string).unwrap_or_default());
     let command = Command { key, destination: settings, selections, format, by: call.by.clone() };
     let created = app.create_subscription(call, command, secret).await;
-    let created = created.map_err(|failure| failed(failure, &named))?;
+    let created = created.map_err(|failure| failed(failure, &named))?.map_err(|at| not_reached(&at))?;
     Ok(Reply::created(with_shown_once(subscription(&created), shown_once)).secret())
 }

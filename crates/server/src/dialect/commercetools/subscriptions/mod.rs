@@ -17,7 +17,7 @@ use super::predicate::Field;
 use super::reply::{Named, Problem, refused};
 use crate::app::App;
 use crate::app::destinations::{Accepted, DestinationRefused};
-use crate::app::subscriptions::SubscriptionRef;
+use crate::app::subscriptions::{NotReached, SubscriptionRef};
 use crate::format::commercetools::{Object, initiator};
 
 /// What subscriptions can be filtered and sorted by.
@@ -110,6 +110,13 @@ fn unusable(kind: &str, refused: DestinationRefused) -> Problem {
         }
         DestinationRefused::Settings(text) => Problem::invalid_input(text),
     }
+}
+
+/// That a test message did not arrive (commercetools.md 8.1).
+fn not_reached(NotReached { destination }: &NotReached) -> Problem {
+    Problem::invalid_input(format!(
+        "A test message could not be delivered to this destination: {destination}. Please make sure your destination is correctly configured."
+    ))
 }
 
 fn selection(selection: &MessageSelection) -> Value {

@@ -1,7 +1,7 @@
 //! `POST /{projectKey}/subscriptions/{id}` and `/key={key}`: update actions (commercetools.md 8.1).
 //!
-//! As when a subscription is made, a `Webhook` gets no test notification, and the answer is the first and last to show a
-//! secret that was made for it.
+//! As when a subscription is made, the contract's own destinations get a test notification and a `Webhook` gets none, and the
+//! answer is the first and last to show a secret that was made for it.
 
 use axum::http::Method;
 use keyherald_core::Refusal;
@@ -12,7 +12,7 @@ use super::super::fields::{Fields, INDEXED_CHARS_MAX};
 use super::super::reply::{Answer, Named, Problem, Reply, failed};
 use super::super::request::Request;
 use super::super::route::{Access, Route};
-use super::{Target, accepted, draft, subscription, unusable, with_shown_once};
+use super::{Target, accepted, draft, not_reached, subscription, unusable, with_shown_once};
 use crate::app::destinations::{Accepted, check_format};
 use crate::app::{App, Call, Failure};
 
@@ -61,6 +61,7 @@ async fn handle(request: Request, call: Call, target: Result<Target, Problem>) -
             (Failure::Refused(Refusal::Duplicate(_)), Some(key)) => failed(failure, &Named::key(key.to_string())),
             _ => failed(failure, &named),
         })?;
+    let updated = updated.map_err(|at| not_reached(&at))?;
     Ok(Reply::ok(with_shown_once(subscription(&updated), shown_once)).secret())
 }
 
