@@ -19,6 +19,7 @@ mod limited;
 mod percent;
 mod retry_hint;
 mod secret;
+pub mod sigv4;
 mod token_cache;
 mod userinfo;
 

@@ -15,6 +15,7 @@ use super::draft::Draft;
 use super::values::Values;
 use crate::connector::call::{Caller, Deadline};
 use crate::connector::secret::AccessSecret;
+use crate::connector::sigv4::Signer;
 use crate::recipe::access::Place;
 use crate::recipe::{self, Rule};
 
@@ -135,7 +136,7 @@ impl Access {
                 Ok(Shown::Timed)
             }
             recipe::Access::AwsSigV4 { access_key_id, region, service } => {
-                let about = sigv4::About {
+                let signer = Signer {
                     access_key_id,
                     secret_access_key: self.secret(),
                     session_token: self.secrets.get(1).and_then(Option::as_ref).map(AccessSecret::reveal),
@@ -143,7 +144,7 @@ impl Access {
                     service,
                     now: sending.now,
                 };
-                sigv4::sign(&about, draft, sending.base);
+                sigv4::sign(&signer, draft, sending.base);
                 Ok(Shown::Timed)
             }
             recipe::Access::OAuth1 { consumer_key, token, realm } => {

@@ -1,90 +1,34 @@
-//! AWS Signature Version 4, in the header, with the body signed: for what stands behind AWS's gateways, and Cognito.
-//!
-//! The whole algorithm is hashing a canonical form of the request; AWS's own crates for it would bring in a hundred
-//! others. S3, which writes paths in another way, is no identity provider.
-
-use keyherald_core::Micros;
-use ring::{digest, hmac};
+//! [AWS Signature Version 4](crate::connector::sigv4) of a described request: for what stands behind AWS's gateways, and Cognito.
 
 use super::signing::{method, places};
 use crate::connector::http::draft::Draft;
-use crate::connector::http::values::hex;
 use crate::connector::percent;
+use crate::connector::sigv4::{Signer, Unsigned};
 use crate::recipe::access::Place;
 
-/// Who signs, for what, and when.
-pub(super) struct About<'a> {
-    pub access_key_id: &'a str,
-    pub secret_access_key: &'a str,
-    /// Of temporary access.
-    pub session_token: Option<&'a str>,
-    pub region: &'a str,
-    pub service: &'a str,
-    pub now: Micros,
-}
-
 /// Adds the time, the session token and the signature to a request.
-pub(super) fn sign(about: &About<'_>, draft: &mut Draft, base: &str) {
-    let time: String =
-        about.now.iso().chars().take_while(|c| *c != '.').filter(char::is_ascii_alphanumeric).collect::<String>() + "Z";
-    let day: String = time.chars().take(8).collect();
-    draft.put(&Place::Header("x-amz-date".to_owned()), time.clone());
-    if let Some(token) = about.session_token {
-        draft.put(&Place::Header("x-amz-security-token".to_owned()), token.to_owned());
-    }
-    let (canonical, signed) = canonical(draft, base);
-    let scope = format!("{day}/{}/{}/aws4_request", about.region, about.service);
-    let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", hashed(&canonical));
-    let first = mac(format!("AWS4{}", about.secret_access_key).as_bytes(), &day);
-    let key = [about.region, about.service, "aws4_request"].iter().fold(first, |key, part| mac(key.as_ref(), part));
-    let signature = hex(mac(key.as_ref(), &text).as_ref());
-    let id = about.access_key_id;
-    let value = format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={signed}, Signature={signature}");
-    draft.put(&Place::Header("authorization".to_owned()), value);
-}
-
-/// The request in the form that is signed, and the names of the headers in it.
-fn canonical(draft: &Draft, base: &str) -> (String, String) {
+pub(super) fn sign(signer: &Signer<'_>, draft: &mut Draft, base: &str) {
     let (url, path) = places(draft, base);
-    // What is encoded already is encoded once more.
-    let path = path.split('/').map(percent::encode).collect::<Vec<_>>().join("/");
-    let path = if path.is_empty() { "/" } else { path.as_str() };
     let mut query: Vec<(String, String)> =
         draft.query.iter().map(|(name, value)| (percent::encode(name), percent::encode(value))).collect();
     query.sort();
     let query = query.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
-    let host = url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    let mut headers = vec![("host".to_owned(), host.to_owned())];
-    headers.extend(draft.headers().iter().map(|(name, value)| (name.to_ascii_lowercase(), in_one_line(value))));
-    // Stable: of one name, values stay in their order.
-    headers.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let (mut lines, mut names): (String, Vec<&str>) = <_>::default();
-    for same in headers.chunk_by(|(one, _), (other, _)| one == other) {
-        let values: Vec<&str> = same.iter().map(|(_, value)| value.as_str()).collect();
-        if let Some((name, _)) = same.first() {
-            lines.extend([name, ":", values.join(",").as_str(), "\n"]);
-            names.push(name);
-        }
+    let signing = signer.sign(&Unsigned {
+        method: method(draft.method),
+        host: url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default(),
+        path: &path,
+        query: &query,
+        headers: draft.headers(),
+        body: draft.body_text().as_bytes(),
+    });
+    for (name, value) in signing {
+        draft.put(&Place::Header(name.to_owned()), value);
     }
-    let (names, body) = (names.join(";"), hashed(&draft.body_text()));
-    (format!("{}\n{path}\n{query}\n{lines}\n{names}\n{body}", method(draft.method)), names)
-}
-
-fn in_one_line(value: &str) -> String {
-    value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn hashed(text: &str) -> String {
-    hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
-}
-
-fn mac(key: &[u8], text: &str) -> hmac::Tag {
-    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
-    use keyherald_core::Ctx;
+    use keyherald_core::{Ctx, Micros};
 
     use super::*;
     use crate::connector::http::values::Values;
@@ -114,7 +58,7 @@ mod tests {
             errors: Vec::new(),
         };
         let mut draft = Draft::of(&op, &Values::default(), &mut Ctx::new(Micros(0), [0; 32])).unwrap();
-        let about = About {
+        let signer = Signer {
             access_key_id: "AKIDEXAMPLE",
             secret_access_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
             session_token: None,
@@ -122,7 +66,7 @@ mod tests {
             service: "service",
             now: Micros::parse_iso("2015-08-30T12:36:00.000Z").unwrap(),
         };
-        sign(&about, &mut draft, "https://example.amazonaws.com");
+        sign(&signer, &mut draft, "https://example.amazonaws.com");
         draft.headers().last().unwrap().1.clone()
     }
 
