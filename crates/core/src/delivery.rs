@@ -76,6 +76,20 @@ impl Default for RetrySchedule {
 }
 
 impl RetrySchedule {
+    /// The same schedule, for so long at most: its last attempt is when that time is over, in microseconds, jitter aside.
+    #[must_use]
+    pub fn within(&self, longest: i64) -> Self {
+        let (mut waits, mut left) = (Vec::new(), longest);
+        for wait in &self.waits {
+            waits.push((*wait).min(left));
+            left -= wait;
+            if left <= 0 {
+                break;
+            }
+        }
+        Self { waits, ..self.clone() }
+    }
+
     /// When attempt number `failed + 1` is due after `failed` attempts (1 or more) have failed. `None`: exhausted.
     ///
     /// The wait is the schedule's with jitter, or what the receiver asked for if that is longer.
@@ -413,6 +427,18 @@ mod tests {
         assert_eq!(schedule.next(1, None, &mut ctx), Some(Micros(5 * Micros::SECOND)));
         assert_eq!(schedule.next(9, None, &mut ctx), Some(Micros(86_400 * Micros::SECOND)));
         assert_eq!(schedule.next(10, None, &mut ctx), None);
+    }
+
+    #[test]
+    fn a_schedule_can_be_cut() {
+        let hours = |schedule: &RetrySchedule| schedule.waits.iter().sum::<i64>() / Micros::HOUR;
+        let schedule = RetrySchedule::default();
+        let cut = schedule.within(48 * Micros::HOUR);
+        assert_eq!((hours(&schedule), hours(&cut), cut.waits.len()), (75, 48, 9));
+        assert_eq!(cut.waits.get(..8), schedule.waits.get(..8));
+        assert_eq!(schedule.within(100 * Micros::HOUR), schedule);
+        let short = RetrySchedule { waits: vec![0, 5], ..RetrySchedule::default() };
+        assert_eq!((short.within(5).waits, short.within(3).waits), (vec![0, 5], vec![0, 3]));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::clock::Moments;
 use crate::complaint::Complaint;
 use crate::config::{self, Config, Role};
 use crate::deliver::{self, Attempts, NodeSettings, Relay};
+use crate::destination::aws::{self, Aws};
 use crate::destination::sms::Switchboard;
 use crate::destination::smtp::Office;
 use crate::destination::wallet::Wallets;
@@ -375,8 +376,17 @@ fn policy(config: &Config) -> Policy {
         guard: Guard::new(delivery.allow_private_networks.clone()),
         allow_console: delivery.allow_console,
         subscriptions_max: Some(delivery.subscriptions_max),
+        aws: aws(&config.aws),
         origin: config.server.public_url.as_ref().and_then(|url| url.host_str()).map(str::to_owned),
     }
+}
+
+fn aws(config: &config::Aws) -> Aws {
+    let own = config.access_key_id.as_ref().zip(config.secret_access_key.as_ref()).map(|(id, key)| {
+        let token = config.session_token.as_ref().map(config::Secret::reveal);
+        aws::Keys::new(id.reveal().to_owned(), key.reveal(), token)
+    });
+    Aws { endpoint: config.endpoint.clone(), own }
 }
 
 /// A caller has its answer before its request is given up.

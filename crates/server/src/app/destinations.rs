@@ -1,7 +1,8 @@
 //! Check and complete a subscription's destination.
 
 use keyherald_core::Micros;
-use keyherald_core::subscription::{DestinationSettings, FormatKind};
+use keyherald_core::id::ProjectKey;
+use keyherald_core::subscription::{DestinationSettings, FormatKind, Subscription};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -47,6 +48,15 @@ pub(super) fn succeed(
             Some(kind.succeed(&mut to.settings, (secret, &former), now))
         }
         (secret, ..) => secret,
+    }
+}
+
+/// Completes a destination's settings by what its subscription is called.
+pub(super) fn complete(project: &ProjectKey, subscription: &mut Subscription) {
+    let name = subscription.key.as_ref().map_or_else(|| subscription.id.to_string(), ToString::to_string);
+    let to = &mut subscription.destination;
+    if let Some(kind) = destination::kind(&to.kind) {
+        kind.complete(&mut to.settings, (project, &name));
     }
 }
 

@@ -10,7 +10,7 @@ use keyherald_store::{Fault, Listing, Page, Tx};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::destinations::{succeed, tested_as};
+use super::destinations::{complete, succeed, tested_as};
 use super::{Answer, App, Call};
 use crate::deliver::{self, CannotTryOut};
 
@@ -62,7 +62,11 @@ fn made(
         Some(key) => subscriptions::by_key(tx, &call.project, key)?.is_some(),
         None => false,
     };
-    Ok(subscription::decide(command, (existing, limit), key_taken, ctx))
+    let decided = subscription::decide(command, (existing, limit), key_taken, ctx);
+    Ok(decided.map(|mut subscription| {
+        complete(&call.project, &mut subscription);
+        subscription
+    }))
 }
 
 /// Decides on an update of a subscription as it stands.
@@ -77,7 +81,13 @@ fn updated(
         Some(key) => subscriptions::by_key(tx, &call.project, &key)?.is_some_and(|found| found.id != before.id),
         None => false,
     };
-    Ok(subscription::update(before, update, key_taken, ctx))
+    let decided = subscription::update(before, update, key_taken, ctx);
+    Ok(decided.map(|mut updated| {
+        if updated.new_destination {
+            complete(&call.project, &mut updated.subscription);
+        }
+        updated
+    }))
 }
 
 /// A subscription as it would be stored.
@@ -99,13 +109,12 @@ impl App {
     ) -> Answer<Result<Subscription, NotReached>> {
         let (ring, ctx) = (self.ring.clone(), self.ctx()); // with the same chance, so that what is tested has its id
         let limit = self.destinations.subscriptions_max.unwrap_or(subscription::PER_PROJECT_MAX);
-        if let Some(named) = tested_as(&command.destination) {
+        if tested_as(&command.destination).is_some() {
             let (call, command, ctx) = (call.clone(), command.clone(), ctx.clone());
             let project = call.project.clone();
             let look = move |tx: &mut dyn Tx| made(tx, &call, (&command, limit), &mut ctx.clone());
             let subscription = self.store.read(look).await??;
-            if let Err(not_reached) = self.reach(Tested { project, subscription, secret: secret.clone() }, named).await
-            {
+            if let Err(not_reached) = self.reach(Tested { project, subscription, secret: secret.clone() }).await {
                 return Ok(Err(not_reached));
             }
         }
@@ -146,7 +155,7 @@ impl App {
         secret: Secret,
     ) -> Answer<Result<Subscription, NotReached>> {
         let (ring, ctx) = (self.ring.clone(), self.ctx());
-        if let Some(named) = update.destination().and_then(tested_as) {
+        if update.destination().and_then(tested_as).is_some() {
             let (call, which, update, ctx) = (call.clone(), which.clone(), update.clone(), ctx.clone());
             let project = call.project.clone();
             let look = move |tx: &mut dyn Tx| match find(tx, &call, &which)? {
@@ -154,8 +163,7 @@ impl App {
                 None => Ok(Err(Refusal::SubscriptionNotFound)),
             };
             let subscription = self.store.read(look).await??.subscription;
-            if let Err(not_reached) = self.reach(Tested { project, subscription, secret: secret.clone() }, named).await
-            {
+            if let Err(not_reached) = self.reach(Tested { project, subscription, secret: secret.clone() }).await {
                 return Ok(Err(not_reached));
             }
         }
@@ -184,9 +192,10 @@ impl App {
     }
 
     /// Sends a test message, once, to a destination that is not stored yet, and answers whether it arrived.
-    async fn reach(&self, tested: Tested, named: String) -> Result<(), NotReached> {
+    async fn reach(&self, tested: Tested) -> Result<(), NotReached> {
         let Tested { project, subscription, secret } = tested;
         let (id, kind) = (subscription.id, subscription.destination.kind.clone());
+        let destination = tested_as(&subscription.destination).unwrap_or_default();
         let stored = Stored { project, subscription, secret, attended: Attended::default() };
         let why = match timeout(self.test_timeout, deliver::try_out(&stored, &self.opener, &self.moments)).await {
             Ok(Ok(tried)) => match tried.probed.outcome {
@@ -200,7 +209,7 @@ impl App {
             Err(_late) => "no answer in time".to_owned(),
         };
         tracing::info!(subscription = %id, kind, reason = why, "a test message did not arrive: nothing is stored");
-        Err(NotReached { destination: named })
+        Err(NotReached { destination })
     }
 
     /// Deletes a subscription and answers it as it was last.

@@ -8,6 +8,7 @@
 //! Nothing here opens a database or a socket: a configuration is read anywhere. To add a section: a file, and a line in
 //! [`Config`].
 
+mod aws;
 mod cors;
 mod delivery;
 mod hashing;
@@ -48,6 +49,7 @@ use keyherald_core::id::ProjectKey;
 use keyherald_core::provider::ProviderName;
 use keyherald_core::verification::Kind;
 
+pub use aws::Aws;
 pub use cors::{Cors, PageOrigin};
 pub use delivery::{Breaker, Delivery, OnExhausted};
 pub use hashing::Hashing;
@@ -109,6 +111,8 @@ pub struct Config {
     pub hashing: Hashing,
     /// `[delivery]`
     pub delivery: Delivery,
+    /// `[aws]`
+    pub aws: Aws,
     /// `[mail]`
     pub mail: Mail,
     /// `[operations]`
@@ -226,6 +230,7 @@ impl Section for Config {
         keys.section("secrets", &mut self.secrets);
         keys.section("hashing", &mut self.hashing);
         keys.section("delivery", &mut self.delivery);
+        keys.section("aws", &mut self.aws);
         keys.section("mail", &mut self.mail);
         keys.section("operations", &mut self.operations);
         keys.section("log", &mut self.log);

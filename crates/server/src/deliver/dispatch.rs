@@ -80,6 +80,8 @@ pub(super) struct Dispatcher {
     /// How the destination does: to be written.
     note: Option<Note>,
     vigil: Vigil,
+    /// After how long without any success delivery stops that is refused.
+    refused_for: Option<i64>,
 }
 
 impl Dispatcher {
@@ -116,6 +118,7 @@ impl Dispatcher {
             oldest: (None, None),
             note: None,
             vigil: Vigil::default(),
+            refused_for: opened.endurance.map(|endurance| endurance.refused_for),
         }
     }
 
@@ -237,7 +240,8 @@ impl Dispatcher {
         let (customer, now) = (item.customer, self.shared.moments.now());
         let notice = notice_at(&item.body.notice, now);
         let (project, format) = (&self.stored.project, self.stored.subscription.format);
-        let Ok(rendered) = format::render(project, &notice, format, &self.shared.settings.event_ids) else {
+        let (bytes_max, ids) = (self.destination.body_bytes_max(), &self.shared.settings.event_ids);
+        let Ok(rendered) = format::render_within(bytes_max, project, &notice, format, ids) else {
             self.work.push(Box::pin(async move { Done::Sent(customer, Outcome::Erased, None) }));
             return;
         };

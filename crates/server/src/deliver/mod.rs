@@ -55,7 +55,7 @@ use self::node::Node;
 use self::tenure::Tenure;
 use self::window::Window;
 use crate::clock::Moments;
-use crate::destination::{self, CannotOpen, Destination, Rules};
+use crate::destination::{self, CannotOpen, Destination, Endurance, Rules};
 use crate::format::EventIds;
 
 /// How the relay works, with its limits.
@@ -131,7 +131,10 @@ impl Settings {
     fn lanes(&self, opened: &Opened) -> Policy {
         let rules = opened.rules;
         Policy {
-            schedule: self.schedule.clone(),
+            schedule: match opened.endurance {
+                Some(endurance) => self.schedule.within(endurance.tries_for),
+                None => self.schedule.clone(),
+            },
             on_exhausted: self.on_exhausted,
             persistence: rules.persistence,
             gone_disables: rules.gone_disables,
@@ -150,6 +153,8 @@ pub struct Opened {
     pub destination: Arc<dyn Destination>,
     /// How its deliveries end.
     pub rules: Rules,
+    /// How long they go on in vain, where that is not the operator's to say.
+    pub endurance: Option<Endurance>,
 }
 
 /// Makes destinations of stored subscriptions.
@@ -161,7 +166,8 @@ pub fn opener(context: destination::Context) -> Opener {
         let to = &stored.subscription.destination;
         let kind = destination::kind(&to.kind).ok_or(CannotOpen("its kind is not known"))?;
         let secret = stored.secret.as_ref().map(|secret| secret.as_slice());
-        Ok(Opened { destination: kind.open(&to.settings, secret, &context)?, rules: kind.rules(&to.settings) })
+        let (rules, endurance) = (kind.rules(&to.settings), kind.endurance());
+        Ok(Opened { destination: kind.open(&to.settings, secret, &context)?, rules, endurance })
     })
 }
 

@@ -1,13 +1,17 @@
-//! The contract's own destinations (commercetools.md 8.2). None of them can be sent to yet; a draft is checked all the
-//! same, so that its author hears first what is wrong with it.
+//! The contract's own destinations (commercetools.md 8.2): the fields of their drafts. Not each of them can be sent to; a draft is
+//! checked all the same, so that its author hears first what is wrong with it.
 
+use keyherald_core::Micros;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::Invalid;
+use super::{Endurance, Invalid};
 
 /// Longest text of a field, in bytes.
 const TEXT_BYTES_MAX: usize = 4096;
+
+/// What the contract promises of all of them (commercetools.md 8.5).
+pub const ENDURANCE: Endurance = Endurance { tries_for: 48 * Micros::HOUR, refused_for: 24 * Micros::HOUR };
 
 /// A kind, as far as it is known.
 pub struct CloudKind {
@@ -30,6 +34,9 @@ enum Form {
     OneOf(&'static [&'static str]),
     /// 12 digits.
     AwsAccount,
+    /// It becomes a part of a host's name.
+    AwsRegion,
+    /// Of a topic.
     Arn,
     /// `host:port`.
     HostPort,
@@ -52,13 +59,13 @@ const AWS_SECRET: Field = optional("accessSecret", Form::Any);
 static KINDS: [CloudKind; 8] = [
     CloudKind {
         name: "SQS",
-        fields: &[required("queueUrl", Form::Url), required("region", Form::Any), AWS_MODE, AWS_KEY, AWS_SECRET],
+        fields: &[required("queueUrl", Form::Url), required("region", Form::AwsRegion), AWS_MODE, AWS_KEY, AWS_SECRET],
     },
     CloudKind { name: "SNS", fields: &[required("topicArn", Form::Arn), AWS_MODE, AWS_KEY, AWS_SECRET] },
     CloudKind {
         name: "EventBridge",
         fields: &[
-            required("region", Form::Any),
+            required("region", Form::AwsRegion),
             required("accountId", Form::AwsAccount),
             optional("source", Form::Any), // the service fills it
         ],
@@ -143,7 +150,8 @@ impl Form {
             Self::AwsAccount => {
                 (text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()), "must have 12 digits")
             }
-            Self::Arn => (text.starts_with("arn:") && text.split(':').count() >= 6, "must be an ARN: arn:aws:.."),
+            Self::AwsRegion => (is_region(text), "must be a region, such as eu-west-1"),
+            Self::Arn => (is_topic(text), "must be the ARN of a topic: arn:aws:sns:REGION:ACCOUNT:TOPIC"),
             Self::HostPort => {
                 let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains('/'));
                 (port.is_some_and(|(_, port)| port.parse::<u16>().is_ok()), "must be a host and a port: host:9092")
@@ -154,6 +162,24 @@ impl Form {
             ),
         };
         (!fits).then(|| must.to_owned())
+    }
+}
+
+fn is_region(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    text.len() <= 32 && text.bytes().all(is_allowed) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+fn is_topic(text: &str) -> bool {
+    match text.split(':').collect::<Vec<_>>().as_slice() {
+        ["arn", partition, "sns", region, account, topic] => {
+            partition.starts_with("aws")
+                && !region.is_empty()
+                && is_region(region)
+                && account.bytes().all(|byte| byte.is_ascii_digit())
+                && !topic.is_empty()
+        }
+        _ => false,
     }
 }
 
@@ -212,6 +238,13 @@ mod tests {
             ),
             ("SNS", json!({"topicArn": "arn:x", "authenticationMode": "IAM"}), "topicArn"),
             ("SNS", json!({"topicArn": 7}), "topicArn"),
+            (
+                "SNS",
+                json!({"topicArn": "arn:aws:sqs:eu-west-1:123456789012:q", "authenticationMode": "IAM"}),
+                "topicArn",
+            ),
+            ("SNS", json!({"topicArn": "arn:aws:sns:x/#:123456789012:t", "authenticationMode": "IAM"}), "topicArn"),
+            ("SQS", json!({"queueUrl": "https://sqs.eu/1/q", "region": "evil.example/#"}), "region"),
             ("EventBridge", json!({"region": "eu", "accountId": "1"}), "accountId"),
             ("EventBridge", json!({"region": "", "accountId": "123456789012"}), "region"),
             ("AzureServiceBus", json!({"connectionString": "hush"}), "connectionString"),

@@ -4,10 +4,12 @@
 //! when they are sent by `deliver`.
 
 mod answer;
+pub mod aws;
 mod broker;
 pub mod cloud;
 pub mod console;
 mod described;
+pub mod event_bridge;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
 pub mod nats;
@@ -20,6 +22,8 @@ pub mod rabbitmq;
 pub mod redis;
 pub mod sms;
 pub mod smtp;
+pub mod sns;
+pub mod sqs;
 pub mod wallet;
 pub mod webhook;
 
@@ -41,6 +45,7 @@ use crate::outbound::guard::Guard;
 pub static KINDS: &[&dyn Kind] = &[
     &webhook::Webhook,
     &console::Console,
+    &event_bridge::EventBridge,
     #[cfg(feature = "mqtt")]
     &mqtt::Mqtt,
     #[cfg(not(feature = "mqtt"))]
@@ -57,6 +62,8 @@ pub static KINDS: &[&dyn Kind] = &[
     &not_built::NotBuilt { name: "RedisStreams", feature: "redis" },
     &sms::Sms,
     &smtp::Mail,
+    &sns::Sns,
+    &sqs::Sqs,
     &wallet::Wallet,
 ];
 
@@ -97,6 +104,14 @@ pub trait Kind: Send + Sync {
         secret
     }
 
+    /// Completes checked settings by what the subscription is called in its project: its key, or its id.
+    fn complete(&self, _settings: &mut Map<String, Value>, _named: (&ProjectKey, &str)) {}
+
+    /// How long deliveries to it go on in vain, where that is not the operator's to say.
+    fn endurance(&self) -> Option<Endurance> {
+        cloud::kind(self.name()).map(|_| cloud::ENDURANCE)
+    }
+
     /// How the contract names this destination when a test message does not reach it (commercetools.md 8.1). `Some`: one must
     /// arrive before it is stored. `None`: none is sent.
     fn tested_as(&self, _settings: &Map<String, Value>) -> Option<String> {
@@ -119,6 +134,15 @@ pub struct Rules {
     pub gone_disables: bool,
     /// How it is tried on without end. `None`: by the relay's schedule, and given up after that.
     pub persistence: Option<Persistence>,
+}
+
+/// How long deliveries go on in vain, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endurance {
+    /// A message is tried for so long at most, by the relay's schedule.
+    pub tries_for: i64,
+    /// After so long without any success, delivery that is refused stops until the subscription is changed.
+    pub refused_for: i64,
 }
 
 /// What a checked draft is stored as.
@@ -157,6 +181,8 @@ pub struct Policy {
     pub allow_console: bool,
     /// Subscriptions of a project. `None`: as many as the contract has.
     pub subscriptions_max: Option<u32>,
+    /// Where AWS is, and who we are there.
+    pub aws: aws::Aws,
     /// The DNS name by which receivers know this server, if it knows it itself.
     pub origin: Option<String>,
 }
@@ -236,6 +262,11 @@ pub trait Destination: Send + Sync {
         None
     }
 
+    /// The largest body that it takes, in bytes: a message that is larger goes without its own fields. `None`: any.
+    fn body_bytes_max(&self) -> Option<usize> {
+        None
+    }
+
     /// How many messages a minute it may be sent at most, as far as is known now.
     fn per_minute_max(&self) -> Option<u32> {
         None
@@ -250,6 +281,9 @@ mod tests {
     fn kinds_are_there_in_every_build_and_available_if_built() {
         for (name, is_built) in [
             ("NATS", true),
+            ("EventBridge", true),
+            ("SNS", true),
+            ("SQS", true),
             ("MQTT", cfg!(feature = "mqtt")),
             ("RabbitMQ", cfg!(feature = "rabbitmq")),
             ("RedisStreams", cfg!(feature = "redis")),

@@ -6,10 +6,10 @@ use keyherald_core::notice::{ChangeFacts, Notice};
 use serde_json::Value;
 
 use super::commercetools::Object;
-use super::{Erased, Rendered, platform};
+use super::{Erased, Extent, Rendered, platform};
 
 /// The event as bytes.
-pub fn render(project: &ProjectKey, notice: &Notice) -> Result<Rendered, Erased> {
+pub fn render(project: &ProjectKey, notice: &Notice, extent: Extent) -> Result<Rendered, Erased> {
     let (resource_type, resource_id, kind) = match notice {
         Notice::Message(message) => {
             let content = &message.facts.content;
@@ -29,7 +29,7 @@ pub fn render(project: &ProjectKey, notice: &Notice) -> Result<Rendered, Erased>
         .with("subject", resource_id.hyphenated().to_string())
         .with("time", notice.at().iso())
         .with_all(of_messages_only(project, notice).into_map())
-        .with("data", platform::payload(project, notice)?);
+        .with("data", platform::payload(project, notice, extent)?);
     let body = Value::from(event).to_string().into_bytes();
     Ok(Rendered { content_type: "application/cloudevents+json; charset=utf-8", body })
 }

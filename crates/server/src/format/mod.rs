@@ -26,6 +26,15 @@ pub struct Rendered {
     pub body: Vec<u8>,
 }
 
+/// How much of a message is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it.
+    Whole,
+    /// Without what only its type of message has: it would be too large.
+    WithoutPayload,
+}
+
 /// It cannot be rendered: its personal data was erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Erased;
@@ -33,13 +42,35 @@ pub struct Erased;
 /// Renders `notice` for a subscription of `project` in `format`, with the event ids that were configured.
 pub fn render(project: &ProjectKey, notice: &Notice, format: FormatKind, ids: &EventIds) -> Result<Rendered, Erased> {
     match format {
-        FormatKind::Platform => platform::render(project, notice),
-        FormatKind::CloudEvents => cloudevents::render(project, notice),
+        FormatKind::Platform => platform::render(project, notice, Extent::Whole),
+        FormatKind::CloudEvents => cloudevents::render(project, notice, Extent::Whole),
         FormatKind::NavigaActivity => naviga_activity::render(project, notice, ids),
         FormatKind::Letter => letter::render(notice),
         FormatKind::ShortMessage => short_message::render(notice),
         FormatKind::WalletNotice => wallet_notice::render(notice),
         FormatKind::Rendered => Err(Erased), // was rendered when it happened, and is never rendered again
+    }
+}
+
+/// The same for a receiver that takes no more than `bytes_max`: what is longer goes without the fields that only its type of
+/// message has, if that makes a difference (commercetools.md 8.3).
+pub fn render_within(
+    bytes_max: Option<usize>,
+    project: &ProjectKey,
+    notice: &Notice,
+    format: FormatKind,
+    ids: &EventIds,
+) -> Result<Rendered, Erased> {
+    let whole = render(project, notice, format, ids)?;
+    let is_too_large = bytes_max.is_some_and(|most| whole.body.len() > most);
+    match (format, notice) {
+        (FormatKind::Platform, Notice::Message(_)) if is_too_large => {
+            platform::render(project, notice, Extent::WithoutPayload)
+        }
+        (FormatKind::CloudEvents, Notice::Message(_)) if is_too_large => {
+            cloudevents::render(project, notice, Extent::WithoutPayload)
+        }
+        _ => Ok(whole),
     }
 }
 
@@ -182,6 +213,34 @@ mod tests {
         let token = bytes(&token_created(), FormatKind::CloudEvents);
         assert!(token.contains(r#""source":"/demo/customers/password-token""#));
         assert!(!token.contains("dataref"), "it is not in /messages");
+    }
+
+    /// commercetools.md 8.3.
+    #[test]
+    fn what_is_too_large_goes_without_its_own_fields() {
+        let (project, ids) = ("demo".parse().unwrap(), EventIds::default());
+        let within = |message: Message, format, bytes_max| {
+            let notice = Notice::Message(Box::new(message));
+            String::from_utf8(render_within(bytes_max, &project, &notice, format, &ids).ok().unwrap().body).unwrap()
+        };
+        let whole = bytes(&created(), FormatKind::Platform);
+        let small = platform_bytes(
+            "customer",
+            "{}",
+            "CustomerCreated",
+            r#""payloadNotIncluded":{"reason":"Payload too large.","payloadType":"CustomerCreated"},"#,
+        );
+        for (bytes_max, expected) in
+            [(None, &whole), (Some(whole.len()), &whole), (Some(whole.len() - 1), &small), (Some(0), &small)]
+        {
+            assert_eq!(within(created(), FormatKind::Platform, bytes_max), *expected);
+        }
+        let event = within(created(), FormatKind::CloudEvents, Some(whole.len()));
+        assert!(event.ends_with(&format!(r#","data":{small}}}"#)), "{event}");
+        let changed = change(ResourceType::Customer, ChangeKind::Created, None);
+        let [one, other] =
+            [None, Some(0)].map(|most| render_within(most, &project, &changed, FormatKind::Platform, &ids));
+        assert_eq!(one.ok().unwrap().body, other.ok().unwrap().body);
     }
 
     #[test]

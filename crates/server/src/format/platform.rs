@@ -3,15 +3,15 @@
 use keyherald_core::id::ProjectKey;
 use keyherald_core::message::Message;
 use keyherald_core::notice::{Change, ChangeKind, Notice};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::commercetools::{self, Object};
-use super::{Erased, Rendered};
+use super::{Erased, Extent, Rendered};
 
 /// The payload as JSON.
-pub fn payload(project: &ProjectKey, notice: &Notice) -> Result<Map<String, Value>, Erased> {
+pub fn payload(project: &ProjectKey, notice: &Notice, extent: Extent) -> Result<Map<String, Value>, Erased> {
     match notice {
-        Notice::Message(told) => message(project, told),
+        Notice::Message(message) => told(project, message, extent),
         Notice::Change(told) => Ok(change(project, told)),
         Notice::Activity(_) | Notice::Event(_) => Err(Erased), // have a form of their own, and are asked for in no other
     }
@@ -19,6 +19,17 @@ pub fn payload(project: &ProjectKey, notice: &Notice) -> Result<Map<String, Valu
 
 /// The message with `notificationType` and `projectKey`, without its initiators.
 pub fn message(project: &ProjectKey, message: &Message) -> Result<Map<String, Value>, Erased> {
+    told(project, message, Extent::Whole)
+}
+
+fn told(project: &ProjectKey, message: &Message, extent: Extent) -> Result<Map<String, Value>, Erased> {
+    let kind = message.facts.content.type_name();
+    let fields = match extent {
+        Extent::Whole => commercetools::content(message)?,
+        Extent::WithoutPayload => {
+            Object::default().with("payloadNotIncluded", json!({"reason": "Payload too large.", "payloadType": kind}))
+        }
+    };
     let names = message.personal.as_ref().and_then(|personal| commercetools::identifiers(&personal.identifiers));
     Ok(Object::default()
         .with("notificationType", "Message")
@@ -29,8 +40,8 @@ pub fn message(project: &ProjectKey, message: &Message) -> Result<Map<String, Va
         .with("resource", commercetools::resource(message.facts.content.resource_type(), message.resource_id))
         .with("resourceVersion", message.resource_version)
         .with("resourceUserProvidedIdentifiers", names.unwrap_or_else(|| Map::new().into()))
-        .with("type", message.facts.content.type_name())
-        .with_all(commercetools::content(message)?.into_map())
+        .with("type", kind)
+        .with_all(fields.into_map())
         .with("createdAt", message.created_at.iso())
         .with("lastModifiedAt", message.created_at.iso())
         .into_map())
@@ -58,7 +69,7 @@ fn change(project: &ProjectKey, change: &Change) -> Map<String, Value> {
 }
 
 /// The payload as bytes.
-pub fn render(project: &ProjectKey, notice: &Notice) -> Result<Rendered, Erased> {
-    let body = Value::from(payload(project, notice)?).to_string().into_bytes();
+pub fn render(project: &ProjectKey, notice: &Notice, extent: Extent) -> Result<Rendered, Erased> {
+    let body = Value::from(payload(project, notice, extent)?).to_string().into_bytes();
     Ok(Rendered { content_type: "application/json; charset=utf-8", body })
 }

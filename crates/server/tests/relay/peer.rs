@@ -157,5 +157,5 @@ impl Destination for Counting {
 fn counting(to: &Arc<Scripted>, sent: &Arc<AtomicUsize>) -> Opener {
     let destination: Arc<dyn Destination> = Arc::new(Counting { to: to.clone(), sent: sent.clone() });
     let rules = Rules { gone_disables: true, persistence: None };
-    Arc::new(move |_| Ok(Opened { destination: destination.clone(), rules }))
+    Arc::new(move |_| Ok(Opened { destination: destination.clone(), rules, endurance: None }))
 }

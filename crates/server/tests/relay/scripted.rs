@@ -140,5 +140,5 @@ impl Drop for OnItsWay<'_> {
 pub fn to(destination: &Arc<Scripted>) -> Opener {
     let destination: Arc<dyn Destination> = destination.clone();
     let rules = Rules { gone_disables: true, persistence: None };
-    Arc::new(move |_| Ok(Opened { destination: destination.clone(), rules }))
+    Arc::new(move |_| Ok(Opened { destination: destination.clone(), rules, endurance: None }))
 }

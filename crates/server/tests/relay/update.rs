@@ -26,7 +26,7 @@ fn by_url(old: &Arc<Scripted>, new: &Arc<Scripted>) -> Opener {
     let rules = Rules { gone_disables: true, persistence: None };
     Arc::new(move |stored| {
         let is_new = stored.subscription.destination.settings["url"] == NEW;
-        Ok(Opened { destination: if is_new { new.clone() } else { old.clone() }, rules })
+        Ok(Opened { destination: if is_new { new.clone() } else { old.clone() }, rules, endurance: None })
     })
 }
 

@@ -22,8 +22,8 @@ enum Of {
 static LISTS: &[List] = &[
     List { folder: "crates/server/src/dialect/", of: Of::Folders, apart: &[] },
     List { folder: "crates/server/src/connector/", of: Of::Folders, apart: &[] },
-    // `broker` is what several kinds share.
-    List { folder: "crates/server/src/destination/", of: Of::Folders, apart: &["broker"] },
+    // `aws` and `broker` are what several kinds share.
+    List { folder: "crates/server/src/destination/", of: Of::Folders, apart: &["aws", "broker"] },
     // `commercetools` is the JSON that two formats and a dialect share; what `outbox` renders is no format of a notice.
     List {
         folder: "crates/server/src/format/",

@@ -1,6 +1,6 @@
 //! What a dispatcher tells of its deliveries: counts and gauges, alerts, and how the destination does.
 
-use keyherald_core::delivery::Outcome;
+use keyherald_core::delivery::{Cause, Outcome};
 use tokio::time::Instant;
 
 use super::Dispatcher;
@@ -28,10 +28,12 @@ impl Dispatcher {
     pub(super) fn watch(&mut self, outcome: &Outcome) {
         let accepted = match outcome {
             Outcome::Delivered | Outcome::Rejected { .. } => true,
+            // Where being refused is what ends it, trouble that passes says nothing.
+            Outcome::Failed { cause, .. } if self.refused_for.is_some() && *cause != Cause::Refused => return,
             Outcome::Failed { .. } => false,
             Outcome::Gone | Outcome::Erased | Outcome::Moot => return,
         };
-        if let Some(disable_after) = self.destination.disabled_after()
+        if let Some(disable_after) = self.refused_for.or_else(|| self.destination.disabled_after())
             && self.vigil.is_news(accepted, self.shared.moments.now())
         {
             let before = self.note.is_some_and(|note| note.accepted);
