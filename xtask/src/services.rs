@@ -7,6 +7,7 @@
 mod keystone;
 mod listening;
 mod mosquitto;
+mod moto;
 mod nats;
 mod postgres;
 mod rabbitmq;
@@ -120,6 +121,18 @@ pub(crate) static SERVICES: &[Service] = &[
             folders: mosquitto::folders,
         },
         start: mosquitto::start,
+    },
+    Service {
+        name: "moto",
+        word: "moto",
+        variable: "KEYHERALD_TEST_MOTO",
+        tool: Tool {
+            name: "moto",
+            packages: Packages::Python(moto::ENVIRONMENT, &["moto[server]==5.2.5"]),
+            programs: &["moto_server", "python"],
+            folders: moto::folders,
+        },
+        start: moto::start,
     },
 ];
 

@@ -9,6 +9,9 @@ mod coverage;
 mod equal_work;
 mod fields;
 mod health;
+#[path = "../support/http_double.rs"]
+#[expect(dead_code, reason = "parts of it are for other tests")]
+mod http_double;
 mod provider;
 mod queries;
 #[expect(dead_code, reason = "other tests need more of it")]
@@ -16,6 +19,7 @@ mod queries;
 mod scripted;
 #[path = "../support/mod.rs"]
 mod support;
+mod test_message;
 #[path = "../support/transcript.rs"]
 mod transcript;
 mod transcripts;

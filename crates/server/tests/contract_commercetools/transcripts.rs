@@ -3,16 +3,22 @@
 use keyherald_store::testing::block_on;
 
 use crate::support::{TestServer, basic};
+use crate::test_message::Scripted;
 use crate::transcript::{Defaults, Names};
 
-/// With the tokens `{{demo}}` and `{{other}}`; who names none shows the first.
-async fn run(server: &TestServer, name: &str, text: &str) {
+/// With the tokens `{{demo}}` and `{{other}}`; who names none shows the first. `{{aws}}` is where AWS is, if that is asked for.
+async fn run(server: TestServer, name: &str, text: &str) {
     let mut names = Names::new();
+    let aws = Scripted::start().await;
+    let server = if text.contains("{{aws}}") { server.sending(aws.policy()) } else { server };
+    let server = &server;
+    names.insert("aws".into(), aws.url());
     names.insert("demo".into(), server.token("demo-client").await);
     names.insert("other".into(), server.token("other-client").await);
     names.insert("demo-basic".into(), basic("demo-client"));
     let headers = vec![("authorization", format!("Bearer {}", names["demo"]))];
     crate::transcript::run(server, name, text, Defaults { names, headers }).await;
+    aws.check();
 }
 
 macro_rules! transcripts {
@@ -22,13 +28,13 @@ macro_rules! transcripts {
 
             #[test]
             fn sqlite() {
-                super::block_on(async { super::run(&super::TestServer::sqlite().await, stringify!($name), TEXT).await });
+                super::block_on(async { super::run(super::TestServer::sqlite().await, stringify!($name), TEXT).await });
             }
 
             #[test]
             #[ignore = "needs PostgreSQL: cargo xtask test starts one"]
             fn postgres() {
-                super::block_on(async { super::run(&super::TestServer::postgres().await, stringify!($name), TEXT).await });
+                super::block_on(async { super::run(super::TestServer::postgres().await, stringify!($name), TEXT).await });
             }
         })*
 
@@ -78,6 +84,7 @@ transcripts! {
     subscriptions_destinations,
     subscriptions_get,
     subscriptions_query,
+    subscriptions_test_message,
     subscriptions_update,
     subscriptions_webhook,
 }

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use crate::receiver::{Got, Receiver};
-use crate::scene::{IMPATIENT, PATIENT, Scene, attempt, context, ctx, delivery, open, stage, until_delivered};
+use crate::scene::{IMPATIENT, PATIENT, Scene, attempt_by, context, ctx, delivery, open, stage, until_delivered};
 use crate::tap::{Tap, Wire};
 
 pub async fn messages_of_a_customer_arrive_in_order<R: Receiver>() {
@@ -88,8 +88,7 @@ pub async fn a_copy_has_the_same_id<R: Receiver>() {
 
 pub async fn a_big_payload_arrives_as_it_is<R: Receiver>() {
     let scene = Scene::<R>::new().await;
-    // Larger than any frame, buffer or window on its way; with every byte, line ends among them.
-    let body: Vec<u8> = (0..=255).cycle().take(250_000).collect();
+    let body = scene.receiver.big();
     let message = delivery(1, &body);
     assert_eq!(scene.destination(PATIENT).send(message.clone()).await, Outcome::Delivered);
     assert!(scene.receiver.got().await == [as_got::<R>(&message)]);
@@ -118,7 +117,8 @@ pub async fn a_receiver_that_talks_without_end_is_left<R: Receiver>() {
     const TOO_MUCH: usize = 64 * 1024 * 1024;
     let receiver = R::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let draft = receiver.draft("127.0.0.1", listener.local_addr().unwrap().port());
+    let port = listener.local_addr().unwrap().port();
+    let (draft, policy) = (receiver.draft("127.0.0.1", port), receiver.policy(open(), "127.0.0.1", port));
     let talk = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         let (block, mut said) = (vec![b'a'; 64 * 1024], 0);
@@ -128,7 +128,7 @@ pub async fn a_receiver_that_talks_without_end_is_left<R: Receiver>() {
         }
         said
     };
-    let (outcome, said) = tokio::join!(attempt(R::KIND, &draft, PATIENT), talk);
+    let (outcome, said) = tokio::join!(attempt_by(policy, R::KIND, &draft, PATIENT), talk);
     assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
     assert!(said < TOO_MUCH);
 }
@@ -156,14 +156,16 @@ pub async fn private_addresses_are_not_called<R: Receiver>() {
     let strict = Policy { allow_http: true, ..Policy::default() };
     for host in ["127.0.0.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"] {
         let Value::Object(draft) = receiver.draft(host, tap.port) else { panic!("an object") };
+        let [open, strict] = [open(), strict.clone()].map(|base| receiver.policy(base, host, tap.port));
         assert!(kind.validate(&draft, &strict, &mut ctx()).is_err(), "{host}");
         // Allowed when it was made; the operator has changed his mind since.
-        let made = kind.validate(&draft, &open(), &mut ctx()).ok().unwrap();
+        let made = kind.validate(&draft, &open, &mut ctx()).ok().unwrap();
         let secret = made.secret.as_ref().map(|secret| secret.as_slice());
-        assert!(kind.open(&made.settings, secret, &context(strict.clone(), PATIENT)).is_err(), "{host}");
+        assert!(kind.open(&made.settings, secret, &context(strict, PATIENT)).is_err(), "{host}");
     }
     // Nobody knows where a name leads before it is looked up.
     let Value::Object(draft) = receiver.draft("localhost", tap.port) else { panic!("an object") };
+    let strict = receiver.policy(strict, "localhost", tap.port);
     let made = kind.validate(&draft, &strict, &mut ctx()).ok().unwrap();
     let secret = made.secret.as_ref().map(|secret| secret.as_slice());
     let destination = kind.open(&made.settings, secret, &context(strict, PATIENT)).unwrap();
@@ -172,13 +174,15 @@ pub async fn private_addresses_are_not_called<R: Receiver>() {
     assert_eq!(tap.connections(), 0);
     // And what is sent in the open must be allowed.
     let Value::Object(draft) = receiver.draft("broker.example.com", 4444) else { panic!("an object") };
-    assert!(kind.validate(&draft, &Policy::default(), &mut ctx()).is_err());
+    let policy = receiver.policy(Policy::default(), "broker.example.com", 4444);
+    assert!(kind.validate(&draft, &policy, &mut ctx()).is_err());
 }
 
 pub async fn secrets_are_not_shown<R: Receiver>() {
     let receiver = R::start().await;
     let Value::Object(draft) = receiver.draft("127.0.0.1", 4444) else { panic!("an object") };
-    let made = kind(R::KIND).unwrap().validate(&draft, &open(), &mut ctx()).ok().unwrap();
+    let policy = receiver.policy(open(), "127.0.0.1", 4444);
+    let made = kind(R::KIND).unwrap().validate(&draft, &policy, &mut ctx()).ok().unwrap();
     let shown = format!("{:?} {:?}", made.settings, made.shown_once);
     let kept = made.secret.map(|secret| String::from_utf8(secret.to_vec()).unwrap()).unwrap_or_default();
     for secret in receiver.secrets() {
@@ -188,7 +192,7 @@ pub async fn secrets_are_not_shown<R: Receiver>() {
     for name in draft.keys().filter(|name| *name != "type") {
         let mut broken = draft.clone();
         broken[name] = Value::from(format!("{}\n", receiver.secrets().concat()));
-        if let Err(invalid) = kind(R::KIND).unwrap().validate(&broken, &open(), &mut ctx()) {
+        if let Err(invalid) = kind(R::KIND).unwrap().validate(&broken, &policy, &mut ctx()) {
             let text = invalid.to_string();
             assert!(receiver.secrets().iter().all(|secret| !text.contains(secret)), "{text}");
         }

@@ -47,7 +47,11 @@ macro_rules! not_built {
     };
 }
 
+mod aws;
+mod aws_faults;
 mod cases;
+#[path = "../support/http_double.rs"]
+mod http_double;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 mod nats;
@@ -63,6 +67,10 @@ mod stage;
 mod tap;
 mod webhook;
 
+conformance!(on_moto_bus, crate::aws::Bus, #[ignore = "needs moto: cargo xtask test starts one"]);
+conformance!(on_moto_fifo_queue, crate::aws::Queue<true>, #[ignore = "needs moto: cargo xtask test starts one"]);
+conformance!(on_moto_fifo_topic, crate::aws::Topic, #[ignore = "needs moto: cargo xtask test starts one"]);
+conformance!(on_moto_queue, crate::aws::Queue<false>, #[ignore = "needs moto: cargo xtask test starts one"]);
 conformance!(on_nats, crate::nats::Stream, #[ignore = "needs NATS: cargo xtask test starts one"]);
 conformance!(on_webhook, crate::webhook::Hook);
 

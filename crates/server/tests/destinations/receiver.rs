@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use keyherald::destination::Policy;
 use keyherald_core::id::MessageId;
 use serde_json::Value;
 
@@ -33,11 +34,21 @@ pub trait Receiver: Sized + Send + Sync + 'static {
     /// A draft that leads to it, by way of this host and port.
     fn draft(&self, host: &str, port: u16) -> Value;
 
+    /// What the operator must allow besides so that the draft leads there.
+    fn policy(&self, base: Policy, _host: &str, _port: u16) -> Policy {
+        base
+    }
+
     /// What of the draft nobody may see again.
     fn secrets(&self) -> Vec<String>;
 
     /// All that it has taken, in its order.
     async fn got(&self) -> Vec<Got>;
+
+    /// A large body: larger than any frame, buffer or window on its way; with every byte, line ends among them, if it takes them.
+    fn big(&self) -> Vec<u8> {
+        (0..=255).cycle().take(250_000).collect()
+    }
 
     /// A body that it will never take, or why there is none.
     fn poison(&self) -> Result<Vec<u8>, &'static str>;

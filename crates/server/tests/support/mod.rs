@@ -164,6 +164,20 @@ impl TestServer {
         server
     }
 
+    /// The same server, if this is what its destinations may be.
+    pub fn sending(mut self, policy: Policy) -> Self {
+        let timeout = Duration::from_secs(20);
+        let guard = policy.guard.clone();
+        let client =
+            ClientSettings { guard, connect_timeout: timeout, attempt_timeout: timeout, idle_max: 1, tls: None };
+        let (http, destinations) = (http_client(&client).unwrap(), Arc::new(policy.clone()));
+        let (office, switchboard, wallets) = (None, None, None);
+        let opener = opener(Context { http, policy, attempt_timeout: timeout, office, switchboard, wallets });
+        self.app = App { destinations, opener, ..self.app };
+        self.router = routed(&self.app, Tenants::default(), Brands::default());
+        self
+    }
+
     /// Makes sure that there is such a project.
     pub async fn project(&self, key: &str, messages_enabled: bool) {
         self.configured(key, messages_enabled, &[]).await;

@@ -88,7 +88,8 @@ impl Topic {
         if self.is_fifo {
             form.append_pair("MessageGroupId", &group).append_pair("MessageDeduplicationId", &copies);
         }
-        Some(form.finish())
+        // As AWS's own clients write these two: some that check signatures write the form anew before.
+        Some(form.finish().replace('*', "%2A").replace("%7E", "~"))
     }
 
     async fn attempt(&self, delivery: Delivery) -> Outcome {
