@@ -10,16 +10,20 @@ pub mod cloud;
 pub mod console;
 mod described;
 pub mod event_bridge;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
 pub mod nats;
-#[cfg(not(all(feature = "mqtt", feature = "rabbitmq", feature = "redis")))]
+#[cfg(not(all(feature = "kafka", feature = "mqtt", feature = "rabbitmq", feature = "redis")))]
 mod not_built;
 pub mod paysafe;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "kafka")]
+mod shortened;
 pub mod sms;
 pub mod smtp;
 pub mod sns;
@@ -44,8 +48,16 @@ use crate::outbound::guard::Guard;
 /// Every kind of destination.
 pub static KINDS: &[&dyn Kind] = &[
     &webhook::Webhook,
+    #[cfg(feature = "kafka")]
+    &kafka::ConfluentCloud,
+    #[cfg(not(feature = "kafka"))]
+    &not_built::NotBuilt { name: "ConfluentCloud", feature: "kafka" },
     &console::Console,
     &event_bridge::EventBridge,
+    #[cfg(feature = "kafka")]
+    &kafka::Kafka,
+    #[cfg(not(feature = "kafka"))]
+    &not_built::NotBuilt { name: "Kafka", feature: "kafka" },
     #[cfg(feature = "mqtt")]
     &mqtt::Mqtt,
     #[cfg(not(feature = "mqtt"))]
@@ -91,6 +103,12 @@ pub trait Kind: Send + Sync {
     /// Whether checked settings can go with a format.
     fn suits(&self, _settings: &Map<String, Value>, _format: FormatKind) -> Result<(), Invalid> {
         Ok(())
+    }
+
+    /// How the contract names this destination when a test message does not arrive; `Some`: one must arrive before the
+    /// destination is stored (commercetools.md 8.1).
+    fn tested_as(&self, _settings: &Map<String, Value>) -> Option<String> {
+        None
     }
 
     /// What is sealed when a checked destination takes the place of another one of this kind: its own `secret`, and what it
@@ -284,6 +302,8 @@ mod tests {
             ("EventBridge", true),
             ("SNS", true),
             ("SQS", true),
+            ("ConfluentCloud", cfg!(feature = "kafka")),
+            ("Kafka", cfg!(feature = "kafka")),
             ("MQTT", cfg!(feature = "mqtt")),
             ("RabbitMQ", cfg!(feature = "rabbitmq")),
             ("RedisStreams", cfg!(feature = "redis")),

@@ -5,6 +5,8 @@
 //! through here. What is sent and what an answer means is theirs.
 
 pub mod client;
+#[cfg(feature = "kafka")]
+pub mod gate;
 pub mod guard;
 pub mod socket;
 pub mod tether;

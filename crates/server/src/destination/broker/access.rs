@@ -26,9 +26,9 @@ const TEXT_BYTES_MAX: usize = 2048;
 /// Longest PEM text, in bytes: a chain of certificates.
 const PEM_BYTES_MAX: usize = 32 * 1024;
 
-const CA: &str = "caCertificate";
-const CERTIFICATE: &str = "clientCertificate";
-const KEY: &str = "clientKey";
+pub(in crate::destination) const CA: &str = "caCertificate";
+pub(in crate::destination) const CERTIFICATE: &str = "clientCertificate";
+pub(in crate::destination) const KEY: &str = "clientKey";
 
 /// The schemes of a protocol, with their ports.
 pub(in crate::destination) struct Schemes {
@@ -113,17 +113,17 @@ impl<'a> Draft<'a> {
         Ok(Some(text))
     }
 
-    /// A field that must be there and is made of `allowed` characters.
+    /// A field that must be there and is made of `allowed` characters; its text.
     pub(in crate::destination) fn name(
         &mut self,
         field: &'static str,
         allowed: fn(char) -> bool,
         must: &str,
-    ) -> Result<(), Invalid> {
+    ) -> Result<String, Invalid> {
         match self.keep(field)? {
             None => Err(invalid(field, "is required")),
             Some(text) if !text.chars().all(allowed) => Err(invalid(field, must)),
-            Some(_) => Ok(()),
+            Some(text) => Ok(text),
         }
     }
 
