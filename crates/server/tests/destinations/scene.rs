@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyherald::deliver::{Settings, opener};
-use keyherald::destination::{Context, Delivery, Destination, Policy, kind};
+use keyherald::destination::{Context, Delivery, Destination, Policy, Validated, kind};
 use keyherald::outbound::client::{ClientSettings, http_client};
 use keyherald::outbound::guard::Guard;
 use keyherald_core::customer::Customer;
@@ -55,37 +55,64 @@ impl<R: Receiver> Scene<R> {
     /// A subscription of the project to it, and a relay that delivers to it.
     pub async fn relay(&self, stage: &Stage, in_flight_max: usize) -> (RunningRelay, SubscriptionId) {
         let to = DestinationSettings { kind: R::KIND.to_owned(), settings: self.settings.clone() };
-        let id = stage.subscribe_to(to, self.secret.as_deref(), &[]).await.id;
-        let settings = Settings { in_flight_max, attempt_max: PATIENT * 2, ..settings() };
-        (stage.start(opener(context(self.policy.clone(), PATIENT)), settings), id)
+        relay(stage, to, self.secret.as_deref(), (self.policy.clone(), in_flight_max)).await
     }
 
     /// What arrived of each customer: the sequence numbers by their first arrival, and how many copies came later.
     pub async fn arrived(&self) -> (BTreeMap<String, Vec<i64>>, usize) {
-        let (mut sequences, mut seen) = (BTreeMap::<String, Vec<i64>>::new(), Vec::new());
-        let got = self.receiver.got().await;
-        for Got { id, body } in &got {
-            let body: Value = serde_json::from_slice(body).unwrap();
-            assert_eq!(*id, R::spelled(body["id"].as_str().unwrap().parse().unwrap()));
-            if !seen.contains(id) {
-                seen.push(id.clone());
-                let customer = body["resource"]["id"].as_str().unwrap().to_owned();
-                sequences.entry(customer).or_default().push(body["sequenceNumber"].as_i64().unwrap());
-            }
-        }
-        (sequences, got.len() - seen.len())
+        arrived::<R>(&self.receiver.got().await)
     }
 
     /// Everything has arrived, in order; answers how many copies came.
     pub async fn check(&self, customers: &[Customer]) -> usize {
-        let (mut sequences, copies) = self.arrived().await;
-        for customer in customers {
-            let all: Vec<i64> = (1..=customer.version).collect();
-            assert_eq!(sequences.remove(&customer.id.to_string()), Some(all));
-        }
-        assert!(sequences.is_empty());
-        copies
+        check::<R>(&self.receiver.got().await, customers)
     }
+}
+
+async fn relay(
+    stage: &Stage,
+    to: DestinationSettings,
+    secret: Option<&[u8]>,
+    (policy, in_flight_max): (Policy, usize),
+) -> (RunningRelay, SubscriptionId) {
+    let id = stage.subscribe_to(to, secret, &[]).await.id;
+    let settings = Settings { in_flight_max, attempt_max: PATIENT * 2, ..settings() };
+    (stage.start(opener(context(policy, PATIENT)), settings), id)
+}
+
+/// A subscription of the project to where a draft leads, and a relay that delivers there.
+#[cfg(feature = "kafka")]
+pub async fn relay_to(stage: &Stage, draft: &Value, in_flight_max: usize) -> (RunningRelay, SubscriptionId) {
+    let name = draft["type"].as_str().unwrap();
+    let made = made(name, draft, &open());
+    let to = DestinationSettings { kind: name.to_owned(), settings: made.settings };
+    relay(stage, to, made.secret.as_ref().map(|secret| secret.as_slice()), (open(), in_flight_max)).await
+}
+
+/// What arrived of each customer: the sequence numbers by their first arrival, and how many copies came later.
+fn arrived<R: Receiver>(got: &[Got]) -> (BTreeMap<String, Vec<i64>>, usize) {
+    let (mut sequences, mut seen) = (BTreeMap::<String, Vec<i64>>::new(), Vec::new());
+    for Got { id, body } in got {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        assert_eq!(*id, R::spelled(body["id"].as_str().unwrap().parse().unwrap()));
+        if !seen.contains(id) {
+            seen.push(id.clone());
+            let customer = body["resource"]["id"].as_str().unwrap().to_owned();
+            sequences.entry(customer).or_default().push(body["sequenceNumber"].as_i64().unwrap());
+        }
+    }
+    (sequences, got.len() - seen.len())
+}
+
+/// Everything has arrived, in order; answers how many copies came.
+pub fn check<R: Receiver>(got: &[Got], customers: &[Customer]) -> usize {
+    let (mut sequences, copies) = arrived::<R>(got);
+    for customer in customers {
+        let all: Vec<i64> = (1..=customer.version).collect();
+        assert_eq!(sequences.remove(&customer.id.to_string()), Some(all));
+    }
+    assert!(sequences.is_empty());
+    copies
 }
 
 /// The authority of the certificates with which services of the tests speak TLS.
@@ -98,11 +125,19 @@ pub async fn attempt(name: &str, draft: &Value, attempt_timeout: Duration) -> Ou
 
 /// The same, if this is what the operator allows.
 pub async fn attempt_by(policy: Policy, name: &str, draft: &Value, attempt_timeout: Duration) -> Outcome {
-    let made = kind(name).unwrap().validate(draft.as_object().unwrap(), &policy, &mut ctx());
-    let made = made.unwrap_or_else(|invalid| panic!("{invalid}"));
+    opened(name, draft, &policy, attempt_timeout).send(delivery(1, b"{}")).await
+}
+
+/// The destination where a draft leads.
+pub fn opened(name: &str, draft: &Value, policy: &Policy, attempt_timeout: Duration) -> Arc<dyn Destination> {
+    let made = made(name, draft, policy);
     let secret = made.secret.as_ref().map(|secret| secret.as_slice());
-    let destination = kind(name).unwrap().open(&made.settings, secret, &context(policy, attempt_timeout)).unwrap();
-    destination.send(delivery(1, b"{}")).await
+    kind(name).unwrap().open(&made.settings, secret, &context(policy.clone(), attempt_timeout)).unwrap()
+}
+
+fn made(name: &str, draft: &Value, policy: &Policy) -> Validated {
+    let made = kind(name).unwrap().validate(draft.as_object().unwrap(), policy, &mut ctx());
+    made.unwrap_or_else(|invalid| panic!("{invalid}"))
 }
 
 /// A project of its own.
