@@ -24,8 +24,9 @@ use tracing_subscriber::{EnvFilter, Layer, filter, fmt};
 
 use crate::config::{Format, Log};
 
-/// Libraries that tell more than a fact when they warn: `lapin` the whole message that no queue took.
-const LOOSE_TONGUES: &[&str] = &["lapin"];
+/// Libraries that tell more than a fact when they warn: `lapin` the whole message that no queue took, `krafka` what brokers say
+/// and where they are.
+const LOOSE_TONGUES: &[&str] = &["krafka", "lapin"];
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

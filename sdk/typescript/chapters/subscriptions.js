@@ -47,14 +47,6 @@ const clouds = () => [
   },
   { type: 'EventGrid', uri: 'https://a.westeurope-1.eventgrid.azure.net/api/events', accessKey: 'k' },
   { type: 'GoogleCloudPubSub', projectId: 'p', topic: 't' },
-  {
-    type: 'ConfluentCloud',
-    bootstrapServer: 'a.confluent.cloud:9092',
-    apiKey: 'k',
-    apiSecret: 's',
-    acks: 'all',
-    topic: 't',
-  },
 ];
 
 /** @param {T} t */

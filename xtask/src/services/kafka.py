@@ -42,20 +42,8 @@ def errors(cluster, api, codes):
     rd.rd_kafka_mock_push_request_errors_array(clusters[cluster], ctypes.c_int16(api), ctypes.c_size_t(len(codes)), array)
 
 
-def topic_error(cluster, name, code):
-    rd.rd_kafka_mock_topic_set_error(clusters[cluster], name.encode(), code)
-
-
-def delete_topic(cluster, name):
-    done(rd.rd_kafka_mock_topic_delete(clusters[cluster], name.encode()))
-
-
 def down(cluster, broker):
     done(rd.rd_kafka_mock_broker_set_down(clusters[cluster], broker))
-
-
-def up(cluster, broker):
-    done(rd.rd_kafka_mock_broker_set_up(clusters[cluster], broker))
 
 
 def leader(cluster, name, partition, broker):
@@ -105,7 +93,7 @@ def done(code):
         raise RuntimeError(f"librdkafka answers {code}")
 
 
-CALLS = [cluster, topic, errors, topic_error, delete_topic, down, up, leader, announce, broker_topic, read]
+CALLS = [cluster, topic, errors, down, leader, announce, broker_topic, read]
 CALLS = {call.__name__: call for call in CALLS}
 
 

@@ -65,7 +65,9 @@ mod tests {
 
     #[test]
     fn what_has_no_payload_stays() {
-        for body in [json!({"notificationType": "ResourceCreated", "version": 1}), json!([1]), json!({"specversion": "1.0"})] {
+        for body in
+            [json!({"notificationType": "ResourceCreated", "version": 1}), json!([1]), json!({"specversion": "1.0"})]
+        {
             assert_eq!(short(&body), None, "{body}");
         }
         assert_eq!(shortened(b"no JSON"), None);

@@ -192,7 +192,8 @@ async fn asked(near: &mut TcpStream, password: &str) -> io::Result<(Host<String>
     let user = text(near, user).await?;
     let [said] = bytes(near).await?;
     let said = Zeroizing::new(text(near, said).await?);
-    let is_known = version == PASSWORD_VERSION && user == USER.as_bytes() && bool::from(said.ct_eq(password.as_bytes()));
+    let is_known =
+        version == PASSWORD_VERSION && user == USER.as_bytes() && bool::from(said.ct_eq(password.as_bytes()));
     near.write_all(&[PASSWORD_VERSION, u8::from(!is_known)]).await?;
     if !is_known {
         return Err(refused());

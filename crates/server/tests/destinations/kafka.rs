@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use crate::kafka_front::{Front, PASSWORD, USER, tls};
+use crate::kafka_front::{Announced, Behind, Front, PASSWORD, PRODUCE, USER, tls};
 use crate::receiver::{Got, Receiver, place, service};
 use crate::scene::{self, IMPATIENT, PATIENT, Scene, delivery};
 
@@ -69,24 +69,25 @@ async fn read(servers: &str, topic: &str) -> Vec<Read> {
 /// What both receivers have.
 struct Topic {
     name: String,
-    servers: String,
+    server: SocketAddr,
     front: Front,
+    announced: Announced,
 }
 
 impl Topic {
-    async fn new(servers: String, name: String) -> Self {
-        let front = Front::to(servers.parse().unwrap(), None).await;
-        Self { name, servers, front }
+    async fn new(server: &str, behind: Behind, name: String) -> Self {
+        let (server, announced) = (server.parse().unwrap(), Announced::default());
+        let front = Front::to(server, behind, None, &announced).await;
+        Self { name, server, front, announced }
     }
 
     fn draft(&self, host: &str, port: u16) -> Value {
-        self.front.announce(port);
-        json!({"type": "Kafka", "url": format!("kafka://{host}:{port}"), "topic": self.name,
-            "user": USER, "password": PASSWORD, "saslMechanism": "SCRAM-SHA-512"})
+        self.announced.set(self.server.port(), port);
+        draft(&format!("{host}:{port}"), &self.name)
     }
 
     async fn got(&self) -> Vec<Got> {
-        let read = read(&self.servers, &self.name).await;
+        let read = read(&self.server.to_string(), &self.name).await;
         read.into_iter().map(|read| Got { id: read.header("ce_id").to_owned(), body: read.value }).collect()
     }
 }
@@ -139,27 +140,37 @@ receiver!(Real, real);
 receiver!(Played, played);
 
 async fn real(name: String) -> Topic {
-    let [_, port] = service("KEYHERALD_TEST_KAFKA");
     ask(json!({"ask": "broker_topic", "name": name, "partitions": PARTITIONS})).await;
-    Topic::new(format!("127.0.0.1:{port}"), name).await
+    Topic::new(&broker(), Behind::Tansu, name).await
+}
+
+fn broker() -> String {
+    let [_, port] = service("KEYHERALD_TEST_KAFKA");
+    format!("127.0.0.1:{port}")
 }
 
 async fn played(name: String) -> Topic {
     let cluster = Cluster::new(1).await;
     cluster.make(&name).await;
-    Topic::new(cluster.servers, name).await
+    Topic::new(&cluster.servers, Behind::Librdkafka, name).await
 }
 
-/// A cluster of librdkafka's, in the open and without a sign-in.
+/// A cluster of librdkafka's, with a front before each broker.
 struct Cluster {
     number: Value,
     servers: String,
+    fronts: Vec<Front>,
 }
 
 impl Cluster {
     async fn new(brokers: u16) -> Self {
         let made = ask(json!({"ask": "cluster", "brokers": brokers})).await;
-        Self { number: made["cluster"].clone(), servers: made["servers"].as_str().unwrap().to_owned() }
+        let servers = made["servers"].as_str().unwrap().to_owned();
+        let (number, announced, mut fronts) = (made["cluster"].clone(), Announced::default(), Vec::new());
+        for server in servers.split(',') {
+            fronts.push(Front::to(server.parse().unwrap(), Behind::Librdkafka, None, &announced).await);
+        }
+        Self { number, servers, fronts }
     }
 
     async fn make(&self, topic: &str) {
@@ -177,8 +188,7 @@ impl Cluster {
     }
 
     fn draft(&self, topic: &str) -> Value {
-        let first = self.servers.split(',').next().unwrap();
-        json!({"type": "Kafka", "url": format!("kafka://{first}"), "topic": topic})
+        draft(&self.fronts[0].address.to_string(), topic)
     }
 
     /// A destination at a topic of its own.
@@ -189,13 +199,18 @@ impl Cluster {
     }
 }
 
-const PRODUCE: i16 = 0;
+fn draft(server: &str, topic: &str) -> Value {
+    json!({"type": "Kafka", "url": format!("kafka://{server}"), "topic": topic,
+        "user": USER, "password": PASSWORD, "saslMechanism": "SCRAM-SHA-512"})
+}
+
 const UNKNOWN_TOPIC: i16 = 3;
 const NOT_LEADER: i16 = 6;
 const TIMED_OUT: i16 = 7;
 const TOO_LARGE: i16 = 10;
 const NOT_ENOUGH_REPLICAS: i16 = 19;
 const NOT_ALLOWED: i16 = 29;
+const INVALID_REQUEST: i16 = 42;
 const INVALID_RECORD: i16 = 87;
 
 fn refused(reason: &str) -> Outcome {
@@ -214,7 +229,7 @@ async fn kafka_has_key_headers_and_time_of_each_message() {
     let destination = scene.destination(PATIENT);
     assert_eq!(destination.send(delivery(1, b"{}")).await, Outcome::Delivered);
     assert_eq!(destination.send(message.clone()).await, Outcome::Delivered);
-    let records = read(&scene.receiver.0.servers, &scene.receiver.0.name).await;
+    let records = read(&broker(), &scene.receiver.0.name).await;
     assert_eq!(records.len(), 2);
     for (record, is_replay) in records.iter().zip([false, true]) {
         let customer = message.customer.to_string();
@@ -235,7 +250,7 @@ async fn kafka_has_key_headers_and_time_of_each_message() {
 #[ignore = "needs Kafka: cargo xtask test starts one"]
 async fn kafka_over_tls_is_who_it_says() {
     let topic = real(place()).await;
-    let front = Front::to(topic.servers.parse().unwrap(), Some(tls())).await;
+    let front = Front::to(topic.server, Behind::Tansu, Some(tls()), &Announced::default()).await;
     let mut draft = json!({"type": "Kafka", "url": format!("kafka+ssl://localhost:{}", front.address.port()),
         "topic": topic.name, "user": USER, "password": PASSWORD});
     assert_eq!(attempt(&draft).await, temporary("no TLS connection")); // signed by nobody whom we know
@@ -275,7 +290,7 @@ async fn kafka_says_what_is_wrong() {
         (TOO_LARGE, b"{}", temporary("the topic takes smaller batches only")),
         (INVALID_RECORD, b"{}", Outcome::Rejected { reason: "the topic does not take this message".into() }),
         (NOT_ALLOWED, b"{}", refused("the broker refuses our access")),
-        (88, b"{}", refused("the broker answers with an error")),
+        (INVALID_REQUEST, b"{}", refused("the broker answers with an error")),
     ] {
         cluster.fail_writes(&[code]).await;
         assert_eq!(destination.send(delivery(1, body)).await, expected, "{code}");
@@ -287,15 +302,14 @@ async fn kafka_says_what_is_wrong() {
 #[tokio::test]
 #[ignore = "needs Kafka: cargo xtask test starts one"]
 async fn kafka_without_the_topic_is_a_setting_to_change() {
-    let [_, port] = service("KEYHERALD_TEST_KAFKA");
-    let topic = Topic::new(format!("127.0.0.1:{port}"), place()).await;
+    let topic = Topic::new(&broker(), Behind::Tansu, place()).await;
     let draft = topic.draft("127.0.0.1", topic.front.address.port());
     assert_eq!(attempt(&draft).await, refused("there is no such topic"));
     // And when it goes while we write.
     let cluster = Cluster::new(1).await;
-    let (name, destination) = cluster.destination(IMPATIENT).await;
+    let (_, destination) = cluster.destination(IMPATIENT).await;
     assert_eq!(destination.send(delivery(1, b"{}")).await, Outcome::Delivered);
-    cluster.ask("topic_error", json!({"name": name, "code": UNKNOWN_TOPIC})).await;
+    cluster.fail_writes(&[UNKNOWN_TOPIC; 100]).await;
     assert_eq!(destination.send(delivery(2, b"{}")).await, refused("there is no such topic"));
 }
 
@@ -322,6 +336,59 @@ async fn kafka_that_fails_for_a_moment_gets_each_message_once_and_in_order() {
     relay.stop().await;
     assert!(stage.letters(id).await.is_empty());
     assert_eq!(check(&cluster, &topic, &customers).await, 0, "copies");
+}
+
+#[tokio::test]
+#[ignore = "needs Kafka: cargo xtask test starts one"]
+async fn kafka_writes_once_what_it_is_asked_about_twice() {
+    let scene = Scene::<Real>::new().await;
+    let destination = scene.destination(PATIENT);
+    for number in 1..=5 {
+        scene.receiver.0.front.lose_an_answer();
+        assert_eq!(destination.send(delivery(number, b"{}")).await, Outcome::Delivered);
+        assert!(scene.receiver.0.front.has_lost_it());
+    }
+    assert_eq!(scene.receiver.got().await.len(), 5);
+}
+
+/// Runs itself once more, in a process that trusts the tests' authority as if it were one of the system's.
+#[tokio::test]
+#[ignore = "needs Kafka: cargo xtask test starts one"]
+async fn confluent_cloud_kafka_gets_what_is_too_large_without_its_payload() {
+    let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mail/certificates/authority.pem");
+    if std::env::var("SSL_CERT_FILE").is_ok_and(|file| file == authority) {
+        return confluent_cloud().await;
+    }
+    let name = "kafka::confluent_cloud_kafka_gets_what_is_too_large_without_its_payload";
+    let mut itself = std::process::Command::new(std::env::current_exe().unwrap());
+    let ran = itself.args(["--ignored", "--exact", name]).env("SSL_CERT_FILE", authority).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+}
+
+async fn confluent_cloud() {
+    let cluster = Cluster::new(1).await;
+    let (topic, announced) = (place(), Announced::default());
+    cluster.make(&topic).await;
+    let front = Front::to(cluster.servers.parse().unwrap(), Behind::Librdkafka, Some(tls()), &announced).await;
+    let draft = json!({"type": "ConfluentCloud", "bootstrapServer": format!("localhost:{}", front.address.port()),
+        "apiKey": USER, "apiSecret": PASSWORD, "acks": "0", "topic": topic, "key": "all of them"});
+    let destination = scene::opened("ConfluentCloud", &draft, &scene::open(), PATIENT);
+    let message = |value: String| {
+        let message =
+            json!({"notificationType": "Message", "id": "m", "type": "CustomerLastNameSet", "lastName": value});
+        message.to_string().into_bytes()
+    };
+    let (whole, large) = (message("Doe".to_owned()), message("Doe".repeat(10_000)));
+    assert_eq!(destination.send(delivery(1, &whole)).await, Outcome::Delivered);
+    cluster.fail_writes(&[TOO_LARGE]).await;
+    assert_eq!(destination.send(delivery(2, &large)).await, Outcome::Delivered);
+    let records = read(&cluster.servers, &topic).await;
+    assert!(records.iter().all(|record| record.key == "all of them"));
+    let short = json!({"notificationType": "Message", "id": "m", "type": "CustomerLastNameSet",
+        "payloadNotIncluded": {"reason": "Payload too large.", "payloadType": "CustomerLastNameSet"}});
+    let values: Vec<&[u8]> = records.iter().map(|record| &*record.value).collect();
+    assert_eq!(values, [&*whole, short.to_string().as_bytes()]);
 }
 
 #[tokio::test]

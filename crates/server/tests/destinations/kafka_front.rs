@@ -1,11 +1,13 @@
 //! What stands before a broker of the tests: it signs clients in (RFC 4616, RFC 5802, as Kafka's protocol carries them), speaks
-//! TLS if it is asked to, and says of the broker behind it that it is where the test's wire begins.
+//! TLS if it is asked to, and says of the broker behind it that it is where the test's wire begins. For librdkafka's brokers it
+//! also answers who asks for versions in a way that they do not know: what they would say themselves does not read.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -13,8 +15,9 @@ use ring::{digest, hmac, pbkdf2};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, split};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -22,46 +25,87 @@ use tokio_rustls::TlsAcceptor;
 pub const USER: &str = "relay";
 pub const PASSWORD: &str = "secret-of-tests";
 
+pub const PRODUCE: i16 = 0;
 const HANDSHAKE: i16 = 17;
 const AUTHENTICATE: i16 = 36;
 const AUTHENTICATION_FAILED: i16 = 58;
+const VERSIONS: i16 = 18;
+/// The last version of that question which librdkafka's brokers know.
+const VERSIONS_MAX: i16 = 2;
+const UNSUPPORTED_VERSION: i16 = 35;
 const ITERATIONS: u32 = 4096;
+
+/// Whose broker it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Behind {
+    Tansu,
+    Librdkafka,
+}
+
+/// Where the brokers of a cluster are said to be, by their ports.
+#[derive(Clone, Default)]
+pub struct Announced(Arc<std::sync::Mutex<BTreeMap<u16, u16>>>);
+
+impl Announced {
+    pub fn set(&self, port: u16, said: u16) {
+        self.0.lock().unwrap().insert(port, said);
+    }
+
+    /// A port follows its host, four bytes long, in every version of the answer that has them.
+    fn put_into(&self, answer: &mut [u8]) {
+        for (port, said) in &*self.0.lock().unwrap() {
+            for host in [&b"127.0.0.1"[..], b"localhost"] {
+                let found = [host, &i32::from(*port).to_be_bytes()].concat();
+                if let Some(at) = answer.windows(found.len()).position(|bytes| bytes == found) {
+                    let at = at + host.len();
+                    answer[at..at + 4].copy_from_slice(&i32::from(*said).to_be_bytes());
+                }
+            }
+        }
+    }
+}
 
 /// It.
 pub struct Front {
     pub address: SocketAddr,
-    announced: Arc<AtomicU16>,
+    losing: Arc<AtomicBool>,
     _task: JoinSet<()>,
 }
 
 impl Front {
-    /// Before `server`.
-    pub async fn to(server: SocketAddr, tls: Option<TlsAcceptor>) -> Self {
+    /// Before `server`, which is said to be here until something else is.
+    pub async fn to(server: SocketAddr, behind: Behind, tls: Option<TlsAcceptor>, announced: &Announced) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let announced = Arc::new(AtomicU16::new(address.port()));
-        let (port, mut task) = (announced.clone(), JoinSet::new());
+        announced.set(server.port(), address.port());
+        let losing = Arc::new(AtomicBool::new(false));
+        let (announced, is_losing, mut task) = (announced.clone(), losing.clone(), JoinSet::new());
         task.spawn(async move {
             let mut running = JoinSet::new();
             while let Ok((near, _)) = listener.accept().await {
-                let (tls, port) = (tls.clone(), port.clone());
+                let (tls, announced, losing) = (tls.clone(), announced.clone(), is_losing.clone());
                 running.spawn(async move {
                     match tls {
-                        None => serve(near, server, &port).await,
+                        None => serve(near, (server, behind), (&announced, &losing)).await,
                         Some(tls) => match tls.accept(near).await {
-                            Ok(near) => serve(near, server, &port).await,
+                            Ok(near) => serve(near, (server, behind), (&announced, &losing)).await,
                             Err(error) => Err(error),
                         },
                     }
                 });
             }
         });
-        Self { address, announced, _task: task }
+        Self { address, losing, _task: task }
     }
 
-    /// Where the broker is said to be.
-    pub fn announce(&self, port: u16) {
-        self.announced.store(port, Ordering::Relaxed);
+    /// The next message that is written reaches the broker, whose answer is lost with its connection.
+    pub fn lose_an_answer(&self) {
+        self.losing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that has happened.
+    pub fn has_lost_it(&self) -> bool {
+        !self.losing.load(Ordering::Relaxed)
     }
 }
 
@@ -77,30 +121,44 @@ pub fn tls() -> TlsAcceptor {
 
 async fn serve(
     mut near: impl AsyncRead + AsyncWrite + Unpin + Send,
-    server: SocketAddr,
-    announced: &AtomicU16,
+    (server, behind): (SocketAddr, Behind),
+    (announced, losing): (&Announced, &AtomicBool),
 ) -> io::Result<()> {
     sign_in(&mut near).await?;
     let (mut from_far, mut to_far) = TcpStream::connect(server).await?.into_split();
-    let (mut from_near, mut to_near) = split(near);
+    let (mut from_near, to_near) = split(near);
+    let to_near = Mutex::new(to_near);
+    let is_lost = AtomicBool::new(false);
+    let up = async {
+        loop {
+            let frame = frame(&mut from_near).await?;
+            if number(&frame, 0) == PRODUCE && losing.swap(false, Ordering::Relaxed) {
+                is_lost.store(true, Ordering::Relaxed);
+            }
+            if behind == Behind::Librdkafka && number(&frame, 0) == VERSIONS && number(&frame, 2) > VERSIONS_MAX {
+                let known = [VERSIONS, 0, VERSIONS_MAX].map(i16::to_be_bytes).concat();
+                let answer = [&frame[4..8], &UNSUPPORTED_VERSION.to_be_bytes(), &1_i32.to_be_bytes(), &known].concat();
+                to_near.lock().await.write_all(&framed(&answer)).await?;
+            } else {
+                to_far.write_all(&framed(&frame)).await?;
+            }
+        }
+    };
     let down = async {
         loop {
             let mut frame = frame(&mut from_far).await?;
-            for host in [&b"127.0.0.1"[..], b"localhost"] {
-                let said = [host, &i32::from(server.port()).to_be_bytes()].concat();
-                let port = i32::from(announced.load(Ordering::Relaxed)).to_be_bytes();
-                while let Some(at) = frame.windows(said.len()).position(|bytes| bytes == said) {
-                    let at = at + host.len();
-                    if frame[at..at + 4] == port {
-                        break;
-                    }
-                    frame[at..at + 4].copy_from_slice(&port);
-                }
+            if is_lost.load(Ordering::Relaxed) {
+                return Ok(());
             }
-            to_near.write_all(&framed(&frame)).await?;
+            announced.put_into(&mut frame);
+            to_near.lock().await.write_all(&framed(&frame)).await?;
         }
     };
-    tokio::select! { ended = copy(&mut from_near, &mut to_far) => ended.map(|_| ()), ended = down => ended }
+    tokio::select! { ended = up => ended, ended = down => ended }
+}
+
+fn number(frame: &[u8], at: usize) -> i16 {
+    i16::from_be_bytes(frame[at..at + 2].try_into().unwrap())
 }
 
 async fn frame(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
@@ -117,12 +175,11 @@ fn framed(frame: &[u8]) -> Vec<u8> {
 /// One request of the sign-in: its API, correlation id and payload.
 async fn request(near: &mut (impl AsyncRead + Unpin), api: i16) -> io::Result<([u8; 4], Vec<u8>)> {
     let frame = frame(near).await?;
-    let number = |at: usize| i16::from_be_bytes(frame[at..at + 2].try_into().unwrap());
     // Whoever has not signed in may ask for nothing else; this client does not ask for versions first.
-    if (number(0), number(2)) != (api, 1) {
+    if (number(&frame, 0), number(&frame, 2)) != (api, 1) {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    let name = usize::try_from(number(8)).unwrap_or(0);
+    let name = usize::try_from(number(&frame, 8)).unwrap_or(0);
     let rest = &frame[10 + name..];
     let payload = if api == HANDSHAKE { &rest[2..] } else { &rest[4..] };
     Ok((frame[4..8].try_into().unwrap(), payload.to_vec()))

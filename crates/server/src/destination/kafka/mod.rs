@@ -78,7 +78,10 @@ fn topic(draft: &mut Draft<'_>) -> Result<(), Invalid> {
     let is_allowed = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
     let topic = draft.name("topic", is_allowed, "must be made of letters, digits, -, _ and .")?;
     if topic.len() > TOPIC_BYTES_MAX || [".", ".."].contains(&topic.as_str()) {
-        return Err(invalid("topic", &format!("must have up to {TOPIC_BYTES_MAX} characters and not be made of dots alone")));
+        return Err(invalid(
+            "topic",
+            &format!("must have up to {TOPIC_BYTES_MAX} characters and not be made of dots alone"),
+        ));
     }
     Ok(())
 }
