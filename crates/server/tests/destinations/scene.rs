@@ -58,11 +58,6 @@ impl<R: Receiver> Scene<R> {
         relay(stage, to, self.secret.as_deref(), (self.policy.clone(), in_flight_max)).await
     }
 
-    /// What arrived of each customer: the sequence numbers by their first arrival, and how many copies came later.
-    pub async fn arrived(&self) -> (BTreeMap<String, Vec<i64>>, usize) {
-        arrived::<R>(&self.receiver.got().await)
-    }
-
     /// Everything has arrived, in order; answers how many copies came.
     pub async fn check(&self, customers: &[Customer]) -> usize {
         check::<R>(&self.receiver.got().await, customers)
