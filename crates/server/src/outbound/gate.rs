@@ -99,7 +99,7 @@ impl Gate {
     pub async fn until_fruitless(&self, count: u32) {
         let mut fruitless = self.fruitless.clone();
         if fruitless.wait_for(|fruitless| *fruitless >= count).await.is_err() {
-            std::future::pending().await // the gate is there as long as we are
+            std::future::pending::<()>().await; // the gate is there as long as we are
         }
     }
 }
