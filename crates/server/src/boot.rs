@@ -37,6 +37,7 @@ use crate::operate::{self, Operations, Providers};
 use crate::pages;
 
 mod events;
+mod google;
 mod mail;
 mod metrics;
 mod naviga;
@@ -351,7 +352,8 @@ fn destination_context(config: &Config, policy: &Policy) -> Result<destination::
     };
     let http = http_client(&client).map_err(|error| Complaint::because("deliveries cannot be made", &error))?;
     let (policy, attempt_timeout) = (policy.clone(), delivery.attempt_timeout);
-    Ok(destination::Context { http, policy, attempt_timeout, office: None, switchboard: None, wallets: None })
+    let google = google::google(config)?.map(Arc::new);
+    Ok(destination::Context { http, policy, attempt_timeout, office: None, switchboard: None, wallets: None, google })
 }
 
 /// The projects that keep no password, not even sealed.
@@ -375,6 +377,7 @@ fn policy(config: &Config) -> Policy {
         allow_http: delivery.allow_http,
         guard: Guard::new(delivery.allow_private_networks.clone()),
         allow_console: delivery.allow_console,
+        google: delivery.google.is_set(),
         subscriptions_max: Some(delivery.subscriptions_max),
         aws: aws(&config.aws),
         origin: config.server.public_url.as_ref().and_then(|url| url.host_str()).map(str::to_owned),

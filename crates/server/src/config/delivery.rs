@@ -1,9 +1,11 @@
 //! `[delivery]`: how messages are sent, retried and given up.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use keyherald_core::subscription;
+use url::Url;
 
 use super::Purpose;
 use super::keys::{Keys, Section};
@@ -35,6 +37,26 @@ pub struct Delivery {
     pub attempts_kept: Duration,
     /// When a whole subscription pauses.
     pub breaker: Breaker,
+    /// As whom messages are published to topics of Google Cloud.
+    pub google: Google,
+}
+
+/// `[delivery.google]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Google {
+    /// The key of a service account, as Google gives it out.
+    pub credentials_file: Option<PathBuf>,
+    /// The API of Pub/Sub; none: the one of all regions.
+    pub endpoint: Option<Url>,
+    /// Whether the endpoint is one that wants to know nobody: an emulator.
+    pub without_credentials: bool,
+}
+
+impl Google {
+    /// Whether anything can be published.
+    pub fn is_set(&self) -> bool {
+        self.credentials_file.is_some() || self.without_credentials
+    }
 }
 
 /// What happens to a message that was tried as often as the schedule says.
@@ -78,6 +100,7 @@ impl Default for Delivery {
             allow_console: false,
             attempts_kept: Duration::from_secs(14 * DAY),
             breaker: Breaker::default(),
+            google: Google::default(),
         }
     }
 }
@@ -103,6 +126,7 @@ impl Section for Delivery {
         keys.value("allow_http", &mut self.allow_http);
         keys.within("attempts_kept", &mut self.attempts_kept, Duration::ZERO..=Duration::from_secs(400 * DAY));
         keys.section("breaker", &mut self.breaker);
+        keys.section("google", &mut self.google);
         if let Some(purpose) = keys.purpose() {
             self.allow_console = purpose == Purpose::Develop;
         }
@@ -115,6 +139,33 @@ impl Section for Delivery {
     }
 }
 
+impl Section for Google {
+    fn keys(&mut self, keys: &mut Keys<'_>) {
+        keys.optional("credentials_file", &mut self.credentials_file);
+        keys.optional("endpoint", &mut self.endpoint);
+        keys.value("without_credentials", &mut self.without_credentials);
+        if self.without_credentials && self.credentials_file.is_some() {
+            keys.refuse("without_credentials", "does not go with credentials_file", None);
+        }
+        if self.without_credentials && self.endpoint.is_none() {
+            let hint = Some("such as endpoint = \"http://127.0.0.1:8085\"".into());
+            keys.refuse("without_credentials", "is for an emulator, and needs its endpoint", hint);
+        }
+        let Some(endpoint) = &self.endpoint else { return };
+        if !self.is_set() {
+            keys.refuse(
+                "endpoint",
+                "needs credentials_file",
+                Some("or without_credentials = true for an emulator".into()),
+            );
+        }
+        // An access token would be readable on its way.
+        if endpoint.scheme() != "https" && !self.without_credentials {
+            keys.refuse("endpoint", "must begin with https://", None);
+        }
+    }
+}
+
 impl Section for Breaker {
     fn keys(&mut self, keys: &mut Keys<'_>) {
         let (second, day) = (Duration::from_secs(1), Duration::from_secs(DAY));
@@ -123,6 +174,39 @@ impl Section for Breaker {
         keys.within("open_max", &mut self.open_max, second..=day);
         if self.open > self.open_max {
             keys.refuse("open", "is longer than open_max", None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Environment, Purpose};
+
+    fn google(text: &str) -> Result<super::Google, String> {
+        let read = Config::read(&format!("[delivery.google]\n{text}"), None, Environment::of([]), Purpose::Maintain);
+        read.map(|config| config.delivery.google).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn google_is_known_by_a_key_or_is_an_emulator() {
+        assert!(!google("").unwrap().is_set());
+        assert!(google("credentials_file = \"/run/google.json\"").unwrap().is_set());
+        let regional = "credentials_file = \"g.json\"\nendpoint = \"https://europe-west1-pubsub.googleapis.com\"";
+        assert_eq!(google(regional).unwrap().endpoint.unwrap().host_str(), Some("europe-west1-pubsub.googleapis.com"));
+        let emulator = google("without_credentials = true\nendpoint = \"http://127.0.0.1:8085\"").unwrap();
+        assert!(emulator.is_set());
+        for (text, told) in [
+            ("without_credentials = true", "needs its endpoint"),
+            ("endpoint = \"https://pubsub.googleapis.com\"", "needs credentials_file"),
+            ("credentials_file = \"g.json\"\nendpoint = \"http://pubsub.googleapis.com\"", "must begin with https://"),
+            (
+                "credentials_file = \"g.json\"\nwithout_credentials = true\nendpoint = \"https://x.example\"",
+                "does not go with credentials_file",
+            ),
+            ("key = 1", "delivery.google.key"),
+        ] {
+            let said = google(text).unwrap_err();
+            assert!(said.contains(told), "{said}");
         }
     }
 }

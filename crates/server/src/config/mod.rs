@@ -51,7 +51,7 @@ use keyherald_core::verification::Kind;
 
 pub use aws::Aws;
 pub use cors::{Cors, PageOrigin};
-pub use delivery::{Breaker, Delivery, OnExhausted};
+pub use delivery::{Breaker, Delivery, Google, OnExhausted};
 pub use hashing::Hashing;
 pub use log::{Format, Log};
 pub use mail::{Links, Mail, ProjectMail, Smtp, SmtpSecurity};

@@ -1,5 +1,5 @@
 //! Identity providers: one folder per kind, and what `operate` may ask of any of them. A service that takes short messages is
-//! described in the language of HTTP providers, and so it is called from here too ([`Messenger`]), as is a [`Wallet`].
+//! described in the language of HTTP providers, and so it is called from here too ([`Messenger`]), as is a [`Wallet`]. A [`ServiceAccount`] gets tokens for calls that are made elsewhere.
 //!
 //! A connector speaks one provider's API and answers in the words of [`keyherald_core::provider`]: its own codes, its
 //! retry hints and the faults of its transport are read here and nowhere else. Whether, when and how often a provider is
@@ -35,7 +35,10 @@ use keyherald_core::secret::Password;
 pub use self::auth0::Settings as Auth0Settings;
 pub use self::call::{CannotCall, Net};
 pub use self::gigya::{Access as GigyaAccess, Settings as GigyaSettings};
-pub use self::http::{Messenger, MessengerSettings, NoAccess, Settings as HttpSettings, Sms, Wallet, WalletSettings};
+pub use self::http::{
+    Messenger, MessengerSettings, NoAccess, ServiceAccount, ServiceAccountSettings, Settings as HttpSettings, Sms,
+    Wallet, WalletSettings,
+};
 pub use self::keycloak::Settings as KeycloakSettings;
 pub use self::kratos::Settings as KratosSettings;
 pub use self::ldap::Settings as LdapSettings;

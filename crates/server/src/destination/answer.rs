@@ -56,7 +56,8 @@ pub(super) async fn excerpt(mut answer: Response) -> String {
     escaped(&String::from_utf8_lossy(&bytes))
 }
 
-fn escaped(text: &str) -> String {
+/// The beginning of a text, for people.
+pub(super) fn escaped(text: &str) -> String {
     let mut excerpt = String::new();
     for char in text.chars() {
         let shown: String = match char {

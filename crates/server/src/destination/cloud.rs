@@ -1,5 +1,5 @@
-//! The contract's own destinations (commercetools.md 8.2): the fields of their drafts. Not each of them can be sent to; a draft is
-//! checked all the same, so that its author hears first what is wrong with it.
+//! The drafts of the contract's own destinations (commercetools.md 8.2), field by field. Those that are no [`super::KINDS`] cannot
+//! be sent to; their drafts are checked all the same, so that their author hears first what is wrong with them.
 
 use keyherald_core::Micros;
 use serde_json::{Map, Value};
@@ -90,6 +90,11 @@ static KINDS: [CloudKind; 8] = [
 /// The kind with this name.
 pub fn kind(name: &str) -> Option<&'static CloudKind> {
     KINDS.iter().find(|kind| kind.name == name)
+}
+
+/// Checks a draft of the kind with this name.
+pub(super) fn check(name: &str, draft: &Map<String, Value>) -> Result<(), Invalid> {
+    kind(name).map_or(Ok(()), |kind| kind.check(draft))
 }
 
 impl CloudKind {

@@ -5,6 +5,7 @@
 
 mod answer;
 pub mod aws;
+pub mod azure_service_bus;
 mod broker;
 pub mod cloud;
 pub mod console;
@@ -12,17 +13,19 @@ mod described;
 pub mod event_bridge;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+pub mod event_grid;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
 pub mod nats;
 #[cfg(not(all(feature = "kafka", feature = "mqtt", feature = "rabbitmq", feature = "redis")))]
 mod not_built;
 pub mod paysafe;
+mod posted;
+pub mod pubsub;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
 #[cfg(feature = "redis")]
 pub mod redis;
-#[cfg(feature = "kafka")]
 mod shortened;
 pub mod sms;
 pub mod smtp;
@@ -48,12 +51,15 @@ use crate::outbound::guard::Guard;
 /// Every kind of destination.
 pub static KINDS: &[&dyn Kind] = &[
     &webhook::Webhook,
+    &azure_service_bus::AzureServiceBus,
     #[cfg(feature = "kafka")]
     &kafka::ConfluentCloud,
     #[cfg(not(feature = "kafka"))]
     &not_built::NotBuilt { name: "ConfluentCloud", feature: "kafka" },
     &console::Console,
     &event_bridge::EventBridge,
+    &event_grid::EventGrid,
+    &pubsub::GoogleCloudPubSub,
     #[cfg(feature = "kafka")]
     &kafka::Kafka,
     #[cfg(not(feature = "kafka"))]
@@ -197,6 +203,8 @@ pub struct Policy {
     pub guard: Guard,
     /// Printing on the server's own terminal.
     pub allow_console: bool,
+    /// Publishing to topics of Google Cloud, where this server has an account.
+    pub google: bool,
     /// Subscriptions of a project. `None`: as many as the contract has.
     pub subscriptions_max: Option<u32>,
     /// Where AWS is, and who we are there.
@@ -220,6 +228,8 @@ pub struct Context {
     pub switchboard: Option<Arc<sms::Switchboard>>,
     /// The wallets that are told of passwords, if there are any.
     pub wallets: Option<Arc<wallet::Wallets>>,
+    /// The account at Google Cloud, if there is one.
+    pub google: Option<Arc<pubsub::Google>>,
 }
 
 /// One attempt to deliver one message.

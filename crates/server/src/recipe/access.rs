@@ -144,8 +144,8 @@ pub enum ClientStyle {
 pub struct Jwt {
     /// `iss`
     pub issuer: String,
-    /// `sub`
-    pub subject: String,
+    /// `sub`, where the token endpoint wants one.
+    pub subject: Option<String>,
     /// `aud`
     pub audience: String,
     /// `alg`

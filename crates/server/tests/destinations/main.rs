@@ -47,24 +47,45 @@ macro_rules! not_built {
     };
 }
 
+/// The same of the questions that have a meaning for Pub/Sub: a draft of it names no host, and the account is the server's.
+macro_rules! of_pubsub {
+    ($kind:ident, $receiver:ty $(, #[$ignore:meta])?) => {
+        mod $kind {
+            case!(($(#[$ignore])?) $receiver, a_big_payload_arrives_as_it_is);
+            case!(($(#[$ignore])?) $receiver, a_copy_has_the_same_id);
+            case!(($(#[$ignore])?) $receiver, a_lost_answer_is_a_repeat);
+            case!(($(#[$ignore])?) $receiver, a_poison_message_keeps_nobody_else_up);
+            case!(($(#[$ignore])?) $receiver, a_receiver_that_does_not_answer_in_time_gets_it_again);
+            case!(($(#[$ignore])?) $receiver, a_receiver_that_went_away_gets_everything_in_order);
+            case!(($(#[$ignore])?) $receiver, a_slow_receiver_gets_everything_once);
+            case!(($(#[$ignore])?) $receiver, messages_of_a_customer_arrive_in_order);
+            case!(($(#[$ignore])?) $receiver, rest_that_is_asked_for_is_granted);
+        }
+    };
+}
+
 mod aws;
 mod aws_faults;
-mod cases;
 #[path = "../support/http_double.rs"]
 mod http_double;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "kafka")]
 mod kafka_front;
+mod cases;
+mod double;
+mod event_grid;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 mod nats;
+mod pubsub;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
 mod receiver;
 #[cfg(feature = "redis")]
 mod redis;
 mod scene;
+mod service_bus;
 #[path = "../relay/stage.rs"]
 #[expect(dead_code, reason = "parts of it are for the relay's own tests")]
 mod stage;
@@ -76,7 +97,10 @@ conformance!(on_moto_fifo_queue, crate::aws::Queue<true>, #[ignore = "needs moto
 conformance!(on_moto_fifo_topic, crate::aws::Topic, #[ignore = "needs moto: cargo xtask test starts one"]);
 conformance!(on_moto_queue, crate::aws::Queue<false>, #[ignore = "needs moto: cargo xtask test starts one"]);
 conformance!(on_nats, crate::nats::Stream, #[ignore = "needs NATS: cargo xtask test starts one"]);
+conformance!(on_service_bus, crate::service_bus::Queue);
 conformance!(on_webhook, crate::webhook::Hook);
+of_pubsub!(on_pubsub, crate::pubsub::Topic);
+of_pubsub!(on_emulated_topic, crate::pubsub::Emulated, #[ignore = "needs the emulator of Pub/Sub: cargo xtask test starts one"]);
 
 #[cfg(feature = "kafka")]
 conformance!(on_kafka, crate::kafka::Real, #[ignore = "needs Kafka: cargo xtask test starts one"]);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use keyherald::destination::Policy;
+use keyherald::destination::{Context, Policy};
 use keyherald_core::id::MessageId;
 use serde_json::Value;
 
@@ -55,6 +55,11 @@ pub trait Receiver: Sized + Send + Sync + 'static {
 
     /// Has it answer the next message by asking for so many seconds of rest, or says why it cannot.
     fn ask_for_rest(&self, seconds: u32) -> Result<(), &'static str>;
+
+    /// What senders to it are made with, by way of this port of this machine.
+    fn prepared(&self, context: Context, _port: u16) -> Context {
+        context
+    }
 
     /// How it spells a message's id.
     fn spelled(id: MessageId) -> String {

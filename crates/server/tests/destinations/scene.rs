@@ -49,13 +49,18 @@ impl<R: Receiver> Scene<R> {
     /// The destination, with so much time for an attempt.
     pub fn destination(&self, attempt_timeout: Duration) -> Arc<dyn Destination> {
         let secret = self.secret.as_deref();
-        kind(R::KIND).unwrap().open(&self.settings, secret, &context(self.policy.clone(), attempt_timeout)).unwrap()
+        kind(R::KIND).unwrap().open(&self.settings, secret, &self.context(attempt_timeout)).unwrap()
+    }
+
+    /// What senders to it are made with.
+    pub fn context(&self, attempt_timeout: Duration) -> Context {
+        self.receiver.prepared(context(self.policy.clone(), attempt_timeout), self.tap.port)
     }
 
     /// A subscription of the project to it, and a relay that delivers to it.
     pub async fn relay(&self, stage: &Stage, in_flight_max: usize) -> (RunningRelay, SubscriptionId) {
         let to = DestinationSettings { kind: R::KIND.to_owned(), settings: self.settings.clone() };
-        relay(stage, to, self.secret.as_deref(), (self.policy.clone(), in_flight_max)).await
+        relay(stage, to, self.secret.as_deref(), (self.context(PATIENT), in_flight_max)).await
     }
 
     /// Everything has arrived, in order; answers how many copies came.
@@ -68,11 +73,11 @@ async fn relay(
     stage: &Stage,
     to: DestinationSettings,
     secret: Option<&[u8]>,
-    (policy, in_flight_max): (Policy, usize),
+    (context, in_flight_max): (Context, usize),
 ) -> (RunningRelay, SubscriptionId) {
     let id = stage.subscribe_to(to, secret, &[]).await.id;
     let settings = Settings { in_flight_max, attempt_max: PATIENT * 2, ..settings() };
-    (stage.start(opener(context(policy, PATIENT)), settings), id)
+    (stage.start(opener(context), settings), id)
 }
 
 /// A subscription of the project to where a draft leads, and a relay that delivers there.
@@ -81,7 +86,7 @@ pub async fn relay_to(stage: &Stage, draft: &Value, in_flight_max: usize) -> (Ru
     let name = draft["type"].as_str().unwrap();
     let made = made(name, draft, &open());
     let to = DestinationSettings { kind: name.to_owned(), settings: made.settings };
-    relay(stage, to, made.secret.as_ref().map(|secret| secret.as_slice()), (open(), in_flight_max)).await
+    relay(stage, to, made.secret.as_ref().map(|secret| secret.as_slice()), (context(open(), PATIENT), in_flight_max)).await
 }
 
 /// What arrived of each customer: the sequence numbers by their first arrival, and how many copies came later.
@@ -150,7 +155,7 @@ pub async fn until_delivered(destination: &dyn Destination, delivery: &Delivery)
 
 /// Every address may be called, and nothing needs TLS.
 pub fn open() -> Policy {
-    Policy { allow_http: true, guard: Guard::open(), ..Policy::default() }
+    Policy { allow_http: true, guard: Guard::open(), google: true, ..Policy::default() }
 }
 
 pub fn context(policy: Policy, attempt_timeout: Duration) -> Context {
@@ -164,6 +169,7 @@ pub fn context(policy: Policy, attempt_timeout: Duration) -> Context {
         office: None,
         switchboard: None,
         wallets: None,
+        google: None,
     }
 }
 
@@ -187,4 +193,16 @@ pub fn delivery(number: u8, body: &[u8]) -> Delivery {
 
 pub fn ctx() -> Ctx {
     Ctx::new(Micros(1_760_000_000_000_000), [9; 32])
+}
+
+/// A message in the form `Platform` of so many bytes.
+pub fn large(bytes: usize) -> Vec<u8> {
+    let message = |last_name: &str| {
+        let message = serde_json::json!({"notificationType": "Message", "projectKey": "demo", "id": "m", "version": 1,
+            "sequenceNumber": 2, "resource": {"typeId": "customer", "id": "c"}, "resourceVersion": 2,
+            "resourceUserProvidedIdentifiers": {}, "type": "CustomerLastNameSet", "lastName": last_name});
+        message.to_string().into_bytes()
+    };
+    let frame = message("").len();
+    message(&"x".repeat(bytes - frame))
 }

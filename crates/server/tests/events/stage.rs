@@ -163,8 +163,15 @@ impl Stage {
         };
         let policy = Policy { allow_http: true, guard, ..Policy::default() };
         let http = http_client(&client).unwrap();
-        let context =
-            Context { http, policy, attempt_timeout: PATIENCE, office: None, switchboard: None, wallets: None };
+        let context = Context {
+            http,
+            policy,
+            attempt_timeout: PATIENCE,
+            office: None,
+            switchboard: None,
+            wallets: None,
+            google: None,
+        };
         let settings = Settings {
             tick: Duration::from_millis(5),
             poll: Duration::from_millis(50),

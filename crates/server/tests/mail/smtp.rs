@@ -43,7 +43,15 @@ pub fn server(double: &Double, security: Security) -> ServerSettings {
 pub fn context(office: Arc<Office>, attempt_timeout: Duration) -> Context {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().build().unwrap();
-    Context { http, policy: Policy::default(), attempt_timeout, office: Some(office), switchboard: None, wallets: None }
+    Context {
+        http,
+        policy: Policy::default(),
+        attempt_timeout,
+        office: Some(office),
+        switchboard: None,
+        wallets: None,
+        google: None,
+    }
 }
 
 fn open(server: ServerSettings, attempt_timeout: Duration) -> Arc<dyn Destination> {

@@ -121,6 +121,7 @@ pub fn context(guard: Guard, attempt_timeout: Duration) -> Context {
         office: None,
         switchboard: None,
         wallets: None,
+        google: None,
     }
 }
 
@@ -304,6 +305,7 @@ fn a_name_that_changes_its_address_gains_nothing() {
             office: None,
             switchboard: None,
             wallets: None,
+            google: None,
         };
         let url = format!("http://rebinding.example:{}/", address.port());
         let outcomes = send(&url, &context, &[1, 2, 3, 4]).await;

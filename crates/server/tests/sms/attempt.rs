@@ -36,6 +36,7 @@ pub fn context(switchboard: Arc<Switchboard>) -> Context {
         office: None,
         switchboard: Some(switchboard),
         wallets: None,
+        google: None,
     }
 }
 

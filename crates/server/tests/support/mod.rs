@@ -85,7 +85,7 @@ static OPENER: LazyLock<Opener> = LazyLock::new(|| {
     let client = ClientSettings { guard, connect_timeout: timeout, attempt_timeout: timeout, idle_max: 1, tls };
     let http = http_client(&client).unwrap();
     let (office, switchboard, wallets) = (None, None, None);
-    opener(Context { http, policy, attempt_timeout: timeout, office, switchboard, wallets })
+    opener(Context { http, policy, attempt_timeout: timeout, office, switchboard, wallets, google: None })
 });
 
 impl TestServer {

@@ -9,6 +9,7 @@ mod draft;
 mod exchange;
 mod judge;
 mod messenger;
+mod service_account;
 mod values;
 mod wallet;
 
@@ -27,6 +28,7 @@ pub use self::access::NoAccess;
 use self::exchange::{Call, Exchange};
 use self::judge::Success;
 pub use self::messenger::{Messenger, MessengerSettings, Sms};
+pub use self::service_account::{ServiceAccount, ServiceAccountSettings};
 use self::values::plain;
 pub use self::wallet::{Wallet, WalletSettings};
 use super::call::{CannotCall, Deadline, Net};

@@ -348,7 +348,7 @@ impl Auth {
         let token_url = self.token_url.as_ref().map(|url| url.as_str().to_owned());
         Jwt {
             issuer: self.issuer.clone(),
-            subject: self.subject.clone().unwrap_or_else(|| self.issuer.clone()),
+            subject: Some(self.subject.clone().unwrap_or_else(|| self.issuer.clone())),
             audience: self.audience.clone().or(token_url).unwrap_or_default(),
             algorithm: self.algorithm,
             key_id: self.key_id.clone(),
@@ -360,7 +360,7 @@ impl Auth {
     fn client_jwt(&self) -> Option<Jwt> {
         let client_id = self.user.clone()?;
         let audience = self.token_url.as_ref()?.as_str().to_owned();
-        Some(Jwt { issuer: client_id.clone(), subject: client_id, audience, ..self.jwt() })
+        Some(Jwt { issuer: client_id.clone(), subject: Some(client_id), audience, ..self.jwt() })
     }
 
     fn signing(&self) -> Option<Signing> {

@@ -118,8 +118,7 @@ impl Access {
                 Ok(Shown::Lasting)
             }
             recipe::Access::Token(token) => {
-                let Some(tokens) = &self.tokens else { return Err(ProviderError::Misconfigured) };
-                let held = tokens.token(token, self, sending, ctx).await?;
+                let held = self.token(sending, ctx).await?;
                 let own = self.own(|own| own.set("auth.token", Some(held.reveal())));
                 let value = own.text(&token.value, None)?.unwrap_or_default();
                 draft.put(&Place::Header(token.header.clone()), value);
@@ -160,6 +159,14 @@ impl Access {
                 draft.put(&Place::Header("authorization".to_owned()), oauth1::header(&about, draft, sending.base));
                 Ok(Shown::Timed)
             }
+        }
+    }
+
+    /// The token that is good now: fetched, if there is none.
+    pub async fn token(&self, sending: &Sending<'_>, ctx: &mut Ctx) -> Result<AccessSecret, ProviderError> {
+        match (&self.how, &self.tokens) {
+            (recipe::Access::Token(token), Some(tokens)) => tokens.token(token, self, sending, ctx).await,
+            _ => Err(ProviderError::Misconfigured),
         }
     }
 

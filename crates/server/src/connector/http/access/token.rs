@@ -119,7 +119,7 @@ impl Tokens {
         let now_s = seconds(now);
         let mut claims = Map::new();
         claims.insert("iss".into(), jwt.issuer.as_str().into());
-        claims.insert("sub".into(), jwt.subject.as_str().into());
+        claims.extend(jwt.subject.as_deref().map(|subject| ("sub".to_owned(), subject.into())));
         claims.insert("aud".into(), jwt.audience.as_str().into());
         claims.insert("iat".into(), now_s.into());
         claims.insert("exp".into(), now_s.saturating_add(jwt.life_s).into());
