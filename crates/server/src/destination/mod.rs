@@ -11,9 +11,9 @@ pub mod cloud;
 pub mod console;
 mod described;
 pub mod event_bridge;
+pub mod event_grid;
 #[cfg(feature = "kafka")]
 pub mod kafka;
-pub mod event_grid;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
 pub mod nats;
@@ -109,12 +109,6 @@ pub trait Kind: Send + Sync {
     /// Whether checked settings can go with a format.
     fn suits(&self, _settings: &Map<String, Value>, _format: FormatKind) -> Result<(), Invalid> {
         Ok(())
-    }
-
-    /// How the contract names this destination when a test message does not arrive; `Some`: one must arrive before the
-    /// destination is stored (commercetools.md 8.1).
-    fn tested_as(&self, _settings: &Map<String, Value>) -> Option<String> {
-        None
     }
 
     /// What is sealed when a checked destination takes the place of another one of this kind: its own `secret`, and what it

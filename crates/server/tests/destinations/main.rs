@@ -66,15 +66,15 @@ macro_rules! of_pubsub {
 
 mod aws;
 mod aws_faults;
+mod cases;
+mod double;
+mod event_grid;
 #[path = "../support/http_double.rs"]
 mod http_double;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "kafka")]
 mod kafka_front;
-mod cases;
-mod double;
-mod event_grid;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 mod nats;
@@ -100,7 +100,6 @@ conformance!(on_nats, crate::nats::Stream, #[ignore = "needs NATS: cargo xtask t
 conformance!(on_service_bus, crate::service_bus::Queue);
 conformance!(on_webhook, crate::webhook::Hook);
 of_pubsub!(on_pubsub, crate::pubsub::Topic);
-of_pubsub!(on_emulated_topic, crate::pubsub::Emulated, #[ignore = "needs the emulator of Pub/Sub: cargo xtask test starts one"]);
 
 #[cfg(feature = "kafka")]
 conformance!(on_kafka, crate::kafka::Real, #[ignore = "needs Kafka: cargo xtask test starts one"]);

@@ -1,7 +1,4 @@
-//! Google Cloud Pub/Sub: a double of its REST API and of Google's token endpoint, which checks assertions by itself; and the
-//! emulator, which has topics and ordering and knows nobody.
-//!
-//! `KEYHERALD_TEST_PUBSUB` is the emulator's `ADDRESS`.
+//! Google Cloud Pub/Sub: a double of its REST API and of Google's token endpoint, which checks assertions by itself.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -27,7 +24,7 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::{Map, Value, json};
 
 use crate::double::{Double, Fault, Request, TOKEN_PATH, meanings};
-use crate::receiver::{Got, Receiver, place, service};
+use crate::receiver::{Got, Receiver};
 use crate::scene::{PATIENT, Scene, delivery, large};
 
 const RSA_PEM: &str = include_str!("../../src/jwt/testing/rsa.pem");
@@ -319,108 +316,4 @@ async fn pubsub_gets_the_attributes_of_an_event() {
     assert_eq!((&given[0]["attributes"], given[0]["orderingKey"].as_str()), (&expected, expected["customer"].as_str()));
     let names: Vec<&String> = given[1]["attributes"].as_object().unwrap().keys().collect();
     assert_eq!(names, ["id", "project", "customer", "content-type"]);
-}
-
-/// A topic of the emulator, and a subscription of it that keeps the order.
-pub struct Emulated {
-    address: SocketAddr,
-    name: String,
-    pulled: tokio::sync::Mutex<Vec<Got>>,
-}
-
-impl Receiver for Emulated {
-    const KIND: &'static str = Topic::KIND;
-    const DROPS_COPIES: bool = false;
-    const ENDLESS: &'static [u8] = Topic::ENDLESS;
-
-    async fn start() -> Self {
-        let [address] = service("KEYHERALD_TEST_PUBSUB");
-        let it = Self { address: address.parse().unwrap(), name: place(), pulled: tokio::sync::Mutex::default() };
-        let topic = format!("projects/my-project/topics/{}", it.name);
-        it.ask(Method::PUT, &topic, &json!({})).await;
-        let subscription = json!({"topic": topic, "enableMessageOrdering": true});
-        it.ask(Method::PUT, &it.subscription(""), &subscription).await;
-        it
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    fn draft(&self, _: &str, _: u16) -> Value {
-        json!({"type": Self::KIND, "projectId": "my-project", "topic": self.name})
-    }
-
-    fn secrets(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn got(&self) -> Vec<Got> {
-        let mut pulled = self.pulled.lock().await;
-        let mut empty = 0;
-        // The next messages of a customer come when those before are acknowledged.
-        while empty < 2 {
-            let asked = json!({"maxMessages": 1000, "returnImmediately": true});
-            let answer = self.ask(Method::POST, &self.subscription(":pull"), &asked).await;
-            let received = answer["receivedMessages"].as_array().cloned().unwrap_or_default();
-            empty = if received.is_empty() { empty + 1 } else { 0 };
-            let mut acks = Vec::new();
-            for one in &received {
-                let message = &one["message"];
-                let attribute = |name: &str| message["attributes"][name].as_str().unwrap().to_owned();
-                assert_eq!(message["orderingKey"], attribute("customer"));
-                let body = STANDARD.decode(message["data"].as_str().unwrap()).unwrap();
-                pulled.push(Got { id: attribute("id"), body });
-                acks.push(one["ackId"].clone());
-            }
-            if !acks.is_empty() {
-                self.ask(Method::POST, &self.subscription(":acknowledge"), &json!({"ackIds": acks})).await;
-            }
-        }
-        pulled.clone()
-    }
-
-    fn poison(&self) -> Result<Vec<u8>, &'static str> {
-        Err("a topic without a schema takes any bytes")
-    }
-
-    fn ask_for_rest(&self, _: u32) -> Result<(), &'static str> {
-        Err("the emulator is never tired")
-    }
-
-    fn prepared(&self, context: Context, port: u16) -> Context {
-        with_google(context, port, None)
-    }
-
-    fn spelled(id: MessageId) -> String {
-        id.to_string()
-    }
-}
-
-impl Emulated {
-    fn subscription(&self, verb: &str) -> String {
-        format!("projects/my-project/subscriptions/{}{verb}", self.name)
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: &Value) -> Value {
-        let url = format!("http://{}/v1/{path}", self.address);
-        let answer = http(PATIENT).request(method, url).json(body).send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {}", answer.status());
-        answer.json().await.unwrap()
-    }
-}
-
-#[tokio::test]
-#[ignore = "needs the emulator of Pub/Sub: cargo xtask test starts one"]
-async fn emulated_topic_that_is_not_there_is_refused() {
-    let emulated = Emulated::start().await;
-    let context = emulated.prepared(crate::scene::context(crate::scene::open(), PATIENT), emulated.address.port());
-    let settings = json!({"projectId": "my-project", "topic": "nowhere"});
-    let kind = keyherald::destination::kind(Topic::KIND).unwrap();
-    let destination = kind.open(settings.as_object().unwrap(), None, &context).unwrap();
-    let reason = "answered 404: there is no such place".to_owned();
-    let refused = Outcome::Failed { reason, retry_after_s: None, cause: Cause::Refused };
-    assert_eq!(destination.send(delivery(1, b"{}")).await, refused);
-    let probed = destination.probe(delivery(1, b"{}")).await;
-    assert!(probed.status == Some(404) && probed.excerpt.unwrap().contains("NOT_FOUND"));
 }

@@ -86,7 +86,8 @@ pub async fn relay_to(stage: &Stage, draft: &Value, in_flight_max: usize) -> (Ru
     let name = draft["type"].as_str().unwrap();
     let made = made(name, draft, &open());
     let to = DestinationSettings { kind: name.to_owned(), settings: made.settings };
-    relay(stage, to, made.secret.as_ref().map(|secret| secret.as_slice()), (context(open(), PATIENT), in_flight_max)).await
+    relay(stage, to, made.secret.as_ref().map(|secret| secret.as_slice()), (context(open(), PATIENT), in_flight_max))
+        .await
 }
 
 /// What arrived of each customer: the sequence numbers by their first arrival, and how many copies came later.
