@@ -20,7 +20,7 @@ each_engine! {
 const AFTER: i64 = 5 * Micros::DAY;
 
 /// Moves the clock on, some hours at a time, with a message of a new customer each, so that there is always one to try.
-async fn pass(stage: &Stage, receiver: &Scripted, hours: usize) {
+pub async fn pass(stage: &Stage, receiver: &Scripted, hours: usize) {
     for _ in 0..hours.div_ceil(3) {
         stage.clock.advance(3 * Micros::HOUR);
         let before = receiver.arrivals().len();

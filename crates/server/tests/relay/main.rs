@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test support")]
 
 mod changes;
+mod cloud;
 mod delivery;
 mod disabled;
 mod horizon;

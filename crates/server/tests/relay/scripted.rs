@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use keyherald::deliver::{Opened, Opener};
-use keyherald::destination::{Delivery, Destination, Rules};
+use keyherald::destination::cloud::ENDURANCE;
+use keyherald::destination::{Delivery, Destination, Endurance, Rules};
 use keyherald_core::delivery::{Cause, Outcome};
 use keyherald_core::id::{CustomerId, MessageId};
 use tokio::sync::watch;
@@ -33,6 +34,7 @@ pub struct Scripted {
     /// While it is true, deliveries are not answered.
     gate: watch::Sender<bool>,
     disabled_after: Option<i64>,
+    body_bytes_max: Option<usize>,
 }
 
 pub fn failed(cause: Cause, retry_after_s: Option<u32>) -> Outcome {
@@ -51,12 +53,19 @@ impl Scripted {
             sending: watch::Sender::default(),
             gate: watch::Sender::new(false),
             disabled_after: None,
+            body_bytes_max: None,
         })
     }
 
     /// The same, disabled when it has accepted nothing for so many microseconds.
     pub fn disabled_after(after: i64, script: impl Fn(&Delivery) -> Outcome + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self { disabled_after: Some(after), ..Arc::into_inner(Self::new(script)).unwrap() })
+    }
+
+    /// One that takes no body above so many bytes.
+    pub fn taking(bytes_max: usize) -> Arc<Self> {
+        let healthy = Arc::into_inner(Self::healthy()).unwrap();
+        Arc::new(Self { body_bytes_max: Some(bytes_max), ..healthy })
     }
 
     pub fn healthy() -> Arc<Self> {
@@ -125,6 +134,10 @@ impl Destination for Scripted {
     fn disabled_after(&self) -> Option<i64> {
         self.disabled_after
     }
+
+    fn body_bytes_max(&self) -> Option<usize> {
+        self.body_bytes_max
+    }
 }
 
 /// Also when the sender is dropped.
@@ -138,7 +151,16 @@ impl Drop for OnItsWay<'_> {
 
 /// Sends everything to one receiver.
 pub fn to(destination: &Arc<Scripted>) -> Opener {
+    opened(destination, None)
+}
+
+/// The same, as if it were of a kind that the contract has.
+pub fn to_cloud(destination: &Arc<Scripted>) -> Opener {
+    opened(destination, Some(ENDURANCE))
+}
+
+fn opened(destination: &Arc<Scripted>, endurance: Option<Endurance>) -> Opener {
     let destination: Arc<dyn Destination> = destination.clone();
     let rules = Rules { gone_disables: true, persistence: None };
-    Arc::new(move |_| Ok(Opened { destination: destination.clone(), rules, endurance: None }))
+    Arc::new(move |_| Ok(Opened { destination: destination.clone(), rules, endurance }))
 }
