@@ -225,7 +225,8 @@ fn a_password_in_the_store_url_is_not_listed() {
 
 #[test]
 fn the_example_is_valid_as_it_is_and_with_every_comment_taken_away() {
-    let variables = [("KEYHERALD_SEALING_KEY", KEY), ("DATABASE_URL", "sqlite:other.db")];
+    let aws = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].map(|name| (name, "of AWS"));
+    let variables = [[("KEYHERALD_SEALING_KEY", KEY), ("DATABASE_URL", "sqlite:other.db")].as_slice(), &aws].concat();
     let load = |text: &str| Config::read(text, None, environment(&variables), Purpose::Serve);
     let config = load(EXAMPLE).unwrap();
     assert_eq!(config.projects.len(), 1);
@@ -253,6 +254,22 @@ fn the_example_is_valid_as_it_is_and_with_every_comment_taken_away() {
     assert_eq!((full.delivery, full.log), (default.delivery, default.log));
     assert_eq!((full.store.connections, full.store.readers), (default.store.connections, default.store.readers));
     assert_eq!(full.projects[0].messages, Some(Messages::default()));
+}
+
+#[test]
+fn access_to_aws_is_whole_or_not_there() {
+    let set = [("ID", "AKIDEXAMPLE"), ("KEY", "hush")];
+    let whole = read("[aws]\naccess_key_id_env = \"ID\"\nsecret_access_key_env = \"KEY\"", &set).unwrap();
+    let shown = format!("{whole:?}{}", whole.listing());
+    assert!(!shown.contains("hush") && shown.contains("access_key_id_env = \"ID\""), "{shown}");
+    for (text, missing) in [
+        ("access_key_id = \"AKIDEXAMPLE\"", "aws.secret_access_key_file: is missing"),
+        ("secret_access_key_env = \"KEY\"", "aws.access_key_id_file: is missing"),
+        ("session_token_env = \"KEY\"", "aws.session_token_env: belongs to a key"),
+    ] {
+        let problems = read(&format!("[aws]\n{text}"), &set).unwrap_err().to_string();
+        assert!(problems.contains(missing), "{problems}");
+    }
 }
 
 const MAIL: &str = r#"
