@@ -18,6 +18,7 @@ use crate::id::{CustomerId, MessageId, OperationId, ProjectKey};
 use crate::initiator::Initiator;
 use crate::message::Flow;
 use crate::provider::{ProviderName, ProviderUser};
+use crate::trace::TraceContext;
 use crate::{Ctx, Refusal};
 
 /// One call, or one request as a whole, and how it ended.
@@ -31,6 +32,8 @@ pub struct Activity {
     pub customer: Option<CustomerId>,
     /// What is written.
     pub facts: ActivityFacts,
+    /// The trace of the request that it was made for.
+    pub trace: Option<TraceContext>,
 }
 
 /// What an activity entry says besides its columns.
@@ -211,7 +214,7 @@ impl Run {
         self.first.get_or_insert(id);
         let (by, source) = (self.by.clone(), self.source.clone());
         let facts = ActivityFacts { flow: self.flow, outcome: outcome.to_owned(), by, source, parent, step };
-        Activity { id, at: ctx.now, customer, facts }
+        Activity { id, at: ctx.now, customer, facts, trace: ctx.trace.clone() }
     }
 }
 

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
+use crate::trace::TraceContext;
+
 /// Microseconds since the Unix epoch, UTC. The only representation of time in state and storage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
@@ -56,20 +58,28 @@ impl Uptime {
     }
 }
 
-/// What a decision may know besides its state: when it is, and a source of chance.
+/// What a decision may know besides its state: when it is, a source of chance, and by whose request it is made.
 ///
 /// Cloned for every run of a transaction, so that a run that is repeated decides the same.
 #[derive(Clone)]
 pub struct Ctx {
     /// The time at which the request is decided, in whole milliseconds.
     pub now: Micros,
+    /// The trace of the request that it is made for. Decides nothing: what is told of the decision carries it.
+    pub trace: Option<TraceContext>,
     rng: ChaCha12Rng,
 }
 
 impl Ctx {
     /// A context at `now`, its chance fixed by `seed`.
     pub fn new(now: Micros, seed: [u8; 32]) -> Self {
-        Self { now: now.whole_millis(), rng: ChaCha12Rng::from_seed(seed) }
+        Self { now: now.whole_millis(), trace: None, rng: ChaCha12Rng::from_seed(seed) }
+    }
+
+    /// The same in a trace.
+    #[must_use]
+    pub fn traced(self, trace: Option<TraceContext>) -> Self {
+        Self { trace, ..self }
     }
 
     /// The next `N` random bytes.

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::ctx::{Ctx, Micros};
 use crate::id::{CustomerId, MessageId};
+use crate::trace::TraceContext;
 
 /// What kind of event: each has a path of its own at the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,6 +99,8 @@ pub struct Sending {
     pub at: Micros,
     /// The lane.
     pub lane: CustomerId,
+    /// The trace of the request that asked for it.
+    pub trace: Option<TraceContext>,
 }
 
 #[cfg(test)]

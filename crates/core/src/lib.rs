@@ -56,6 +56,7 @@ pub mod subscription;
 pub mod synchronise;
 pub mod throttle;
 pub mod token;
+pub mod trace;
 pub mod update;
 pub mod user_record;
 pub mod verification;

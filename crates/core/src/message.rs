@@ -13,6 +13,7 @@ use crate::id::{CustomerId, Key, MessageId, TokenId};
 use crate::initiator::Initiator;
 use crate::mail::{Channel, Link, MailKind, Recipient};
 use crate::secret::TokenValue;
+use crate::trace::TraceContext;
 
 /// Lanes are spread over this many partitions, by customer. Fixed: cursors are stored per partition.
 pub const PARTITIONS: u16 = 64;
@@ -497,6 +498,8 @@ pub struct Message {
     pub personal: Option<Personal>,
     /// A token value that may still be shown.
     pub secret: Option<TokenValue>,
+    /// The trace in which it arose.
+    pub trace: Option<TraceContext>,
 }
 
 impl Message {
@@ -600,6 +603,7 @@ mod tests {
             facts: deleted,
             personal: Some(personal.clone()),
             secret: None,
+            trace: None,
         };
         let by = message.initiator();
         assert_eq!((by.external_user_id.as_deref(), by.anonymous_id.as_deref()), (Some("agent-7"), Some("v-1")));

@@ -19,6 +19,7 @@ use crate::id::{CustomerId, Key, MessageId};
 use crate::message::{Identifiers, Message, NewMessage, ResourceType};
 use crate::shop::Shop;
 use crate::subscription::Subscription;
+use crate::trace::TraceContext;
 
 /// What a subscription can be sent, as it was read back from the log.
 #[derive(Clone)]
@@ -71,6 +72,16 @@ impl Notice {
             Self::Change(change) => change.at,
             Self::Activity(recorded) => recorded.activity.at,
             Self::Event(sending) => sending.at,
+        }
+    }
+
+    /// The trace in which it arose. `None`: in none that anybody wanted to follow, or it is older than such notes.
+    pub fn trace(&self) -> Option<&TraceContext> {
+        match self {
+            Self::Message(message) => message.trace.as_ref(),
+            Self::Change(change) => change.trace.as_ref(),
+            Self::Activity(recorded) => recorded.activity.trace.as_ref(),
+            Self::Event(sending) => sending.trace.as_ref(),
         }
     }
 
@@ -235,6 +246,8 @@ pub struct Change {
     pub facts: ChangeFacts,
     /// The resource's own names at that version, as far as they were not erased.
     pub identifiers: Identifiers,
+    /// The trace in which it arose.
+    pub trace: Option<TraceContext>,
 }
 
 #[cfg(test)]

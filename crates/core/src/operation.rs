@@ -36,6 +36,7 @@ use crate::id::{CustomerId, MessageId, OperationId, ProjectKey, TokenId};
 use crate::initiator::Initiator;
 use crate::message::Flow;
 use crate::provider::{Capabilities, Meaning, ProbeAnswer, ProbeValue, ProviderError, ProviderLink, TrialAnswer};
+use crate::trace::TraceContext;
 use crate::verification::Proof;
 
 /// By which verb a password is set.
@@ -127,6 +128,9 @@ pub struct Intent {
     /// The activity entry that began it. `None`: none is known yet, or it was begun before they had parents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_entry: Option<MessageId>,
+    /// The trace of the request, so that whoever goes on with it goes on in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
     /// Which user at which provider.
     pub link: ProviderLink,
     /// What that provider is able to do.

@@ -35,6 +35,7 @@ use crate::life::{Ending, Grace, Life, Readiness, Signals, Task};
 use crate::mail::Mailbox;
 use crate::operate::{self, Operations, Providers};
 use crate::pages;
+use crate::trace::Tracer;
 
 mod events;
 mod google;
@@ -48,6 +49,7 @@ mod providers;
 mod rates;
 mod recovery;
 mod sms;
+mod traces;
 mod wallets;
 
 pub use self::naviga::{algorithm, tenants};
@@ -111,6 +113,10 @@ pub fn open_store(config: &Config) -> Result<Store, Complaint> {
 
 /// The use cases over an open store, without anything that runs: for commands that look and change, and end.
 pub fn assemble(config: &Config, store: Store, moments: Moments) -> Result<App, Complaint> {
+    assemble_traced(config, store, moments, Tracer::default())
+}
+
+fn assemble_traced(config: &Config, store: Store, moments: Moments, tracer: Tracer) -> Result<App, Complaint> {
     let hashing = &config.hashing;
     let options = HashOptions {
         memory_kib: hashing.memory_kib,
@@ -140,7 +146,7 @@ pub fn assemble(config: &Config, store: Store, moments: Moments) -> Result<App, 
     let outbox = Arc::new(events::outbox(config));
     let destinations = policy(config);
     let context = destination_context(config, &destinations)?;
-    let settings = operate_settings(config)?;
+    let settings = operate::Settings { tracer, ..operate_settings(config)? };
     let operations =
         Operations::new(store.clone(), ring.clone(), moments.clone(), (providers, outbox.clone()), settings);
     Ok(App {
@@ -199,7 +205,8 @@ pub async fn start_with(config: &Config, moments: Moments, extras: Extras) -> Re
     }
     let prepared = store.prepare(&moments.ctx()).await;
     prepared.map_err(|fault| Complaint::because("the tables of the database do not fit this program", &fault))?;
-    let app = assemble(config, store, moments.clone())?;
+    let (tracer, collector) = traces::tracer(config, &moments)?;
+    let app = assemble_traced(config, store, moments.clone(), tracer.clone())?;
     if is_alone {
         let taken_over = app.operations.take_over().await;
         taken_over.map_err(|fault| Complaint::because("open operations cannot be taken over", &fault))?;
@@ -208,9 +215,11 @@ pub async fn start_with(config: &Config, moments: Moments, extras: Extras) -> Re
     set_up_projects(&app, config, &ways).await?;
 
     let life = Life::new(Readiness::starting());
+    traces::spawn(&life, &app.store, collector);
     let tenants = tenants(config)?;
     let brands = brands(config);
-    let frame = Frame::new(&config.server, moments, dialect::frame_reply(&tenants, &brands));
+    let reply = dialect::frame_reply(&tenants, &brands);
+    let frame = Frame::new(&config.server, moments, reply).traced(tracer.clone(), config.traces.tracestate);
     let requests = frame.requests.clone();
     let contract = dialect::router(app.clone(), config.server.body_bytes_max, tenants, brands);
     let contract = match extras.around {
@@ -220,9 +229,9 @@ pub async fn start_with(config: &Config, moments: Moments, extras: Extras) -> Re
     let pages = pages::router(app.clone(), recovery::settings(config), recovery::sites(config)?)
         .map_err(|what| Complaint::new(format!("the recovery pages cannot be written: {what}")))?;
     let attempts = if role.relays() { spawn_attempts(&life, &app, config) } else { None };
-    let relay = Arc::new(relay(config, &app, ways, is_alone, attempts)?);
+    let relay = Arc::new(relay(config, &app, (ways, tracer.clone()), is_alone, attempts)?);
     let counters = relay.counters();
-    let shown = metrics::Shown { app: app.clone(), relay: counters.clone(), requests };
+    let shown = metrics::Shown { app: app.clone(), relay: counters.clone(), requests, tracer };
     let metrics_url = metrics::spawn(&life, config, shown).await?;
     let partitions = move || if role.relays() { counters.figures().partitions } else { 0 };
     let health =
@@ -318,7 +327,7 @@ fn configured(project: &config::Project) -> Configured {
 fn relay(
     config: &Config,
     app: &App,
-    Ways { office, switchboard, wallets }: Ways,
+    (Ways { office, switchboard, wallets }, tracer): (Ways, Tracer),
     is_alone: bool,
     attempts: Option<Attempts>,
 ) -> Result<Relay, Complaint> {
@@ -332,6 +341,7 @@ fn relay(
         deliver::Settings {
             event_ids: event_ids(&config.projects),
             attempts,
+            tracer,
             attempt_max: config.attempt_max(),
             node: (!is_alone).then(|| NodeSettings::new(config.node.name.clone(), config.node.lease)),
             ..relay_settings(&config.delivery)

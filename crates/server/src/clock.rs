@@ -9,6 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use keyherald_core::{Ctx, Micros, Uptime};
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::trace;
+
 /// Says when it is.
 pub trait Clock: Send + Sync {
     /// The time, UTC.
@@ -153,9 +155,9 @@ impl Moments {
         self.clock.uptime()
     }
 
-    /// What one decision gets: the time, and chance of its own.
+    /// What one decision gets: the time, chance of its own, and the trace that this task works in.
     pub fn ctx(&self) -> Ctx {
-        Ctx::new(self.clock.now(), self.entropy.seed())
+        Ctx::new(self.clock.now(), self.entropy.seed()).traced(trace::context())
     }
 }
 

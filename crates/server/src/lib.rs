@@ -28,4 +28,5 @@ pub mod outbox;
 pub mod pages;
 pub mod recipe;
 pub mod telemetry;
+pub mod trace;
 pub mod words;

@@ -11,6 +11,7 @@ use keyherald_core::id::{CustomerId, MessageId, ProjectKey};
 use keyherald_core::message::partition;
 use keyherald_core::seal::KeyRing;
 use keyherald_core::subscription::RENDERED;
+use keyherald_core::trace::TraceContext;
 use keyherald_core::{Ctx, Micros};
 use zeroize::Zeroizing;
 
@@ -25,8 +26,8 @@ statements! {
               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     // The casts tell PostgreSQL what it does not infer in a SELECT.
     APPEND = "INSERT INTO log (project, kind, id, created_at, type, resource_type, resource_id, customer_id, partition, visible,
-                  has_personal, facts)
-              SELECT $1, $9, $2, CAST($3 AS BIGINT), $4, 'event', $5, $6, CAST($7 AS BIGINT), 0, 0, '{}'
+                  has_personal, facts, trace)
+              SELECT $1, $9, $2, CAST($3 AS BIGINT), $4, 'event', $5, $6, CAST($7 AS BIGINT), 0, 0, '{}', CAST($10 AS TEXT)
               WHERE EXISTS (SELECT 1 FROM subscription
                             WHERE project = $1 AND format = '\"Rendered\"' AND replace(events, $8, '') <> events)
               RETURNING position";
@@ -116,7 +117,7 @@ fn append_as(
         kept.until.into(),
     ];
     tx.execute(&INSERT, &args)?;
-    send(tx, project, (event.id, nature), (event.id, event.event_type, event.lane), event.at)
+    send(tx, project, (event.id, nature), (event.id, event.event_type, event.lane), (event.at, ctx.trace.as_ref()))
 }
 
 /// Puts into the log that the event is to be sent, as the entry `id`.
@@ -125,7 +126,7 @@ fn send(
     project: &ProjectKey,
     (id, nature): (MessageId, Nature),
     (event, event_type, lane): (MessageId, EventType, CustomerId),
-    at: Micros,
+    (at, trace): (Micros, Option<&TraceContext>),
 ) -> Result<(), Fault> {
     let args = [
         project.into(),
@@ -137,6 +138,7 @@ fn send(
         i64::from(partition(lane)).into(),
         format!("\"{}\"", event_type.as_str()).into(),
         nature.kind("event").into(),
+        trace.into(),
     ];
     match query_one(tx, &APPEND, &args, |row| row.int(0))? {
         Some(position) => {
@@ -323,6 +325,7 @@ fn read(row: &dyn Row) -> Result<Listed, Fault> {
 pub(crate) fn read_sending(
     row: &dyn Row,
     (position, event, event_type): (usize, usize, usize),
+    trace: Option<TraceContext>,
 ) -> Result<Sending, Fault> {
     Ok(Sending {
         position: row.int(position)?,
@@ -330,6 +333,7 @@ pub(crate) fn read_sending(
         event_type: row.parsed(event_type)?,
         at: row.micros(3)?,
         lane: row.parsed(7)?,
+        trace,
     })
 }
 

@@ -51,7 +51,7 @@ pub mod verification;
 pub use fault::{Fault, FaultKind};
 pub use listing::{Listing, Page};
 pub use sql::Sql;
-pub use store::{COMMIT_SIZES, Counters, ReplicaOptions, Store, StoreOptions, StoreUrl, StoreUrlError};
+pub use store::{COMMIT_SIZES, Counters, ReplicaOptions, Store, StoreOptions, StoreUrl, StoreUrlError, WriteWatch};
 pub use tx::{Row, Tx, Value};
 
 /// Every fixed statement of every module, for the test that prepares them all on both engines.

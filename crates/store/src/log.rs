@@ -26,6 +26,7 @@ use keyherald_core::notice::{Change, ChangeFacts, NewChange, Notice};
 use keyherald_core::relay::Positioned;
 use keyherald_core::seal::{KeyRing, SealingKey, customer_key};
 use keyherald_core::secret::TokenValue;
+use keyherald_core::trace::TraceContext;
 use keyherald_core::{Ctx, Micros};
 
 use crate::decoy::Nature;
@@ -37,7 +38,7 @@ use crate::{Fault, Listing, Page, Tx, Value, event, statements};
 macro_rules! columns {
     () => {
         "l.position, l.project, l.id, l.created_at, l.resource_id, l.sequence, l.resource_version, l.customer_id,
-                l.visible, l.has_personal, l.facts, p.sealed, k.sealed, s.sealed, l.kind"
+                l.visible, l.has_personal, l.facts, p.sealed, k.sealed, s.sealed, l.kind, l.trace"
     };
 }
 
@@ -91,16 +92,16 @@ pub mod feed; // after the macros that it uses
 
 statements! {
     APPEND = "INSERT INTO log (project, kind, id, created_at, type, resource_type, resource_id, sequence, resource_version,
-                  customer_id, partition, visible, has_personal, facts)
+                  customer_id, partition, visible, has_personal, facts, trace)
               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
-                  COALESCE(CAST($14 AS BIGINT), (SELECT messages_enabled FROM project WHERE project = $1), 0), $12, $13)
+                  COALESCE(CAST($14 AS BIGINT), (SELECT messages_enabled FROM project WHERE project = $1), 0), $12, $13, $15)
               RETURNING position, visible";
     // The casts tell PostgreSQL what it does not infer in a SELECT. Not LIKE: SQLite would prepare the statement anew for
     // each pattern.
     APPEND_CHANGE = "INSERT INTO log (project, kind, id, created_at, type, resource_type, resource_id, resource_version,
-                         customer_id, partition, visible, has_personal, facts)
+                         customer_id, partition, visible, has_personal, facts, trace)
                      SELECT $1, $13, $2, CAST($3 AS BIGINT), $4, $5, $6, CAST($7 AS BIGINT), $8, CAST($9 AS BIGINT), 0,
-                         CAST($10 AS BIGINT), $11
+                         CAST($10 AS BIGINT), $11, CAST($14 AS TEXT)
                      WHERE EXISTS (SELECT 1 FROM subscription
                                    WHERE project = $1 AND changes <> '[]' AND replace(changes, $12, '') <> changes)
                      RETURNING position";
@@ -217,6 +218,7 @@ fn append_as(
         has_personal.into(),
         Value::json(&message.facts)?,
         visible.0.map(i64::from).into(),
+        ctx.trace.as_ref().into(),
     ];
     let (position, visible) = appended(tx, &args)?;
     if has_personal {
@@ -233,7 +235,7 @@ fn append_as(
         )?;
     }
     if let Some(change) = NewChange::of_token(message) {
-        put_change(tx, project, &change, (nature, false))?;
+        put_change(tx, project, &change, (nature, false), ctx.trace.as_ref())?;
     }
     Ok(visible)
 }
@@ -251,8 +253,13 @@ fn is_mailed(tx: &mut dyn Tx, project: &ProjectKey, content: &Content) -> Result
 
 /// Appends a change of a resource that is nobody's in person, if somebody wants to hear of it. Another write of the same
 /// transaction must precede it.
-pub(crate) fn append_change(tx: &mut dyn Tx, project: &ProjectKey, change: &NewChange) -> Result<(), Fault> {
-    put_change(tx, project, change, (Nature::Fact, false)).map(drop)
+pub(crate) fn append_change(
+    tx: &mut dyn Tx,
+    project: &ProjectKey,
+    change: &NewChange,
+    trace: Option<&TraceContext>,
+) -> Result<(), Fault> {
+    put_change(tx, project, change, (Nature::Fact, false), trace).map(drop)
 }
 
 /// The same for a customer, whose own names are personal.
@@ -265,7 +272,7 @@ pub(crate) fn append_change_of_customer(
 ) -> Result<(), Fault> {
     let personal = Personal { identifiers: change.identifiers.clone(), ..Personal::default() };
     let has_personal = !personal.is_empty();
-    match put_change(tx, project, change, (Nature::Fact, has_personal))? {
+    match put_change(tx, project, change, (Nature::Fact, has_personal), ctx.trace.as_ref())? {
         Some(position) if has_personal => {
             let plain = serde_json::to_vec(&personal)?;
             put_personal(tx, ring, (project, change.lane), (position, change.id), &plain, ctx)
@@ -280,6 +287,7 @@ fn put_change(
     project: &ProjectKey,
     change: &NewChange,
     (nature, has_personal): (Nature, bool),
+    trace: Option<&TraceContext>,
 ) -> Result<Option<i64>, Fault> {
     let resource_type = change.facts.resource_type.as_str();
     let args = [
@@ -296,6 +304,7 @@ fn put_change(
         Value::json(&change.facts)?,
         format!("\"{resource_type}\"").into(),
         nature.kind("change").into(),
+        trace.into(),
     ];
     query_one(tx, &APPEND_CHANGE, &args, |row| row.int(0))
 }
@@ -408,7 +417,7 @@ fn read_entry(row: &dyn Row, ring: &KeyRing) -> Result<Entry, Fault> {
     let notice = match row.text(14)?.as_str() {
         "change" => Notice::Change(read_change(row, ring)?),
         "activity" => Notice::Activity(Box::new(read_activity(row)?)),
-        "event" => Notice::Event(event::read_sending(row, (0, 4, 16))?),
+        "event" => Notice::Event(event::read_sending(row, (0, 4, 17), trace_of(row)?)?),
         _ => Notice::Message(Box::new(read(row, ring)?)),
     };
     Ok(Entry { project: row.parsed(1)?, notice })
@@ -433,6 +442,7 @@ pub(crate) fn read(row: &dyn Row, ring: &KeyRing) -> Result<Message, Fault> {
         facts,
         personal,
         secret,
+        trace: trace_of(row)?,
     })
 }
 
@@ -453,19 +463,26 @@ fn read_change(row: &dyn Row, ring: &KeyRing) -> Result<Change, Fault> {
         lane,
         facts,
         identifiers,
+        trace: trace_of(row)?,
     })
 }
 
 fn read_activity(row: &dyn Row) -> Result<Recorded, Fault> {
     let project: ProjectKey = row.parsed(1)?;
     let customer = activity::customer(&project, row.parsed_opt(7)?);
-    let entry = Activity { id: row.parsed(2)?, at: row.micros(3)?, customer, facts: row.json(10)? };
+    let trace = trace_of(row)?;
+    let entry = Activity { id: row.parsed(2)?, at: row.micros(3)?, customer, facts: row.json(10)?, trace };
     Ok(Recorded {
         position: row.int(0)?,
         project_lane: project_lane(&project),
         activity: entry,
-        user: row.parsed_opt(15)?,
+        user: row.parsed_opt(16)?,
     })
+}
+
+/// The trace in which the row arose. One that cannot be read is no reason not to tell what happened.
+fn trace_of(row: &dyn Row) -> Result<Option<TraceContext>, Fault> {
+    Ok(row.text_opt(15)?.and_then(|text| text.parse().ok()))
 }
 
 /// The erasable part. `None`: there was one, and it was erased.

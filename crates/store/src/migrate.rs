@@ -61,6 +61,7 @@ pub static MIGRATIONS: &[Migration] = &[
     migration!(17, "0017_interventions"),
     migration!(18, "0018_webhooks"),
     migration!(19, "0019_compatibility"),
+    migration!(20, "0020_traces"),
 ];
 
 /// One step of the database's form.

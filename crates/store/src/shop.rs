@@ -1,5 +1,6 @@
 //! Stores, the shops of a project.
 
+use keyherald_core::Ctx;
 use keyherald_core::filter::Kind;
 use keyherald_core::id::{Key, ProjectKey, Reference, ShopId};
 use keyherald_core::notice::NewChange;
@@ -56,7 +57,7 @@ pub fn page(tx: &mut dyn Tx, project: &ProjectKey, listing: &Listing) -> Result<
 }
 
 /// Writes a new store, and tells the change. Two with one key at once: the index refuses the second, which then finds the first.
-pub fn insert(tx: &mut dyn Tx, project: &ProjectKey, shop: &Shop) -> Result<(), Fault> {
+pub fn insert(tx: &mut dyn Tx, project: &ProjectKey, shop: &Shop, ctx: &Ctx) -> Result<(), Fault> {
     let args = [
         project.into(),
         shop.id.into(),
@@ -71,7 +72,7 @@ pub fn insert(tx: &mut dyn Tx, project: &ProjectKey, shop: &Shop) -> Result<(), 
         Value::json(&shop.countries)?,
     ];
     tx.execute(&INSERT, &args)?;
-    log::append_change(tx, project, &NewChange::of_shop(shop))
+    log::append_change(tx, project, &NewChange::of_shop(shop), ctx.trace.as_ref())
 }
 
 /// The store with this id.

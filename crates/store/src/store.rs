@@ -5,8 +5,9 @@ mod options;
 mod scrub;
 mod url;
 
+use std::any::Any;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use keyherald_core::{Ctx, Micros};
@@ -39,6 +40,9 @@ pub struct Counters {
     pub commit_sizes: [u64; COMMIT_SIZES.len()],
 }
 
+/// Told that somebody asks for a write; what it answers is dropped when that write has ended, however it did.
+pub type WriteWatch = Box<dyn Fn() -> Option<Box<dyn Any + Send>> + Send + Sync>;
+
 /// The open database. Cheap to clone; when the last clone is dropped, the engine finishes what it was given and ends.
 #[derive(Clone)]
 pub struct Store {
@@ -50,6 +54,7 @@ struct Inner {
     engine: Box<dyn Engine>,
     shared: Arc<Shared>,
     serving: Mutex<Option<lock::ServingLock>>,
+    watch: OnceLock<WriteWatch>,
 }
 
 impl Drop for Inner {
@@ -70,7 +75,8 @@ impl Store {
     pub fn open(url: &StoreUrl, options: &StoreOptions) -> Result<Self, Fault> {
         let shared = Shared::new();
         let engine = engine::open(url, options, &shared)?;
-        Ok(Self { inner: Arc::new(Inner { url: url.clone(), engine, shared, serving: Mutex::new(None) }) })
+        let (serving, watch) = (Mutex::new(None), OnceLock::new());
+        Ok(Self { inner: Arc::new(Inner { url: url.clone(), engine, shared, serving, watch }) })
     }
 
     /// Runs `work` in one transaction and returns after COMMIT.
@@ -86,10 +92,16 @@ impl Store {
         T: Send + 'static,
         F: FnMut(&mut dyn Tx, &mut Ctx) -> Result<T, Fault> + Send + 'static,
     {
+        let _watched = self.inner.watch.get().and_then(|watch| watch());
         let ctx = ctx.clone();
         let (job, answer) = engine::job(move |tx| work(tx, &mut ctx.clone()));
         self.inner.engine.write(job)?;
         answered(answer).await
+    }
+
+    /// Has each [`Store::write`] watched from now on, in the task that asks for it. Only the first call counts.
+    pub fn watch_writes(&self, watch: WriteWatch) {
+        let _of_two_the_first = self.inner.watch.set(watch);
     }
 
     /// Runs `work` over one consistent snapshot, which it cannot change.

@@ -10,6 +10,7 @@ use keyherald_core::message::PARTITIONS;
 use keyherald_core::notice::{ChangeKind, NewChange};
 use keyherald_core::seal::KeyRing;
 use keyherald_core::subscription::{FormatKind, Selections, Subscription, SubscriptionStatus, Updated};
+use keyherald_core::trace::TraceContext;
 use keyherald_core::{Ctx, Micros};
 use zeroize::Zeroizing;
 
@@ -150,7 +151,7 @@ pub fn insert(
         sealed.into(),
     ];
     tx.execute(&INSERT, &args)?;
-    append_change(tx, project, subscription, ChangeKind::Created, subscription.created_at)?;
+    append_change(tx, project, subscription, ChangeKind::Created, (subscription.created_at, ctx.trace.as_ref()))?;
     let from = log::last_position(tx)?;
     for partition in 0..PARTITIONS {
         delivery::put_cursor(tx, subscription.id, partition, from)?;
@@ -193,7 +194,7 @@ pub fn update(
         tx.execute(&SET_SECRET, &[project.into(), after.id.into(), sealed.into()])?;
         delivery::release(tx, after.id, ctx.now)?;
     }
-    append_change(tx, project, after, ChangeKind::Updated { old_version }, after.last_modified_at)
+    append_change(tx, project, after, ChangeKind::Updated { old_version }, (after.last_modified_at, ctx.trace.as_ref()))
 }
 
 /// Nobody is told of what nobody can see.
@@ -202,12 +203,12 @@ fn append_change(
     project: &ProjectKey,
     subscription: &Subscription,
     kind: ChangeKind,
-    at: Micros,
+    (at, trace): (Micros, Option<&TraceContext>),
 ) -> Result<(), Fault> {
     if !subscription.format.is_of_callers() {
         return Ok(());
     }
-    log::append_change(tx, project, &NewChange::of_subscription(subscription, kind, at))
+    log::append_change(tx, project, &NewChange::of_subscription(subscription, kind, at), trace)
 }
 
 fn guarded(rows: u64) -> Result<(), Fault> {
@@ -340,10 +341,10 @@ pub fn hold(tx: &mut dyn Tx, project: &ProjectKey, id: SubscriptionId) -> Result
 }
 
 /// Removes the [`claim`]ed subscription `last` with its delivery state.
-pub fn delete(tx: &mut dyn Tx, project: &ProjectKey, last: &Subscription, now: Micros) -> Result<(), Fault> {
+pub fn delete(tx: &mut dyn Tx, project: &ProjectKey, last: &Subscription, ctx: &Ctx) -> Result<(), Fault> {
     guarded(tx.execute(&DELETE, &[project.into(), last.id.into(), last.version.into()])?)?;
     delivery::delete_of_subscription(tx, last.id)?;
-    append_change(tx, project, last, ChangeKind::Deleted { data_erasure: false }, now)
+    append_change(tx, project, last, ChangeKind::Deleted { data_erasure: false }, (ctx.now, ctx.trace.as_ref()))
 }
 
 /// Records how delivery of this version goes. No new version: the callers' version is about what they wrote.
@@ -376,7 +377,7 @@ pub fn note_failing(
         return Ok(false);
     }
     let disabled = Subscription { version: version + 1, last_modified_at: now, ..subscription.clone() };
-    append_change(tx, project, &disabled, ChangeKind::Updated { old_version: version }, now)?;
+    append_change(tx, project, &disabled, ChangeKind::Updated { old_version: version }, (now, None))?;
     Ok(true)
 }
 

@@ -5,6 +5,7 @@ use keyherald_core::id::{
     CustomerId, DeadLetterId, DoubtId, Key, MessageId, NodeId, OperationId, ProjectKey, ShopId, SubscriptionId,
     TokenId, VerificationId,
 };
+use keyherald_core::trace::TraceContext;
 
 use crate::{Fault, Sql};
 
@@ -213,5 +214,6 @@ bound_as_text!(
     NodeId,
     ProjectKey,
     Key,
-    VerificationId
+    VerificationId,
+    TraceContext
 );

@@ -156,7 +156,7 @@ async fn what_nobody_wants_is_not_written(store: &TestStore) {
     change_password(store, 7, ada.id).await;
     assert_eq!(changes(store).await.len(), 1);
     let gone = wanting.clone();
-    store.write(&ctx(8), move |tx, ctx| subscriptions::delete(tx, &demo(), &gone, ctx.now)).await.unwrap();
+    store.write(&ctx(8), move |tx, ctx| subscriptions::delete(tx, &demo(), &gone, ctx)).await.unwrap();
     change_password(store, 9, ada.id).await;
     assert_eq!(changes(store).await.len(), 1);
 }
@@ -197,7 +197,7 @@ async fn tokens_stores_and_subscriptions_change_too(store: &TestStore) {
     let edited = edit(store, wanting.id, vec![Edit::SetKey(None)]).await.subscription;
     let last = edited.clone();
     let also = subscribe(store, 6, &["subscription"]).await; // or nobody would hear of the end of the first
-    store.write(&ctx(7), move |tx, ctx| subscriptions::delete(tx, &demo(), &last, ctx.now)).await.unwrap();
+    store.write(&ctx(7), move |tx, ctx| subscriptions::delete(tx, &demo(), &last, ctx)).await.unwrap();
 
     let told = changes(store).await;
     let shown: Vec<_> = told
@@ -335,6 +335,6 @@ async fn a_stale_update_is_a_fault(store: &TestStore) {
         subscriptions::update(tx, &ring(), &demo(), &updated, None, ctx)
     };
     assert!(store.write(&ctx(5), again).await.is_err());
-    assert!(store.write(&ctx(6), move |tx, ctx| subscriptions::delete(tx, &demo(), &before, ctx.now)).await.is_err());
+    assert!(store.write(&ctx(6), move |tx, ctx| subscriptions::delete(tx, &demo(), &before, ctx)).await.is_err());
     assert_eq!(stored(store).await.0.version, 2);
 }

@@ -98,6 +98,7 @@ fn intent(wish: &Wish, now: Micros) -> Intent {
         by: Initiator { external_user_id: Some("agent".into()), ..Initiator::default() },
         source: Source::default(),
         first_entry: None,
+        trace: None,
         link: link("auth0|1"),
         capabilities,
         before: Some(ProbeValue::of(Some("monday"))),

@@ -448,7 +448,7 @@ async fn stores_have_one_key_each(store: &TestStore) {
         let taken = shops::by_key(tx, &demo(), &command.key)?.is_some();
         let decided = shop::decide(&command, taken, ctx);
         if let Ok(shop) = &decided {
-            shops::insert(tx, &demo(), shop)?;
+            shops::insert(tx, &demo(), shop, ctx)?;
         }
         Ok(decided)
     };

@@ -40,6 +40,7 @@ fn begun(capabilities: Capabilities) -> Operation {
         by: Initiator { external_user_id: Some("agent".into()), ..Initiator::default() },
         source: Source { system: "ExternalSystem".parse().ok(), ..Source::default() },
         first_entry: None,
+        trace: None,
         link: ProviderLink { provider: "auth0-main".parse().unwrap(), user },
         capabilities,
         before: Some(before()),

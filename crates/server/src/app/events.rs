@@ -69,7 +69,7 @@ impl App {
                 (Some(Stored { subscription: found, .. }), None) => {
                     subscriptions::claim(tx, &project, found.id)?;
                     event::abandon(tx, &project)?;
-                    subscriptions::delete(tx, &project, &found, ctx.now).map(Ok)
+                    subscriptions::delete(tx, &project, &found, ctx).map(Ok)
                 }
                 (None, Some(wanted)) => {
                     let secret = wanted.secret(None, ctx);

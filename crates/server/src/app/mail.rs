@@ -77,7 +77,7 @@ impl App {
             };
             subscriptions::claim(tx, &project, found.id)?;
             if messages.is_empty() {
-                return subscriptions::delete(tx, &project, &found, ctx.now).map(Ok);
+                return subscriptions::delete(tx, &project, &found, ctx).map(Ok);
             }
             let update = update(&found, &messages, &destination);
             match subscription::update(&found, &update, false, ctx) {

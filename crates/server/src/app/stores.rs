@@ -23,7 +23,7 @@ impl App {
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             let taken = shops::by_key(tx, &call.project, &command.key)?.is_some();
             match shop::decide(&command, taken, ctx) {
-                Ok(shop) => shops::insert(tx, &call.project, &shop).map(|()| Ok(shop)),
+                Ok(shop) => shops::insert(tx, &call.project, &shop, ctx).map(|()| Ok(shop)),
                 Err(refusal) => Ok(Err(refusal)),
             }
         };

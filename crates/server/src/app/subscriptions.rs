@@ -224,7 +224,7 @@ impl App {
             if let Err(refusal) = subscription::check_version(&last, version) {
                 return Ok(Err(refusal));
             }
-            subscriptions::delete(tx, &call.project, &last, ctx.now)?;
+            subscriptions::delete(tx, &call.project, &last, ctx)?;
             Ok(Ok(last))
         };
         let deleted = self.store.write(&self.ctx(), work).await??;

@@ -27,12 +27,14 @@ use crate::deliver;
 use crate::http::{Limits, Server};
 use crate::life::{Life, Task};
 use crate::telemetry::metrics::Requests;
+use crate::trace::Tracer;
 
 /// What is shown.
 pub(super) struct Shown {
     pub(super) app: App,
     pub(super) relay: Arc<deliver::Counters>,
     pub(super) requests: Requests,
+    pub(super) tracer: Tracer,
 }
 
 /// Serves `/metrics` where the configuration wants it, and answers where that is.
@@ -70,7 +72,7 @@ fn registry(shown: Shown) -> Registry {
     registry.register("build", "The program", version);
     shown.requests.register(&mut registry);
     shown.relay.deliveries().register(&mut registry);
-    registry.register_collector(Box::new(Standing { app: shown.app, relay: shown.relay }));
+    registry.register_collector(Box::new(Standing { app: shown.app, relay: shown.relay, tracer: shown.tracer }));
     registry
 }
 
@@ -78,6 +80,7 @@ fn registry(shown: Shown) -> Registry {
 struct Standing {
     app: App,
     relay: Arc<deliver::Counters>,
+    tracer: Tracer,
 }
 
 impl fmt::Debug for Standing {
@@ -92,6 +95,7 @@ impl Collector for Standing {
         self.hashing(&mut to)?;
         self.store(&mut to)?;
         self.operations(&mut to)?;
+        self.traces(&mut to)?;
         self.relay(&mut to)
     }
 }
@@ -157,6 +161,12 @@ impl Standing {
             ("diverged", operations.diverged),
         ];
         to.counters("operations", "Changes at an identity provider, by what became of them", "event", &ends)
+    }
+
+    fn traces(&self, to: &mut Writer<'_, '_>) -> fmt::Result {
+        let spans = self.tracer.figures();
+        let ends = [("exported", spans.exported), ("dropped", spans.dropped), ("refused", spans.refused)];
+        to.counters("trace_spans", "Spans, by what became of them", "end", &ends)
     }
 
     fn relay(&self, to: &mut Writer<'_, '_>) -> fmt::Result {

@@ -39,6 +39,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod traces;
 mod tree;
 mod wallet;
 
@@ -76,6 +77,7 @@ pub use server::Server;
 pub use sms::{ProjectSms, Sms};
 pub use store::Store;
 pub use throttle::Throttle;
+pub use traces::Traces;
 pub use tree::Environment;
 pub use wallet::Wallet;
 
@@ -121,6 +123,8 @@ pub struct Config {
     pub log: Log,
     /// `[metrics]`
     pub metrics: Metrics,
+    /// `[traces]`
+    pub traces: Traces,
     /// `[sms]`; absent: there is no service for short messages.
     pub sms: Option<Sms>,
     /// `[[projects]]`
@@ -235,6 +239,7 @@ impl Section for Config {
         keys.section("operations", &mut self.operations);
         keys.section("log", &mut self.log);
         keys.section("metrics", &mut self.metrics);
+        keys.section("traces", &mut self.traces);
         keys.optional_section("sms", &mut self.sms);
         let mut drafts: Vec<project::Draft> = self.projects.iter().map(project::Draft::of).collect();
         keys.sections("projects", &mut drafts);

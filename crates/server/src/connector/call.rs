@@ -7,6 +7,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use keyherald_core::provider::ProviderError;
+use keyherald_core::trace::TraceContext;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Response};
 use serde_json::Value;
@@ -18,6 +19,7 @@ use super::limited::count_request;
 use super::{ADMISSION, HAND_OVER};
 use crate::outbound::client::{ClientSettings, NoClient, NoTls, http_client};
 use crate::outbound::guard::{Guard, NotPublic, addresses_in};
+use crate::trace;
 
 /// How a provider is reached.
 #[derive(Clone)]
@@ -237,12 +239,23 @@ impl Caller {
             return Err(Fault::TimeoutBeforeSend);
         }
         count_request();
-        let Request { method, url, headers, body } = request;
+        let Request { method, url, mut headers, body } = request;
+        in_trace(&mut headers);
         let sent = self.http.request(method, url).headers(headers).body(body.to_vec()).send().await;
         let answer = sent.map_err(|error| fault_of(&error))?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let body = read(answer, self.net.response_bytes_max).await?;
         Ok(Answer { status, headers, body })
+    }
+}
+
+/// Tells the provider in which trace it is called, unless the call says so itself. Comes after signatures, which must not cover
+/// it: proxies put a place of their own there.
+fn in_trace(headers: &mut HeaderMap) {
+    for (name, value) in trace::context().iter().flat_map(TraceContext::fields) {
+        if let (false, Ok(value)) = (headers.contains_key(name), HeaderValue::try_from(value)) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
     }
 }
 
@@ -280,4 +293,25 @@ fn fault_of(error: &reqwest::Error) -> Fault {
         source = inner.source();
     }
     if error.is_timeout() { Fault::TimeoutBeforeSend } else { Fault::Connect }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::trace::{Kind, Tracer};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_is_in_the_trace_of_who_makes_it_unless_it_says_otherwise() {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let span = Tracer::default().begin(Kind::Server, "request", parent.parse().ok().as_ref());
+        let own = HeaderMap::from_iter([(HeaderName::from_static("traceparent"), HeaderValue::from_static("own"))]);
+        for (mut headers, expected) in [(HeaderMap::new(), parent), (own, "own")] {
+            span.here().within(async { in_trace(&mut headers) }).await;
+            assert_eq!(headers.get("traceparent").unwrap(), expected);
+        }
+        let mut headers = HeaderMap::new();
+        in_trace(&mut headers);
+        assert!(headers.is_empty(), "without a trace there is none to tell of");
+    }
 }

@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{ADMISSION, By, Connector, HAND_OVER, LookedUp, NewUser, TokenOwner, UserChanges};
+use crate::trace;
 
 tokio::task_local! {
     /// The call at work in this task, if it has limits.
@@ -195,8 +196,23 @@ impl Limited {
     }
 
     /// Does `work` when its turn comes. `requests` is how many it may make one after the other, `cut_off` what it means
-    /// when it does not end: a backstop, for every request has its own time-out.
+    /// when it does not end: a backstop, for every request has its own time-out. The span
+    /// is called by the `verb`.
     async fn within<T>(
+        &self,
+        now: Micros,
+        (verb, requests, cut_off): (&'static str, u32, ProviderError),
+        work: BoxFuture<'_, Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
+        let mut span = trace::part(trace::Kind::Client, verb);
+        let outcome = span.here().within(self.in_turn(now, (requests, cut_off), work)).await;
+        if let Err(error) = &outcome {
+            span.fail(error.code());
+        }
+        outcome
+    }
+
+    async fn in_turn<T>(
         &self,
         now: Micros,
         (requests, cut_off): (u32, ProviderError),
@@ -264,7 +280,7 @@ impl Connector for Limited {
 
     fn look_up<'a>(&'a self, by: By<'a>, ctx: Ctx) -> BoxFuture<'a, Result<LookedUp, ProviderError>> {
         let now = ctx.now;
-        Box::pin(self.within(now, (1, ProviderError::Transient), self.inner.look_up(by, ctx)))
+        Box::pin(self.within(now, ("look a user up", 1, ProviderError::Transient), self.inner.look_up(by, ctx)))
     }
 
     fn set_password<'a>(
@@ -277,7 +293,11 @@ impl Connector for Limited {
             return Box::pin(async { Err(too_long) });
         }
         let now = ctx.now;
-        Box::pin(self.within(now, (1, ProviderError::Ambiguous), self.inner.set_password(user, password, ctx)))
+        Box::pin(self.within(
+            now,
+            ("set a password", 1, ProviderError::Ambiguous),
+            self.inner.set_password(user, password, ctx),
+        ))
     }
 
     fn set_password_as<'a>(
@@ -292,7 +312,7 @@ impl Connector for Limited {
         }
         let now = ctx.now;
         let work = self.inner.set_password_as(step, user, password, ctx);
-        Box::pin(self.within(now, (1, ProviderError::Ambiguous), work))
+        Box::pin(self.within(now, ("set a password", 1, ProviderError::Ambiguous), work))
     }
 
     fn try_sign_in<'a>(
@@ -311,13 +331,15 @@ impl Connector for Limited {
                     answer => Ok(answer),
                 }
             });
-            self.within(now, (2, ProviderError::Transient), work).await.unwrap_or_else(TrialAnswer::Failed)
+            self.within(now, ("try a sign-in", 2, ProviderError::Transient), work)
+                .await
+                .unwrap_or_else(TrialAnswer::Failed)
         })
     }
 
     fn end_sessions<'a>(&'a self, user: &'a ProviderUser, ctx: Ctx) -> BoxFuture<'a, Result<(), ProviderError>> {
         let now = ctx.now;
-        Box::pin(self.within(now, (1, ProviderError::Ambiguous), self.inner.end_sessions(user, ctx)))
+        Box::pin(self.within(now, ("end sessions", 1, ProviderError::Ambiguous), self.inner.end_sessions(user, ctx)))
     }
 
     fn token_owner<'a>(&'a self, token: &'a str, ctx: Ctx) -> BoxFuture<'a, Result<Option<TokenOwner>, ProviderError>> {
@@ -326,12 +348,16 @@ impl Connector for Limited {
             return Box::pin(async { Ok(None) });
         }
         let now = ctx.now;
-        Box::pin(self.within(now, (2, ProviderError::Transient), self.inner.token_owner(token, ctx)))
+        Box::pin(self.within(
+            now,
+            ("ask for a token's owner", 2, ProviderError::Transient),
+            self.inner.token_owner(token, ctx),
+        ))
     }
 
     fn health(&self, ctx: Ctx) -> BoxFuture<'_, Result<(), ProviderError>> {
         let now = ctx.now;
-        Box::pin(self.within(now, (1, ProviderError::Transient), self.inner.health(ctx)))
+        Box::pin(self.within(now, ("ask for health", 1, ProviderError::Transient), self.inner.health(ctx)))
     }
 
     fn create_user<'a>(&'a self, user: NewUser<'a>, ctx: Ctx) -> BoxFuture<'a, Result<LookedUp, ProviderError>> {
@@ -339,7 +365,7 @@ impl Connector for Limited {
             return Box::pin(async { Err(too_long) });
         }
         let now = ctx.now;
-        Box::pin(self.within(now, (2, ProviderError::Ambiguous), self.inner.create_user(user, ctx)))
+        Box::pin(self.within(now, ("create a user", 2, ProviderError::Ambiguous), self.inner.create_user(user, ctx)))
     }
 
     fn update_user<'a>(
@@ -349,7 +375,11 @@ impl Connector for Limited {
         ctx: Ctx,
     ) -> BoxFuture<'a, Result<(), ProviderError>> {
         let now = ctx.now;
-        Box::pin(self.within(now, (2, ProviderError::Ambiguous), self.inner.update_user(user, changes, ctx)))
+        Box::pin(self.within(
+            now,
+            ("update a user", 2, ProviderError::Ambiguous),
+            self.inner.update_user(user, changes, ctx),
+        ))
     }
 }
 

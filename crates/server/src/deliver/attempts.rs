@@ -169,6 +169,11 @@ impl Begun {
     }
 }
 
+/// The same in a word.
+pub(super) fn word_of(outcome: &Outcome) -> &'static str {
+    told(outcome).0
+}
+
 fn told(outcome: &Outcome) -> (&'static str, Option<&str>) {
     match outcome {
         Outcome::Delivered => ("delivered", None),

@@ -29,7 +29,7 @@ use keyherald_store::subscription::Stored;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::attempts::OnTheWay;
+use super::attempts::{OnTheWay, word_of};
 use super::ledger::{Claim, Ledger, Note, Rows};
 use super::pace::Pace;
 use super::shown::notice_at;
@@ -37,6 +37,7 @@ use super::tenure::Tenure;
 use super::{Opened, Shared};
 use crate::destination::{Delivery, Destination};
 use crate::format;
+use crate::trace::{self, Say, Span};
 
 /// Pause before the store is tried again.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
@@ -257,10 +258,12 @@ impl Dispatcher {
             body: rendered.body,
             event: None,
             is_replay,
+            trace: notice.trace().cloned(),
         };
         let (shared, tenure, destination) = (self.shared.clone(), self.tenure.clone(), self.destination.clone());
+        let stored = self.stored.clone();
         self.work.push(Box::pin(async move {
-            let outcome = try_once(&shared, &tenure, &*destination, delivery).await;
+            let outcome = try_once(&shared, (&stored, &tenure), &*destination, delivery).await;
             outcome.map_or(Done::NotSent, |outcome| Done::Sent(customer, outcome, None))
         }));
     }
@@ -285,8 +288,9 @@ impl Dispatcher {
                         body: body.to_vec(),
                         event: Some(sending.event_type),
                         is_replay,
+                        trace: sending.trace.clone(),
                     };
-                    try_once(&shared, &tenure, &*destination, delivery).await
+                    try_once(&shared, (&stored, &tenure), &*destination, delivery).await
                 }
                 Ok(Body::Erased) => Some(Outcome::Erased),
                 Ok(Body::Ended) => Some(Outcome::Moot),
@@ -432,7 +436,7 @@ impl Dispatcher {
 /// One attempt, whatever its destination thinks of time. `None`: the lease would not outlast it.
 async fn try_once(
     shared: &Shared,
-    tenure: &Tenure,
+    (stored, tenure): (&Stored, &Tenure),
     destination: &dyn Destination,
     delivery: Delivery,
 ) -> Option<Outcome> {
@@ -440,11 +444,42 @@ async fn try_once(
     if !tenure.may_send(&shared.moments, limit) {
         return None;
     }
-    tokio::select! {
+    let mut span = span_of(shared, stored, &delivery);
+    let delivery = Delivery { trace: span.context().cloned(), ..delivery };
+    let outcome = tokio::select! {
         biased; // a process that was frozen meanwhile goes on with nothing whose time is over
-        () = sleep(limit) => Some(temporary("no answer in time")),
-        outcome = destination.send(delivery) => Some(outcome),
+        () = sleep(limit) => temporary("no answer in time"),
+        outcome = span.here().within(destination.send(delivery)) => outcome,
+    };
+    if span.is_recorded() {
+        let word = word_of(&outcome);
+        span.say("keyherald.outcome", word);
+        if !matches!(outcome, Outcome::Delivered | Outcome::Moot) {
+            span.fail(word);
+        }
     }
+    Some(outcome)
+}
+
+/// The span of one attempt by the conventions for messaging: in the trace of the request that caused the message, as a child of
+/// its span and linked to it.
+fn span_of(shared: &Shared, stored: &Stored, delivery: &Delivery) -> Span {
+    let (tracer, kind) = (&shared.settings.tracer, &stored.subscription.destination.kind);
+    let cause = delivery.trace.as_ref();
+    let mut span = tracer.begin(trace::Kind::Producer, "send", cause).linked(cause);
+    if span.is_recorded() {
+        span.rename(|| format!("send {kind}"));
+        span.say("messaging.operation.name", "send");
+        span.say("messaging.operation.type", "send");
+        span.say("messaging.system", Say::id(kind));
+        span.say("messaging.message.id", Say::id(&delivery.message_id));
+        span.say("messaging.message.body.size", Say::count(delivery.body.len()));
+        span.say("keyherald.project", Say::id(&delivery.project));
+        span.say("keyherald.subscription", Say::id(&stored.subscription.id));
+        span.say("keyherald.attempt", delivery.attempt);
+        span.say("keyherald.replay", delivery.is_replay);
+    }
+    span
 }
 
 fn temporary(reason: &str) -> Outcome {

@@ -57,6 +57,7 @@ use self::window::Window;
 use crate::clock::Moments;
 use crate::destination::{self, CannotOpen, Destination, Endurance, Rules};
 use crate::format::EventIds;
+use crate::trace::Tracer;
 
 /// How the relay works, with its limits.
 #[derive(Clone, Debug)]
@@ -99,6 +100,8 @@ pub struct Settings {
     pub node: Option<NodeSettings>,
     /// Where attempts are noted. `None`: nowhere.
     pub attempts: Option<Attempts>,
+    /// What makes the spans of attempts.
+    pub tracer: Tracer,
 }
 
 impl Default for Settings {
@@ -123,6 +126,7 @@ impl Default for Settings {
             event_ids: EventIds::default(),
             node: None,
             attempts: None,
+            tracer: Tracer::default(),
         }
     }
 }

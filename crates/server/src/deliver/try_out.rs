@@ -11,6 +11,7 @@ use super::Opener;
 use crate::clock::Moments;
 use crate::destination::{CannotOpen, Delivery, Probed};
 use crate::format::{self, EventIds};
+use crate::trace;
 
 /// What became of a test message.
 pub struct TriedOut {
@@ -48,6 +49,7 @@ pub async fn try_out(stored: &Stored, opener: &Opener, moments: &Moments) -> Res
         lane: made.lane,
         facts: made.facts,
         identifiers: made.identifiers,
+        trace: trace::context(),
     });
     let rendered = format::render(&stored.project, &notice, subscription.format, &EventIds::default());
     let rendered = rendered.map_err(|format::Erased| CannotTryOut::Format)?;
@@ -64,6 +66,7 @@ pub async fn try_out(stored: &Stored, opener: &Opener, moments: &Moments) -> Res
         body: rendered.body,
         event: None,
         is_replay: false,
+        trace: trace::context(),
     };
     let begun = Instant::now();
     let probed = destination.probe(delivery).await;

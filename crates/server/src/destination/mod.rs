@@ -42,6 +42,7 @@ use keyherald_core::delivery::{Outcome, Persistence};
 use keyherald_core::event::EventType;
 use keyherald_core::id::{CustomerId, MessageId, ProjectKey};
 use keyherald_core::subscription::FormatKind;
+use keyherald_core::trace::TraceContext;
 use keyherald_core::{Ctx, Micros};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -251,6 +252,17 @@ pub struct Delivery {
     pub event: Option<EventType>,
     /// Whether an operator has it sent once more: the receiver has had it, or may have.
     pub is_replay: bool,
+    /// The trace that this attempt belongs to. A receiver gets it by [`Delivery::trace_fields`].
+    pub trace: Option<TraceContext>,
+}
+
+impl Delivery {
+    /// Name and value of each header, property, attribute or field of the message by which its receiver goes on in the trace:
+    /// `traceparent`, and perhaps `tracestate`; none where there is no trace. Text of printable ASCII, of 55 and at most 512
+    /// bytes. Not to be signed: whoever passes a message on may put a place of its own there.
+    pub fn trace_fields(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.trace.iter().flat_map(TraceContext::fields)
+    }
 }
 
 /// How a test message ended, and what its receiver said.

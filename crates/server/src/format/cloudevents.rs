@@ -3,6 +3,7 @@
 use keyherald_core::id::ProjectKey;
 use keyherald_core::message::ResourceType;
 use keyherald_core::notice::{ChangeFacts, Notice};
+use keyherald_core::trace::TraceContext;
 use serde_json::Value;
 
 use super::commercetools::Object;
@@ -29,6 +30,7 @@ pub fn render(project: &ProjectKey, notice: &Notice, extent: Extent) -> Result<R
         .with("subject", resource_id.hyphenated().to_string())
         .with("time", notice.at().iso())
         .with_all(of_messages_only(project, notice).into_map())
+        .with_all(of_trace(notice).into_map())
         .with("data", platform::payload(project, notice, extent)?);
     let body = Value::from(event).to_string().into_bytes();
     Ok(Rendered { content_type: "application/cloudevents+json; charset=utf-8", body })
@@ -43,6 +45,12 @@ fn collection(resource_type: ResourceType) -> &'static str {
         ResourceType::Store => "stores",
         ResourceType::Subscription => "subscriptions",
     }
+}
+
+/// The extension of distributed tracing: where the event arose, whoever sends it when (standards.md 3.4).
+fn of_trace(notice: &Notice) -> Object {
+    let fields = notice.trace().into_iter().flat_map(TraceContext::fields);
+    fields.fold(Object::default(), |object, (name, value)| object.with(name, value))
 }
 
 fn of_messages_only(project: &ProjectKey, notice: &Notice) -> Object {

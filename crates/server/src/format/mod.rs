@@ -107,6 +107,7 @@ mod tests {
             facts: Facts { content, by, flow },
             personal,
             secret: None,
+            trace: None,
         }
     }
 
@@ -282,6 +283,7 @@ mod tests {
             lane: customer_id(),
             facts: ChangeFacts { resource_type, kind, key: None },
             identifiers: Identifiers { key: key.map(str::to_owned), ..Identifiers::default() },
+            trace: None,
         })
     }
 

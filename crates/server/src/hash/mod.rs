@@ -39,6 +39,8 @@ pub use queue::Lane;
 use stored::Stored;
 use work::{Hash, Verify, Work};
 use worker::{Admitted, Shared, Worker};
+
+use crate::trace;
 pub use yardstick::bare_two_hash_loop;
 
 /// What a verification found.
@@ -216,6 +218,7 @@ impl HashPool {
         password: Password,
         stored: Option<PasswordHash>,
     ) -> Result<Verified, Overloaded> {
+        let _span = trace::part(trace::Kind::Internal, "verify a password");
         let work = Work::new(Some(Verify { password, stored }), None);
         let done = self.shared.submit(lane, work)?.done().await?;
         done.verified.ok_or(Overloaded::FAILED)
@@ -223,6 +226,7 @@ impl HashPool {
 
     /// Hashes a new password with the current parameters. The salt must be fresh from [`keyherald_core::Ctx`].
     pub async fn hash(&self, lane: Lane, password: Password, salt: [u8; 16]) -> Result<PasswordHash, Overloaded> {
+        let _span = trace::part(trace::Kind::Internal, "hash a password");
         let work = Work::new(None, Some(Hash { password, salt }));
         let done = self.shared.submit(lane, work)?.done().await?;
         done.hash.ok_or(Overloaded::FAILED)
@@ -237,6 +241,7 @@ impl HashPool {
         new: Password,
         salt: [u8; 16],
     ) -> Result<(Verified, Option<PasswordHash>), Overloaded> {
+        let _span = trace::part(trace::Kind::Internal, "verify and hash passwords");
         let verify = Verify { password: current, stored };
         let work = Work::new(Some(verify), Some(Hash { password: new, salt }));
         let (verify, hash) = match self.shared.submit_change(work)? {

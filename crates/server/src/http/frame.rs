@@ -19,10 +19,11 @@ use tracing::{Instrument, Span, field};
 
 use super::body::{BodyDeadline, Watch, Watched};
 use super::correlation::{CORRELATION_ID, RequestIds};
-use super::{Peer, compression, cors};
+use super::{Peer, compression, cors, trace_context};
 use crate::clock::Moments;
 use crate::config::{self, PageOrigin};
 use crate::telemetry::metrics::Requests;
+use crate::trace::{self, Tracer};
 
 /// Why the frame itself must answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,10 @@ pub struct Frame {
     pub reply: Arc<Reply>,
     /// Where requests are counted.
     pub requests: Requests,
+    /// What makes their spans.
+    pub tracer: Tracer,
+    /// Whether a caller's `tracestate` is kept.
+    pub keeps_tracestate: bool,
 }
 
 impl Frame {
@@ -81,8 +86,24 @@ impl Frame {
         let config::Server { header_bytes_max, request_timeout, body_timeout, .. } = *server;
         let origins = server.cors.origins.clone();
         let trusted_proxies = server.trusted_proxies.clone();
-        let requests = Requests::default();
-        Self { moments, header_bytes_max, request_timeout, body_timeout, origins, trusted_proxies, reply, requests }
+        Self {
+            moments,
+            header_bytes_max,
+            request_timeout,
+            body_timeout,
+            origins,
+            trusted_proxies,
+            reply,
+            requests: Requests::default(),
+            tracer: Tracer::default(),
+            keeps_tracestate: false,
+        }
+    }
+
+    /// The same with spans of this tracer; `keeps_tracestate`: with what callers' tracing systems have added.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer, keeps_tracestate: bool) -> Self {
+        Self { tracer, keeps_tracestate, ..self }
     }
 }
 
@@ -106,6 +127,7 @@ async fn around(State(frame): State<Arc<Frame>>, mut request: Request, next: Nex
         correlation_id = ids.for_log(),
         method = method(&request),
         route,
+        trace_id = field::Empty,
         // For dialects and use cases to fill in.
         dialect = field::Empty,
         use_case = field::Empty,
@@ -113,16 +135,38 @@ async fn around(State(frame): State<Arc<Frame>>, mut request: Request, next: Nex
         customer_id = field::Empty,
         caller_request_id = field::Empty,
     );
-    let mut line = LogLine::new(span.clone(), &request, route, frame.requests.clone());
+    let traced = traced(&frame, &request, &route);
+    if let Some(context) = traced.context() {
+        span.record("trace_id", field::display(context.trace));
+    }
+    let here = traced.here();
+    let mut line = LogLine::new((span.clone(), traced), &request, route, frame.requests.clone());
     request.extensions_mut().insert(ids.clone());
     if let Some(peer) = request.extensions().get::<Peer>() {
         let peer = peer.behind(&frame.trusted_proxies, request.headers());
         request.extensions_mut().insert(peer);
     }
-    let mut response = next.run(request).instrument(span).await;
+    let mut response = here.within(next.run(request)).instrument(span).await;
     response.headers_mut().insert(CORRELATION_ID, ids.correlation);
     line.answered(&response);
     response.map(|body| Body::new(Watched { body, until_sent: line }))
+}
+
+/// The request's span. A probe of our health begins no trace: there would be no others to look at.
+fn traced(frame: &Frame, request: &Request, route: &str) -> trace::Span {
+    let parent = trace_context::named(request.headers(), frame.keeps_tracestate);
+    if parent.is_none() && route.starts_with("/health/") {
+        return trace::Span::none();
+    }
+    let mut span = frame.tracer.begin(trace::Kind::Server, "request", parent.as_ref());
+    span.say(
+        "http.request.method",
+        match method(request) {
+            "other" => "_OTHER",
+            method => method,
+        },
+    );
+    span
 }
 
 async fn guarded(State(frame): State<Arc<Frame>>, mut request: Request, next: Next) -> Response {
@@ -175,6 +219,7 @@ fn drop_quietly(payload: Box<dyn Any + Send>) {
 /// The access log's line, and the request's place in the metrics: written once, when the last byte was handed over or the request was given up.
 struct LogLine {
     span: Span,
+    traced: trace::Span,
     started: Instant,
     method: &'static str,
     route: Cow<'static, str>,
@@ -185,9 +230,10 @@ struct LogLine {
 }
 
 impl LogLine {
-    fn new(span: Span, request: &Request, route: String, requests: Requests) -> Self {
+    fn new((span, traced): (Span, trace::Span), request: &Request, route: String, requests: Requests) -> Self {
         let (started, method) = (Instant::now(), method(request));
-        Self { span, started, method, route: route.into(), status: None, bytes: 0, complete: false, requests }
+        let route = route.into();
+        Self { span, traced, started, method, route, status: None, bytes: 0, complete: false, requests }
     }
 
     fn answered(&mut self, response: &Response) {
@@ -198,6 +244,26 @@ impl LogLine {
         }
         // A body that has nothing to send is not asked for anything.
         self.complete = hyper::body::Body::is_end_stream(response.body());
+    }
+
+    /// The span's name and attributes by the conventions for HTTP servers; without path, query and address, which may be
+    /// somebody's.
+    fn say(&mut self) {
+        if !self.traced.is_recorded() {
+            return;
+        }
+        let (method, route) = (self.method, self.route.clone());
+        self.traced.rename(|| format!("{method} {route}"));
+        self.traced.say("http.route", trace::Say::id(&route));
+        match self.status {
+            Some(status) => {
+                self.traced.say("http.response.status_code", status.as_u16());
+                if status.is_server_error() {
+                    self.traced.fail(status.as_u16().to_string());
+                }
+            }
+            None => self.traced.fail("client_gone"),
+        }
     }
 }
 
@@ -213,6 +279,7 @@ impl Watch for LogLine {
 
 impl Drop for LogLine {
     fn drop(&mut self) {
+        self.say();
         let Self { method, route, bytes, .. } = &*self;
         let took = self.started.elapsed();
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);

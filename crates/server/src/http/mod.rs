@@ -16,6 +16,7 @@ mod health;
 mod idempotency;
 mod peer;
 mod server;
+mod trace_context;
 
 pub use body::{BodyError, read_body};
 pub use correlation::{CORRELATION_ID, RequestIds, for_log};

@@ -25,6 +25,8 @@ pub enum Task {
     Activity,
     /// Writes which attempts were made to send something.
     Attempts,
+    /// Sends spans to a collector.
+    Traces,
     /// Tells Prometheus how things stand.
     Metrics,
     /// The demo's own receiver of messages.
@@ -77,6 +79,8 @@ impl Task {
             }
             // After the relay, whose last attempts are to be there, too.
             Self::Attempts => (Phase::Closed, OnStop::Drains, OnError::Restart),
+            // After all that leaves spans; without it they are dropped, and nothing else happens.
+            Self::Traces => (Phase::Closed, OnStop::Drains, OnError::Restart),
             // To the end, and without it the server does its work.
             Self::Metrics => (Phase::Closed, OnStop::Drops, OnError::Ignore),
             Self::StoreProbe => (Phase::Requests, OnStop::Drops, OnError::Restart),

@@ -36,6 +36,7 @@ pub use self::users::{By, LookedUp, NewUser, TokenOwner, UserChanges};
 use crate::clock::Moments;
 use crate::connector::{Connector, Registry};
 use crate::outbox::Outbox;
+use crate::trace::Tracer;
 
 /// How operations are performed, with their limits.
 #[derive(Clone, Debug)]
@@ -55,6 +56,8 @@ pub struct Settings {
     pub in_flight_max: usize,
     /// How often it is looked for operations of dead processes, and for the outcome of those that others perform.
     pub poll: Duration,
+    /// What makes the spans of operations.
+    pub tracer: Tracer,
 }
 
 impl Default for Settings {
@@ -67,6 +70,7 @@ impl Default for Settings {
             lease: Duration::from_secs(30),
             in_flight_max: 256,
             poll: Duration::from_secs(1),
+            tracer: Tracer::default(),
         }
     }
 }

@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Inner, micros};
 use crate::connector::By;
 use crate::outbox::{Outbox, PasswordWasSet};
+use crate::trace::{self, Say};
 
 /// First wait before a write that failed is tried again; doubled each time.
 const WRITE_AGAIN_FIRST: Duration = Duration::from_millis(50);
@@ -85,8 +86,11 @@ impl Inner {
     /// Performs an operation as far as it goes now. `noted`: its last attempt was committed as sent by a write that began
     /// then, and is to be sent first.
     pub(super) async fn perform(&self, mut held: Held, noted: Option<Instant>) -> Left {
-        let id = held.operation.id;
-        match self.steps(&mut held, noted).await {
+        let (id, cause) = (held.operation.id, held.operation.intent.trace.clone());
+        let mut span = self.settings.tracer.begin(trace::Kind::Internal, "operation", cause.as_ref());
+        span.say("keyherald.operation", Say::id(&id));
+        span.say("keyherald.project", Say::id(&held.operation.project));
+        match span.here().within(self.steps(&mut held, noted)).await {
             Ok(left) => left,
             Err(NotWritten::Lost) => Left::Lost,
             Err(NotWritten::Fault(fault)) => {

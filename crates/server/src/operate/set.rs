@@ -212,8 +212,8 @@ impl Operations {
         answer_by: AnswerBy,
     ) -> Result<oneshot::Receiver<Result<Came, Fault>>, Fault> {
         let (tell, answer) = oneshot::channel();
-        let inner = self.0.clone();
-        let job = async move {
+        let (inner, here) = (self.0.clone(), crate::trace::here());
+        let job = here.within(async move {
             let since = Instant::now();
             let password = Arc::new(wish.password.duplicate());
             let came = match inner.begin(wish, before, admit, answer_by).await {
@@ -232,7 +232,7 @@ impl Operations {
             };
             let _gone = tell.send(came); // the caller may have gone away
             due
-        };
+        });
         let full = |_| Fault::new(FaultKind::Unavailable, "too many operations are at work");
         self.0.new.try_send(job.boxed()).map_err(full)?;
         Ok(answer)
@@ -301,6 +301,7 @@ impl Inner {
                 by: wish.by.clone(),
                 source: wish.source.clone(),
                 first_entry: None,
+                trace: ctx.trace.clone(),
                 link: wish.link.clone(),
                 capabilities: before.capabilities,
                 before: before.probe.clone(),

@@ -189,6 +189,7 @@ pub fn delivery(number: u8, body: &[u8]) -> Delivery {
         body: body.to_vec(),
         event: None,
         is_replay: false,
+        trace: None,
     }
 }
 

@@ -307,6 +307,7 @@ impl Stage {
             event_type: listed.event_type,
             at: now,
             lane: listed.customer.unwrap(),
+            trace: None,
         };
         let look =
             move |tx: &mut dyn keyherald_store::Tx| event::body(tx, &ring, &"demo".parse().unwrap(), &sending, now);

@@ -60,6 +60,7 @@ async fn a_mail_in_each_language_arrives_at_aiosmtpd_over_starttls() {
             body: serde_json::to_vec(&letter).unwrap(),
             event: None,
             is_replay: false,
+            trace: None,
         };
         assert_eq!(destination.send(delivery).await, Outcome::Delivered, "{locale}");
     }

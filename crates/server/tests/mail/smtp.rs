@@ -90,6 +90,7 @@ fn delivery(letter: &Letter, attempt: u32) -> Delivery {
         body: serde_json::to_vec(letter).unwrap(),
         event: None,
         is_replay: false,
+        trace: None,
     }
 }
 

@@ -196,7 +196,7 @@ impl Stage {
         let work = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
             assert!(subscriptions::claim(tx, &project, id)?);
             let last = subscriptions::by_id(tx, &project, id)?.unwrap();
-            subscriptions::delete(tx, &project, &last, ctx.now)
+            subscriptions::delete(tx, &project, &last, ctx)
         };
         self.store.write(&self.moments.ctx(), work).await.unwrap();
         self.tell();

@@ -139,6 +139,7 @@ pub fn delivery(attempt: u32, now: Micros) -> Delivery {
         body: br#"{"a":1}"#.to_vec(),
         event: None,
         is_replay: false,
+        trace: None,
     }
 }
 

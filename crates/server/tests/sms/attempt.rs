@@ -53,6 +53,7 @@ fn delivery(message: Option<&ShortMessage>, number: u32) -> Delivery {
         body: serde_json::to_vec(&message).unwrap(),
         event: None,
         is_replay: false,
+        trace: None,
     }
 }
 

@@ -292,6 +292,8 @@ pub fn routed(app: &App, tenants: Tenants, brands: Brands) -> Router {
         trusted_proxies: Vec::new(),
         reply: keyherald::dialect::frame_reply(&tenants, &brands),
         requests: keyherald::telemetry::metrics::Requests::default(),
+        tracer: keyherald::trace::Tracer::default(),
+        keeps_tracestate: false,
     };
     framed(keyherald::dialect::router(app.clone(), BODY_BYTES_MAX, tenants, brands), frame)
 }

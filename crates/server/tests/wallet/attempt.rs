@@ -64,6 +64,7 @@ async fn attempt(wallets: &Arc<Wallets>, project: &str, notice: Option<&WalletNo
         body: serde_json::to_vec(&notice).unwrap(),
         event: None,
         is_replay: false,
+        trace: None,
     };
     Wallet.open(&Map::new(), None, &context).ok().unwrap().send(delivery).await
 }

@@ -65,7 +65,7 @@ fn take(tx: &mut dyn Tx, project: &ProjectKey, id: MessageId, ctx: &mut Ctx) -> 
         return Ok(false);
     };
     let lane = customer.unwrap_or_else(|| id.uuid().into());
-    send(tx, project, (MessageId::new(ctx), Nature::Fact), (id, event_type, lane), ctx.now)?;
+    send(tx, project, (MessageId::new(ctx), Nature::Fact), (id, event_type, lane), (ctx.now, ctx.trace.as_ref()))?;
     Ok(true)
 }
 

@@ -15,11 +15,13 @@ statements! {
     // A repeat after a lost answer finds its entry. On PostgreSQL the transaction has its id before the entry has its
     // position, as the log's order demands of every writer: the condition is looked at first.
     APPEND = {
-        sqlite: "INSERT INTO log (project, kind, id, created_at, type, customer_id, partition, visible, has_personal, facts)
-                 VALUES ($1, 'activity', $2, $3, 'Activity', $4, $5, 0, 0, $6)
+        sqlite: "INSERT INTO log (project, kind, id, created_at, type, customer_id, partition, visible, has_personal, facts,
+                     trace)
+                 VALUES ($1, 'activity', $2, $3, 'Activity', $4, $5, 0, 0, $6, $7)
                  ON CONFLICT (project, id) DO NOTHING",
-        postgres: "INSERT INTO log (project, kind, id, created_at, type, customer_id, partition, visible, has_personal, facts)
-                   SELECT $1, 'activity', $2, CAST($3 AS BIGINT), 'Activity', $4, CAST($5 AS BIGINT), 0, 0, $6
+        postgres: "INSERT INTO log (project, kind, id, created_at, type, customer_id, partition, visible, has_personal, facts,
+                       trace)
+                   SELECT $1, 'activity', $2, CAST($3 AS BIGINT), 'Activity', $4, CAST($5 AS BIGINT), 0, 0, $6, CAST($7 AS TEXT)
                    WHERE pg_current_xact_id() IS NOT NULL
                    ON CONFLICT (project, id) DO NOTHING"
     };
@@ -49,6 +51,7 @@ pub fn append(tx: &mut dyn Tx, project: &ProjectKey, activity: &Activity) -> Res
         lane.into(),
         i64::from(partition(lane)).into(),
         Value::json(&activity.facts)?,
+        activity.trace.as_ref().into(),
     ];
     tx.execute(&APPEND, &args).map(drop)
 }
@@ -87,6 +90,7 @@ pub fn read(
             at: row.micros(2)?,
             customer: customer(project, row.parsed_opt(3)?),
             facts: row.json(4)?,
+            trace: None, // for deliveries alone
         };
         Ok(Recorded { position: row.int(0)?, project_lane: project_lane(project), activity, user: None })
     })?;

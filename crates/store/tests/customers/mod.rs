@@ -163,7 +163,7 @@ pub async fn open_shops(store: &Store, keys: &[&str]) {
         .collect();
     let make = move |tx: &mut dyn Tx, ctx: &mut Ctx| {
         for command in &commands {
-            shops::insert(tx, &demo(), &shop::decide(command, false, ctx).unwrap())?;
+            shops::insert(tx, &demo(), &shop::decide(command, false, ctx).unwrap(), ctx)?;
         }
         Ok(())
     };

@@ -264,6 +264,7 @@ mod tests {
             body: Vec::new(),
             event: None,
             is_replay: false,
+            trace: None,
         }
     }
 

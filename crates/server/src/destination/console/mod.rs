@@ -119,6 +119,7 @@ mod tests {
             body: b"{\"a\":1}".to_vec(),
             event: None,
             is_replay: false,
+            trace: None,
         };
         let text = |delivery: &Delivery| String::from_utf8(printed(delivery)).unwrap();
         assert_eq!(

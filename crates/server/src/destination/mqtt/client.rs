@@ -21,6 +21,8 @@ use crate::outbound::tether::Tether;
 const PACKET_BYTES_MAX: u32 = 64 * 1024;
 /// What a packet has besides topic, texts and body, at most, in bytes.
 const AROUND_BYTES: usize = 64;
+/// What a user property has besides its two texts, in bytes.
+const PROPERTY_BYTES: usize = 5;
 
 /// A connection to an MQTT broker.
 pub(super) struct MqttClient {
@@ -84,13 +86,16 @@ impl MqttClient {
 impl Client for MqttClient {
     async fn publish(&self, delivery: Delivery) -> Outcome {
         let (topic, id) = (format!("{}/{}", self.topic, lane(&delivery, '/')), delivery.message_id.to_string());
-        let bytes = topic.len() + id.len() + delivery.content_type.len() + delivery.body.len() + AROUND_BYTES;
+        let mut user_properties = vec![("message-id".to_owned(), id)];
+        user_properties.extend(delivery.trace_fields().map(|(name, value)| (name.to_owned(), value)));
+        let said: usize = user_properties.iter().map(|(name, value)| name.len() + value.len() + PROPERTY_BYTES).sum();
+        let bytes = topic.len() + said + delivery.content_type.len() + delivery.body.len() + AROUND_BYTES;
         if bytes > self.packet_bytes_max {
             return rejected("the message is larger than the broker allows"); // it would end the connection
         }
         let properties = PublishProperties {
             content_type: Some(delivery.content_type.to_owned()),
-            user_properties: vec![("message-id".to_owned(), id)],
+            user_properties,
             ..PublishProperties::default()
         };
         let options = PublishOptions::at_least_once().properties(properties);

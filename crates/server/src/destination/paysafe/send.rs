@@ -68,6 +68,7 @@ impl Endpoint {
             .header("X-Event-Type", event.as_str())
             .header("X-Delivery-Id", delivery_id(url, &id))
             .header("X-Delivery-Attempt", delivery.attempt);
+        request = delivery.trace_fields().fold(request, |request, (name, value)| request.header(name, value));
         if let Some(secrets) = &self.secrets {
             let all = [Some(&secrets.active), secrets.next.as_ref()].into_iter().flatten();
             let signatures: Vec<String> =

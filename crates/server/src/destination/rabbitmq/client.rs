@@ -89,7 +89,8 @@ impl RabbitMqClient {
         let customer = delivery.customer.to_string();
         let key = self.way.routing_key.clone().unwrap_or_else(|| customer.as_str().into());
         let mut headers = FieldTable::default();
-        for (name, value) in [("customer", customer), ("project", delivery.project.to_string())] {
+        let own = [("customer", customer), ("project", delivery.project.to_string())];
+        for (name, value) in own.into_iter().chain(delivery.trace_fields()) {
             headers.insert(name.into(), AMQPValue::LongString(LongString::from(value)));
         }
         let seconds = u64::try_from(delivery.created_at.0.div_euclid(Micros::SECOND)).unwrap_or(0);

@@ -54,6 +54,9 @@ impl RedisClient {
         command.arg("*").arg("id").arg(delivery.message_id.to_string());
         command.arg("project").arg(delivery.project.to_string());
         command.arg("customer").arg(delivery.customer.to_string());
+        for (name, value) in delivery.trace_fields() {
+            command.arg(name).arg(value);
+        }
         command.arg("contentType").arg(delivery.content_type).arg("body").arg(&*delivery.body);
         command
     }

@@ -2,7 +2,8 @@
 //!
 //! Draft: `{"type": "RedisStreams", "url": "rediss://redis.example.com:6379", "database": 0, "stream": "customers",
 //! "lengthMax": 1000000, "user": .., "password": ..}`; TLS files as [`super::broker::access`] has them. There is one stream, so
-//! the order of all is kept; each entry has the fields `id`, `project`, `customer`, `contentType` and `body`. Redis does not
+//! the order of all is kept; each entry has the fields `id`, `project`, `customer`, `contentType` and
+//! `body`, and `traceparent` where there is a trace. Redis does not
 //! recognise copies: consumers do, by `id`. It answers from memory: how much a crash may lose is its `appendfsync`'s to say.
 
 mod client;

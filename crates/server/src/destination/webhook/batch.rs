@@ -131,6 +131,7 @@ mod tests {
             body: vec![number; bytes],
             event: None,
             is_replay: false,
+            trace: None,
         }
     }
 

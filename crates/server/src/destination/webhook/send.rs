@@ -94,7 +94,7 @@ impl Endpoint {
         if deliveries.iter().any(|delivery| delivery.is_replay) {
             headers.push(("keyherald-replay".into(), "true".to_owned()));
         }
-        match self.signed(headers, body, now).send().await {
+        match in_trace(self.signed(headers, body, now), deliveries).send().await {
             Ok(answer) => {
                 let outcome = meaning(answer.status(), answer.headers(), now);
                 drain(answer).await;
@@ -108,8 +108,10 @@ impl Endpoint {
         if let Err(outcome) = self.admit(delivery.now).await {
             return Probed { outcome, status: None, excerpt: None };
         }
-        let (headers, body, now) = self.content(&[delivery]);
-        match self.signed(headers, body, now).header("keyherald-test", "true").send().await {
+        let deliveries = [delivery];
+        let (headers, body, now) = self.content(&deliveries);
+        let request = in_trace(self.signed(headers, body, now), &deliveries);
+        match request.header("keyherald-test", "true").send().await {
             Ok(answer) => {
                 let outcome = meaning(answer.status(), answer.headers(), now);
                 let status = Some(answer.status().as_u16());
@@ -156,6 +158,13 @@ impl Endpoint {
         let request = self.http.post(self.url.clone()).timeout(self.timeout).body(body);
         headers.into_iter().fold(request, |request, (name, value)| request.header(&*name, value))
     }
+}
+
+/// The request with the trace of its message. Several messages have several traces, and each event of a batch says its own. Not
+/// signed: proxies put a place of their own there.
+fn in_trace(request: RequestBuilder, deliveries: &[Delivery]) -> RequestBuilder {
+    let [delivery] = deliveries else { return request };
+    delivery.trace_fields().fold(request, |request, (name, value)| request.header(name, value))
 }
 
 /// A message's own id, the same at every attempt; of several in one request a digest of theirs.

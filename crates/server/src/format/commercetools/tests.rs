@@ -29,6 +29,7 @@ fn message(content: Content, personal: Option<Personal>) -> Message {
         facts: Facts { content, by, flow: Flow::Update },
         personal,
         secret: None,
+        trace: None,
     }
 }
 
