@@ -105,11 +105,12 @@ impl Caller {
     }
 
     async fn subscribe(&self, url: &str, format: &str) {
+        let version = (format == "CloudEvents").then_some("1.0");
         let draft = json!({
             "changes": [{"resourceTypeId": "customer"}],
             "destination": {"type": "Webhook", "url": url, "secret": WEBHOOK_SECRET},
             "messages": [{"resourceTypeId": "customer"}, {"resourceTypeId": "customer-password-token"}],
-            "format": {"type": format},
+            "format": {"type": format, "cloudEventsVersion": version},
         });
         self.post("/subscriptions", &draft, &[]).await;
     }
