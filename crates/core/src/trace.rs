@@ -48,8 +48,7 @@ impl TraceId {
     /// The share of all traces that lie below this one, of 2^56: by it a trace is sampled or not, and whoever else goes by
     /// its last seven bytes decides the same.
     pub fn share(&self) -> u64 {
-        let [.., a, b, c, d, e, f, g] = self.0;
-        u64::from_be_bytes([0, a, b, c, d, e, f, g])
+        u64::try_from(u128::from_be_bytes(self.0) & ((1 << 56) - 1)).unwrap_or(0)
     }
 }
 

@@ -34,6 +34,7 @@ each_engine! {
     an_update_reads_back_and_is_held_by_its_version,
     a_new_destination_has_its_own_secret_and_releases_lanes,
     a_stale_update_is_a_fault,
+    what_is_told_of_a_request_is_in_its_trace,
 }
 
 async fn subscribe_in(store: &Store, seed: u64, project: &ProjectKey, changes: &[&str]) -> Subscription {
@@ -337,4 +338,32 @@ async fn a_stale_update_is_a_fault(store: &TestStore) {
     assert!(store.write(&ctx(5), again).await.is_err());
     assert!(store.write(&ctx(6), move |tx, ctx| subscriptions::delete(tx, &demo(), &before, ctx)).await.is_err());
     assert_eq!(stored(store).await.0.version, 2);
+}
+
+async fn what_is_told_of_a_request_is_in_its_trace(store: &TestStore) {
+    static SPOIL: Sql = Sql::both("SPOIL", "UPDATE log SET trace = 'nonsense' WHERE kind = 'message'");
+    subscribe(store, 1, &["customer"]).await;
+    let id = created(store, 2, "ada@example.com", &[]).await.id;
+    let state = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 rojo=1";
+    let traced = ctx(3).traced(state.parse().ok());
+    update(store, &traced, id, vec![Action::SetText(TextField::Title, Some("Dr.".into()))]).await.unwrap();
+    let look = |tx: &mut dyn Tx| log::after(tx, &ring(), (0, i64::MAX), 1000, NOW);
+    let told: Vec<(&str, Option<String>)> = store
+        .read(look)
+        .await
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            let kind = if entry.message().is_some() { "message" } else { "change" };
+            (kind, entry.notice.trace().map(ToString::to_string))
+        })
+        .collect();
+    let within = Some(state.to_owned());
+    let expected = [("message", None), ("change", None), ("message", within.clone()), ("change", within)];
+    assert_eq!(told, expected, "those of the request, and none of before");
+    // A row that nobody can read is told all the same.
+    store.write(&ctx(4), |tx, _| tx.execute(&SPOIL, &[])).await.unwrap();
+    let spoiled = store.read(look).await.unwrap();
+    assert!(spoiled.iter().filter(|entry| entry.message().is_some()).all(|entry| entry.notice.trace().is_none()));
+    assert_eq!(spoiled.len(), 4);
 }

@@ -77,10 +77,8 @@ impl Task {
             Self::Relay | Self::Retention | Self::Operations | Self::Codes | Self::Doubts | Self::Activity => {
                 (Phase::Lanes, OnStop::Drains, OnError::Restart)
             }
-            // After the relay, whose last attempts are to be there, too.
-            Self::Attempts => (Phase::Closed, OnStop::Drains, OnError::Restart),
-            // After all that leaves spans; without it they are dropped, and nothing else happens.
-            Self::Traces => (Phase::Closed, OnStop::Drains, OnError::Restart),
+            // After the relay, whose last attempts and spans are to be there, too.
+            Self::Attempts | Self::Traces => (Phase::Closed, OnStop::Drains, OnError::Restart),
             // To the end, and without it the server does its work.
             Self::Metrics => (Phase::Closed, OnStop::Drops, OnError::Ignore),
             Self::StoreProbe => (Phase::Requests, OnStop::Drops, OnError::Restart),

@@ -84,9 +84,9 @@ impl Collector {
         while spans.recv_many(&mut batch, BATCH_MAX).await > 0 {
             let batch = std::mem::take(&mut batch);
             if is_away {
-                Counts::add(&self.counts.dropped, batch.len())
+                Counts::add(&self.counts.dropped, batch.len());
             } else {
-                self.send(batch, &stop, &mut is_away).await
+                self.send(batch, &stop, &mut is_away).await;
             }
         }
     }

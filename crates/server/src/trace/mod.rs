@@ -149,12 +149,11 @@ impl Tracer {
             return Span { context: Some(parent.clone()), tracer: self.clone(), record: None };
         }
         let mut ctx = (inner.draw)();
-        let context = match parent {
-            Some(parent) => parent.with_span(SpanId::new(ctx.bytes())),
-            None => {
-                let trace = TraceId::new(ctx.bytes());
-                TraceContext::root(trace, SpanId::new(ctx.bytes()), trace.share() < inner.sampled)
-            }
+        let context = if let Some(parent) = parent {
+            parent.with_span(SpanId::new(ctx.bytes()))
+        } else {
+            let trace = TraceId::new(ctx.bytes());
+            TraceContext::root(trace, SpanId::new(ctx.bytes()), trace.share() < inner.sampled)
         };
         let record = context.is_sampled().then(|| {
             let started = Instant::now();

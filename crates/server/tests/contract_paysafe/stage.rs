@@ -191,7 +191,7 @@ impl Stage {
             let mut bodies = Vec::new();
             for (id, _) in ids.into_iter().filter(|(_, it)| it == event_type.as_str()) {
                 let lane = "0192f3a1-5b7c-7d3e-9f10-0123456789ab".parse().unwrap();
-                let sending = Sending { event: id, event_type, position: 0, at: now, lane };
+                let sending = Sending { event: id, event_type, position: 0, at: now, lane, trace: None };
                 if let Body::Kept(body) = event::body(tx, &ring, &"demo".parse().unwrap(), &sending, now)? {
                     bodies.push(body);
                 }

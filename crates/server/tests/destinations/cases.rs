@@ -86,6 +86,22 @@ pub async fn a_copy_has_the_same_id<R: Receiver>() {
     assert_eq!(scene.receiver.got().await, vec![as_got::<R>(&message); copies]);
 }
 
+pub async fn a_message_says_in_which_trace_it_is<R: Receiver>() {
+    let scene = Scene::<R>::new().await;
+    let (parent, state) = ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "rojo=00f067aa0ba902b7");
+    let without = delivery(1, b"{}");
+    let within = Delivery { trace: format!("{parent} {state}").parse().ok(), ..delivery(2, b"{}") };
+    let destination = scene.destination(PATIENT);
+    let has_said = |text: &str| scene.tap.said().windows(text.len()).any(|said| said == text.as_bytes());
+    assert_eq!(destination.send(without.clone()).await, Outcome::Delivered);
+    assert!(!has_said("traceparent") && !has_said("tracestate"), "there is none to tell of");
+    assert_eq!(destination.send(within.clone()).await, Outcome::Delivered);
+    for said in ["traceparent", parent, "tracestate", state] {
+        assert!(has_said(said), "{said}");
+    }
+    assert_eq!(scene.receiver.got().await, [as_got::<R>(&without), as_got::<R>(&within)]);
+}
+
 pub async fn a_big_payload_arrives_as_it_is<R: Receiver>() {
     let scene = Scene::<R>::new().await;
     let body = scene.receiver.big();

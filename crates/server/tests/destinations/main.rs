@@ -12,6 +12,7 @@ macro_rules! conformance {
             case!(($(#[$ignore])?) $receiver, a_big_payload_arrives_as_it_is);
             case!(($(#[$ignore])?) $receiver, a_copy_has_the_same_id);
             case!(($(#[$ignore])?) $receiver, a_lost_answer_is_a_repeat);
+            case!(($(#[$ignore])?) $receiver, a_message_says_in_which_trace_it_is);
             case!(($(#[$ignore])?) $receiver, a_poison_message_keeps_nobody_else_up);
             case!(($(#[$ignore])?) $receiver, a_receiver_that_does_not_answer_in_time_gets_it_again);
             case!(($(#[$ignore])?) $receiver, a_receiver_that_went_away_gets_everything_in_order);

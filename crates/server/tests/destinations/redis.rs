@@ -47,13 +47,20 @@ impl Receiver for Stream {
 
     async fn got(&self) -> Vec<Got> {
         let texts = self.ask(&format!("XRANGE {} - +", self.name)).await;
-        // Its own id, and five fields with their values.
-        let got = |entry: &[Vec<u8>]| {
-            let names: Vec<&[u8]> = entry[1..].iter().step_by(2).map(Vec::as_slice).collect();
-            assert_eq!(names, [&b"id"[..], b"project", b"customer", b"contentType", b"body"]);
-            Got { id: String::from_utf8(entry[2].clone()).unwrap(), body: entry[10].clone() }
-        };
-        texts.chunks(11).map(got).collect()
+        // Its own id, and five fields with their values; before the last two those of its trace, if there is one.
+        let mut got = Vec::new();
+        let mut rest = &texts[..];
+        while !rest.is_empty() {
+            let fields = 1 + rest[1..].iter().step_by(2).position(|name| name == b"body").unwrap();
+            let names: Vec<&[u8]> = rest[1..].iter().step_by(2).take(fields).map(Vec::as_slice).collect();
+            let own = |name: &&&[u8]| !name.starts_with(b"trace");
+            let owned: Vec<&[u8]> = names.iter().filter(own).copied().collect();
+            assert_eq!(owned, [&b"id"[..], b"project", b"customer", b"contentType", b"body"]);
+            let entry = &rest[..=2 * fields];
+            got.push(Got { id: String::from_utf8(entry[2].clone()).unwrap(), body: entry[2 * fields].clone() });
+            rest = &rest[entry.len()..];
+        }
+        got
     }
 
     fn poison(&self) -> Result<Vec<u8>, &'static str> {

@@ -123,8 +123,9 @@ impl Dialogue {
     /// Says a message. Its confirmation will have the number that this returns. An error is its outcome: nothing was said.
     pub(super) fn publish(&mut self, delivery: &Delivery, say: &mut Vec<u8>) -> Result<u64, Outcome> {
         let (id, content_type) = (delivery.message_id, delivery.content_type);
-        let trace: String = delivery.trace_fields().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let headers = format!("NATS/1.0\r\nNats-Msg-Id: {id}\r\nContent-Type: {content_type}\r\n{trace}\r\n");
+        let own = [("Nats-Msg-Id", id.to_string()), ("Content-Type", content_type.to_owned())];
+        let line = |headers: String, (name, value): (&str, String)| headers + name + ": " + &value + "\r\n";
+        let headers = own.into_iter().chain(delivery.trace_fields()).fold("NATS/1.0\r\n".to_owned(), line) + "\r\n";
         let (headers_bytes, bytes) = (headers.len(), headers.len() + delivery.body.len());
         if bytes > self.payload_bytes_max {
             return Err(rejected("the message is larger than the broker allows")); // it would end the connection
