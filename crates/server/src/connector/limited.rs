@@ -442,7 +442,7 @@ mod tests {
                 count_request(); // an access token, say
                 Ok(())
             };
-            limited.within(now, (1, ProviderError::Transient), Box::pin(work))
+            limited.within(now, ("test", 1, ProviderError::Transient), Box::pin(work))
         };
         for _ in 0..3 {
             assert_eq!(call().await, Ok(()));

@@ -172,7 +172,8 @@ impl TestServer {
             ClientSettings { guard, connect_timeout: timeout, attempt_timeout: timeout, idle_max: 1, tls: None };
         let (http, destinations) = (http_client(&client).unwrap(), Arc::new(policy.clone()));
         let (office, switchboard, wallets) = (None, None, None);
-        let opener = opener(Context { http, policy, attempt_timeout: timeout, office, switchboard, wallets });
+        let opener =
+            opener(Context { http, policy, attempt_timeout: timeout, office, switchboard, wallets, google: None });
         self.app = App { destinations, opener, ..self.app };
         self.router = routed(&self.app, Tenants::default(), Brands::default());
         self

@@ -12,7 +12,7 @@ pub use self::access::{Aws, Keys};
 use super::Delivery;
 
 /// Largest body, in bytes. AWS counts attributes as well: what is left of 256 KiB is for them (commercetools.md 8.5).
-pub(super) const BODY_BYTES_MAX: usize = 255 * 1024;
+pub(super) const BODY_BYTES_MAX: usize = 254 * 1024;
 
 /// Names and values by which consumers recognise copies, and by which a topic's subscriptions can be filtered.
 pub(super) fn attributes(delivery: &Delivery) -> Vec<(&'static str, String)> {
@@ -23,6 +23,7 @@ pub(super) fn attributes(delivery: &Delivery) -> Vec<(&'static str, String)> {
         ("contentType", delivery.content_type.to_owned()),
     ];
     attributes.extend(delivery.is_replay.then(|| ("replay", "true".to_owned())));
+    attributes.extend(delivery.trace_fields());
     attributes
 }
 

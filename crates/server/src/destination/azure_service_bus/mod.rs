@@ -99,6 +99,9 @@ fn headers(connection: &Connection, delivery: &Delivery) -> Option<HeaderMap> {
     if delivery.is_replay {
         headers.insert(HeaderName::from_static("keyherald-replay"), HeaderValue::from_static("\"true\""));
     }
+    for (name, value) in delivery.trace_fields() {
+        headers.insert(HeaderName::from_static(name), Value::from(value).to_string().parse().ok()?);
+    }
     Some(headers)
 }
 

@@ -96,7 +96,8 @@ impl KafkaClient {
             .header("ce_id", delivery.message_id.to_string())
             .header("project", delivery.project.to_string())
             .header("customer", delivery.customer.to_string());
-        if delivery.is_replay { record.header("replay", "true") } else { record }
+        let record = if delivery.is_replay { record.header("replay", "true") } else { record };
+        delivery.trace_fields().fold(record, |record, (name, value)| record.header(name, value))
     }
 }
 

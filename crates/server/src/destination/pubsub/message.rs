@@ -37,5 +37,6 @@ fn attributes(delivery: &Delivery) -> Map<String, Value> {
     if delivery.is_replay {
         attributes.insert("keyherald-replay".to_owned(), "true".into());
     }
+    attributes.extend(delivery.trace_fields().map(|(name, value)| (name.to_owned(), value.into())));
     attributes
 }
