@@ -49,6 +49,15 @@ const clouds = () => [
   { type: 'GoogleCloudPubSub', projectId: 'p', topic: 't' },
 ];
 
+/** What is said of those that are real: nobody is there to take a test message, and the server has no account at Google. */
+const refusals = /** @type {Record<string, string>} */ ({
+  AzureServiceBus:
+    'A test message could not be delivered to this destination: AzureServiceBus q at a.servicebus.windows.net for n.',
+  EventGrid:
+    'A test message could not be delivered to this destination: EventGrid https://a.westeurope-1.eventgrid.azure.net/api/events.',
+  GoogleCloudPubSub: 'GoogleCloudPubSub needs an account',
+});
+
 /** @param {T} t */
 export async function resource(t) {
   const all = t.client([t.scope('manage_subscriptions')]).subscriptions();
@@ -115,7 +124,7 @@ export async function resource(t) {
         : {};
     await t.refusal(
       all.post({ body: { destination, messages, ...format } }),
-      invalidInput(containing(`of type ${destination.type} are not available`)),
+      invalidInput(containing(refusals[destination.type] ?? `of type ${destination.type} are not available`)),
     );
   }
   await t.refusal(

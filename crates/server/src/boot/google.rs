@@ -20,7 +20,7 @@ const TOKEN_BYTES_MAX: usize = 64 * 1024;
 
 /// The key of a service account, as Google gives it out.
 #[derive(Deserialize)]
-struct Key {
+struct Credentials {
     r#type: String,
     client_email: String,
     private_key_id: Option<String>,
@@ -38,7 +38,7 @@ pub(super) fn google(config: &Config) -> Result<Option<Google>, Complaint> {
         let what = format!("[delivery.google] credentials_file {}", path.display());
         let text =
             std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| Complaint::because(&what, &error))?;
-        account(config, &text).map_err(|why| Complaint::new(format!("{what}: {why}")))
+        account(config, &what, &text)
     });
     let cannot = || Complaint::new("[delivery.google] endpoint cannot be used");
     let endpoint = match &google.endpoint {
@@ -60,13 +60,15 @@ pub(super) fn google(config: &Config) -> Result<Option<Google>, Complaint> {
 }
 
 /// What a key file says, or what is wrong with it, without anything of it.
-fn account(config: &Config, text: &str) -> Result<ServiceAccount, String> {
-    let key: Key = serde_json::from_str(text).map_err(|_| "is not the key of a service account in JSON".to_owned())?;
+fn account(config: &Config, what: &str, text: &str) -> Result<ServiceAccount, Complaint> {
+    let wrong = |why: &str| Complaint::new(format!("{what}: {why}"));
+    let key: Credentials =
+        serde_json::from_str(text).map_err(|_| wrong("is not the key of a service account in JSON"))?;
     if key.r#type != "service_account" {
-        return Err("is not of the type service_account, which is the only one that is known here".to_owned());
+        return Err(wrong("is not of the type service_account, which is the only one that is known here"));
     }
     let settings = ServiceAccountSettings {
-        token_url: Url::parse(&key.token_uri).map_err(|_| "has a token_uri that is no URL".to_owned())?,
+        token_url: Url::parse(&key.token_uri).map_err(|_| wrong("has a token_uri that is no URL"))?,
         issuer: key.client_email,
         key_id: key.private_key_id,
         key: AccessSecret::new(key.private_key),
@@ -79,7 +81,7 @@ fn account(config: &Config, text: &str) -> Result<ServiceAccount, String> {
         allow_insecure_http: config.delivery.allow_http,
         ..Net::default()
     };
-    ServiceAccount::new(settings, &net).map_err(|error| error.to_string())
+    ServiceAccount::new(settings, &net).map_err(|error| Complaint::because(what, &error))
 }
 
 #[cfg(test)]
