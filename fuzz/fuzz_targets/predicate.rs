@@ -1,7 +1,7 @@
 //! Any query string is read or refused, without a panic, and in time and memory that its length bounds.
 #![no_main]
 
-use keyherald::dialect::commercetools::predicate::{CUSTOMERS, MESSAGES, Query, query_string};
+use keyherald::predicate::{CUSTOMERS, MESSAGES, Query, query_string};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|query: &[u8]| {

@@ -22,6 +22,11 @@ pub enum Outcome {
     Gone,
     /// The message cannot be rendered any more: its personal data was erased.
     Erased,
+    /// The subscription's template makes nothing of it: it is put aside at once, and nothing was sent.
+    Untransformed {
+        /// What is shown to operators; no values of the message.
+        reason: String,
+    },
     /// The receiver takes others, but never this one: it is put aside at once.
     Rejected {
         /// What is shown to operators; no bodies, no addresses.

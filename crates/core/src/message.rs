@@ -1,6 +1,6 @@
 //! The message catalogue: facts that others must hear, and the envelope that they travel in.
 //!
-//! A log entry has three parts. The *header* and the [`Facts`] hold ids, types and times only and never change. The
+//! A log entry has three parts. The *header* and the [`Facts`] hold ids, types, times and keys of stores only and never change. The
 //! [`Personal`] part (names, addresses, identifiers) lies in a side row sealed under the customer's own key, so that
 //! erasing the key erases it. A *secret* (a token value that a receiver is entitled to) lies in a sealed column of its
 //! own and is erased when it is used or expired.
@@ -47,6 +47,10 @@ pub enum ResourceType {
 }
 
 impl ResourceType {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Customer, Self::CustomerPasswordToken, Self::CustomerEmailToken, Self::Store, Self::Subscription];
+
     /// The contract's `typeId`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -107,6 +111,21 @@ pub enum Flow {
 }
 
 impl Flow {
+    /// Those that messages come about by. The others are of activity alone.
+    pub const OF_MESSAGES: [Self; 11] = [
+        Self::Create,
+        Self::Change,
+        Self::ChangeElsewhere,
+        Self::CreateToken,
+        Self::Reset,
+        Self::Set,
+        Self::Recover,
+        Self::CreateEmailToken,
+        Self::ConfirmEmail,
+        Self::Update,
+        Self::Delete,
+    ];
+
     /// As it is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -324,7 +343,7 @@ impl Identifiers {
     }
 }
 
-/// What a log row says besides its columns. Ids, flags and times only.
+/// What a log row says besides its columns. Ids, flags, times and keys of stores only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// What happened.
@@ -333,6 +352,10 @@ pub struct Facts {
     pub by: Initiator,
     /// By which way.
     pub flow: Flow,
+    /// The keys of the stores that the customer is in; of a message that these have changed, also of those that it was in.
+    /// They are what subscriptions are told apart by, so they stay when the customer is erased.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub stores: Vec<Key>,
 }
 
 /// The part of a message that must be erasable.
@@ -442,14 +465,22 @@ impl NewMessage {
             resource_version: customer.version,
             sequence: customer.next_sequence(),
             customer: customer.id,
-            facts: Facts { content, by: by.impersonal(), flow },
+            facts: Facts { content, by: by.impersonal(), flow, stores: customer.stores.clone() },
             personal: Personal { identifiers, ..Personal::of(by) },
             secret: None,
             for_mail,
         }
     }
 
-    /// A message about a token of `customer`: the token is a resource of its own, this its first message.
+    /// The same message, about somebody who is in these stores.
+    #[must_use]
+    pub fn in_stores(mut self, stores: &[Key]) -> Self {
+        self.facts.stores = stores.to_vec();
+        self
+    }
+
+    /// A message about a token of `customer`: the token is a resource of its own, this its first message. Whoever knows the
+    /// customer's stores adds them.
     pub fn about_token(
         token: TokenId,
         customer: CustomerId,
@@ -465,7 +496,7 @@ impl NewMessage {
             resource_version: 1,
             sequence: 1,
             customer,
-            facts: Facts { content, by: by.impersonal(), flow },
+            facts: Facts { content, by: by.impersonal(), flow, stores: Vec::new() },
             personal: Personal::of(by),
             secret: None,
             for_mail: None,

@@ -134,6 +134,9 @@ pub struct ChangeFacts {
     /// The key of a resource that is nobody's in person. That of a customer is personal.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key: Option<Key>,
+    /// The keys of the stores that the customer is in; of a store, its own.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub stores: Vec<Key>,
 }
 
 /// A change that a transaction has made and that it must append.
@@ -164,7 +167,7 @@ impl NewChange {
         };
         let lane = (customer.id.uuid(), customer.id);
         let change = Self::new((ResourceType::Customer, kind), lane, customer.version, customer.last_modified_at);
-        Self { identifiers: customer.identifiers(), ..change }
+        Self { identifiers: customer.identifiers(), ..change.in_stores(&customer.stores) }
     }
 
     /// The customer was deleted at its version `last`.
@@ -172,7 +175,8 @@ impl NewChange {
         let lane = (last.id.uuid(), last.id);
         let kind = ChangeKind::Deleted { data_erasure };
         let change = Self::new((ResourceType::Customer, kind), lane, last.version, at);
-        Self { identifiers: if data_erasure { Identifiers::default() } else { last.identifiers() }, ..change }
+        let identifiers = if data_erasure { Identifiers::default() } else { last.identifiers() };
+        Self { identifiers, ..change.in_stores(&last.stores) }
     }
 
     /// The token that the message announces was made. `None`: the message is about something else.
@@ -182,14 +186,16 @@ impl NewChange {
             return None;
         }
         let lane = (message.resource_id, message.customer);
-        Some(Self::new((resource_type, ChangeKind::Created), lane, message.resource_version, message.created_at))
+        let change =
+            Self::new((resource_type, ChangeKind::Created), lane, message.resource_version, message.created_at);
+        Some(change.in_stores(&message.facts.stores))
     }
 
     /// The store was made.
     pub fn of_shop(shop: &Shop) -> Self {
         let lane = (shop.id.uuid(), shop.id.uuid().into());
         let change = Self::new((ResourceType::Store, ChangeKind::Created), lane, shop.version, shop.created_at);
-        change.with_key(Some(&shop.key))
+        change.with_key(Some(&shop.key)).in_stores(std::slice::from_ref(&shop.key))
     }
 
     /// The subscription is as it is now by `kind`, at `at`.
@@ -205,9 +211,14 @@ impl NewChange {
         version: Version,
         at: Micros,
     ) -> Self {
-        let facts = ChangeFacts { resource_type, kind, key: None };
+        let facts = ChangeFacts { resource_type, kind, key: None, stores: Vec::new() };
         let id = id(resource_id, kind, version);
         Self { id, at, resource_id, version, lane, facts, identifiers: Identifiers::default() }
+    }
+
+    fn in_stores(mut self, stores: &[Key]) -> Self {
+        self.facts.stores = stores.to_vec();
+        self
     }
 
     fn with_key(mut self, key: Option<&Key>) -> Self {
@@ -304,7 +315,7 @@ mod tests {
     fn facts_are_stored_like_this() {
         let facts = |kind, key: Option<&str>| {
             let key = key.map(|key| key.parse().unwrap());
-            let facts = ChangeFacts { resource_type: ResourceType::Customer, kind, key };
+            let facts = ChangeFacts { resource_type: ResourceType::Customer, kind, key, stores: Vec::new() };
             let text = serde_json::to_string(&facts).unwrap();
             assert_eq!(serde_json::from_str::<ChangeFacts>(&text).unwrap(), facts);
             text
@@ -320,6 +331,16 @@ mod tests {
         assert_eq!(
             facts(ChangeKind::Deleted { data_erasure: true }, None),
             r#"{"resource_type":"customer","change":"deleted","data_erasure":true}"#
+        );
+        let of_shop = ChangeFacts {
+            resource_type: ResourceType::Store,
+            kind: ChangeKind::Created,
+            key: None,
+            stores: vec!["berlin".parse().unwrap()],
+        };
+        assert_eq!(
+            serde_json::to_string(&of_shop).unwrap(),
+            r#"{"resource_type":"store","change":"created","stores":["berlin"]}"#
         );
     }
 }

@@ -46,6 +46,7 @@ pub fn decide(sought: &Sought, command: &Command, ctx: &mut Ctx) -> TokenCreated
     let mut created = token::created_as(named, TokenKind::Password, whose, &token, ctx);
     // The caller is told its value, whoever is meant.
     created.token.customer = sought.customer().map_or_else(nobody, |customer| customer.id);
+    created.message.facts.stores = looked_at.map(|customer| customer.stores.clone()).unwrap_or_default();
     if let Some(mail) = &mut created.message.for_mail {
         mail.page.clone_from(&command.page);
     }

@@ -5,6 +5,7 @@ use crate::customer::Version;
 use crate::id::{CustomerId, Reference, SubscriptionId};
 use crate::policy::Broken;
 use crate::provider::ProviderError;
+use crate::subscription::FilterUnfit;
 use crate::token::TokenKind;
 
 /// How a customer was looked for.
@@ -166,6 +167,12 @@ pub enum Refusal {
     /// A subscription must ask for something.
     #[error("nothing is subscribed to")]
     NothingSubscribed,
+    /// A filter or a transformation does not go with what the subscription is otherwise.
+    #[error("a filter or transformation that does not fit")]
+    FilterUnfit(FilterUnfit),
+    /// A subscription's template cannot be rendered with what the subscription would be sent; the text is for its author.
+    #[error("the template fails")]
+    TemplateFails(String),
     /// The project has as many subscriptions as it may have.
     #[error("too many subscriptions")]
     TooManySubscriptions {
@@ -231,6 +238,8 @@ impl Refusal {
             Self::MessageNotFound => "message_not_found",
             Self::SubscriptionNotFound => "subscription_not_found",
             Self::NothingSubscribed => "nothing_subscribed",
+            Self::FilterUnfit(_) => "filter_unfit",
+            Self::TemplateFails(_) => "template_fails",
             Self::TooManySubscriptions { .. } => "too_many_subscriptions",
             Self::PasswordChangeUnderway { .. } => "password_change_underway",
             Self::ProviderRefused(error) => error.code(),

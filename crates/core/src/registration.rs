@@ -148,7 +148,8 @@ pub fn welcome(
         reserved_by: None,
     };
     let content = Content::CustomerWelcomed { expires_at };
-    let mut message = NewMessage::about_token(id, customer.id, content, Flow::Create, by, ctx);
+    let message = NewMessage::about_token(id, customer.id, content, Flow::Create, by, ctx);
+    let mut message = message.in_stores(&customer.stores);
     message.for_mail = Some(ForMail { to: Recipient::of(customer), secret: Some((value, expires_at)), page });
     (token, message)
 }

@@ -12,8 +12,13 @@ use crate::message::ResourceType;
 use crate::notice::Notice;
 use crate::refusal::{UniqueField, Versioned};
 
+mod filter;
 #[cfg(test)]
 mod tests;
+mod transformation;
+
+pub use filter::NoticeFilter;
+pub use transformation::{MediaType, Transformation};
 
 /// Subscriptions that a project may have, unless its operator allows more (commercetools.md 8.1).
 pub const PER_PROJECT_MAX: u32 = 50;
@@ -43,14 +48,38 @@ pub struct Selections {
     pub changes: Vec<String>,
     /// Events: of our [`ACTIVITY`], of what was [`RENDERED`], or of services that are not ours, which never happen here.
     pub events: Vec<MessageSelection>,
+    /// Which of them, if not all.
+    pub filter: Option<NoticeFilter>,
 }
 
 impl Selections {
-    /// Refuses a subscription that asks for nothing.
-    fn check(&self) -> Result<(), Refusal> {
-        let empty = self.messages.is_empty() && self.changes.is_empty() && self.events.is_empty();
-        if empty { Err(Refusal::NothingSubscribed) } else { Ok(()) }
+    /// Refuses a subscription that asks for nothing, or whose filter would never let through what it asks for.
+    fn check(&self, format: FormatKind) -> Result<(), Refusal> {
+        if self.messages.is_empty() && self.changes.is_empty() && self.events.is_empty() {
+            return Err(Refusal::NothingSubscribed);
+        }
+        let Some(filter) = &self.filter else { return Ok(()) };
+        if !matches!(format, FormatKind::Platform | FormatKind::CloudEvents) {
+            return Err(Refusal::FilterUnfit(FilterUnfit::Format));
+        }
+        if !filter.flows.is_empty() && !self.changes.is_empty() {
+            return Err(Refusal::FilterUnfit(FilterUnfit::FlowsOfChanges));
+        }
+        Ok(())
     }
+}
+
+/// Why a filter or a transformation does not go with the rest of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterUnfit {
+    /// What this format has cannot be filtered.
+    Format,
+    /// Changes come about by no flow: with a filter of flows none would ever be sent.
+    FlowsOfChanges,
+    /// Only the contract's own body is transformed.
+    TransformedFormat,
+    /// The destination takes JSON alone.
+    JsonOnly,
 }
 
 /// The form in which messages are delivered.
@@ -163,6 +192,8 @@ pub struct Subscription {
     pub selections: Selections,
     /// In which form.
     pub format: FormatKind,
+    /// What is sent in that form's place, if anything is.
+    pub transformation: Option<Transformation>,
     /// How it goes.
     pub status: SubscriptionStatus,
 }
@@ -194,8 +225,12 @@ impl Subscription {
         of_rendered.flat_map(|selection| &selection.types).any(|wanted| wanted == event_type.as_str())
     }
 
-    /// Whether it wants `notice`, and in a form that there is of it.
+    /// Whether it wants `notice`, and in a form that there is of it. The predicate of its filter is not looked at.
     pub fn wants(&self, notice: &Notice) -> bool {
+        self.is_asked_for(notice) && self.selections.filter.as_ref().is_none_or(|filter| filter.admits(notice))
+    }
+
+    fn is_asked_for(&self, notice: &Notice) -> bool {
         let is_of_activity = self.format == FormatKind::NavigaActivity;
         let is_of_rendered = self.format == FormatKind::Rendered;
         match notice {
@@ -226,6 +261,8 @@ pub struct Command {
     pub selections: Selections,
     /// In which form.
     pub format: FormatKind,
+    /// What is sent in that form's place, if anything is.
+    pub transformation: Option<Transformation>,
     /// Who asks.
     pub by: Initiator,
 }
@@ -238,7 +275,8 @@ pub fn decide(
     key_taken: bool,
     ctx: &mut Ctx,
 ) -> Result<Subscription, Refusal> {
-    command.selections.check()?;
+    command.selections.check(command.format)?;
+    check_transformation(command.transformation.as_ref(), command.format)?;
     if key_taken {
         return Err(Refusal::Duplicate(UniqueField::Key));
     }
@@ -256,6 +294,7 @@ pub fn decide(
         destination: command.destination.clone(),
         selections: command.selections.clone(),
         format: command.format,
+        transformation: command.transformation.clone(),
         status: SubscriptionStatus::Healthy,
     })
 }
@@ -273,6 +312,10 @@ pub enum Action {
     SetChanges(Vec<String>),
     /// Replaces what it wants of events.
     SetEvents(Vec<MessageSelection>),
+    /// Sets or removes the filter.
+    SetFilter(Option<NoticeFilter>),
+    /// Sets or removes the transformation.
+    SetTransformation(Option<Transformation>),
 }
 
 /// What the caller of an update asks for.
@@ -339,9 +382,12 @@ pub fn update(subscription: &Subscription, update: &Update, key_taken: bool, ctx
             Action::SetMessages(messages) => after.selections.messages.clone_from(messages),
             Action::SetChanges(changes) => after.selections.changes.clone_from(changes),
             Action::SetEvents(events) => after.selections.events.clone_from(events),
+            Action::SetFilter(filter) => after.selections.filter.clone_from(filter),
+            Action::SetTransformation(transformation) => after.transformation.clone_from(transformation),
         }
     }
-    after.selections.check()?;
+    after.selections.check(after.format)?;
+    check_transformation(after.transformation.as_ref(), after.format)?;
     if key_taken && after.key != subscription.key {
         return Err(Refusal::Duplicate(UniqueField::Key));
     }
@@ -352,6 +398,13 @@ pub fn update(subscription: &Subscription, update: &Update, key_taken: bool, ctx
         after.last_modified_by.clone_from(&update.by);
     }
     Ok(Updated { subscription: after, changed, new_destination })
+}
+
+fn check_transformation(transformation: Option<&Transformation>, format: FormatKind) -> Result<(), Refusal> {
+    if transformation.is_some() && format != FormatKind::Platform {
+        return Err(Refusal::FilterUnfit(FilterUnfit::TransformedFormat));
+    }
+    Ok(())
 }
 
 /// Refuses a version that is not the subscription's.

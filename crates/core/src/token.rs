@@ -106,7 +106,9 @@ pub fn decide(customer: &Customer, command: &Command, ctx: &mut Ctx) -> TokenCre
 /// A new token of either kind.
 pub(crate) fn created(kind: TokenKind, customer: &Customer, command: &Command, ctx: &mut Ctx) -> TokenCreated {
     let (id, value) = (TokenId::new(ctx), TokenValue::new(ctx));
-    created_as((id, value), kind, (customer.id, Recipient::of(customer)), command, ctx)
+    let mut created = created_as((id, value), kind, (customer.id, Recipient::of(customer)), command, ctx);
+    created.message.facts.stores.clone_from(&customer.stores);
+    created
 }
 
 /// The same with an id and a value that were chosen before, for whoever is told of it by mail.

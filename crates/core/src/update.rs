@@ -312,6 +312,9 @@ pub fn decide(
         if let (Some(mail), Some(old)) = (&mut message.for_mail, &personal.old_email) {
             mail.to.email.clone_from(old);
         }
+        // Whoever listens to a store hears that the customer has left it.
+        let left = personal.old_stores.iter().flatten().filter(|store| !after.stores.contains(store));
+        message.facts.stores.extend(left.cloned());
         let Personal { identifiers, external_user_id, anonymous_id, .. } = message.personal;
         message.personal = Personal { identifiers, external_user_id, anonymous_id, ..personal };
         messages.push(message);

@@ -468,7 +468,8 @@ pub fn code_message(
     let expires_at = process.expires_at;
     let content = Content::VerificationCodeCreated { expires_at, channel };
     let flow = if process.purpose == Purpose::PasswordReset { Flow::Recover } else { Flow::CreateEmailToken };
-    let mut message = NewMessage::about_token(TokenId::new(ctx), lane, content, flow, by, ctx);
+    let message = NewMessage::about_token(TokenId::new(ctx), lane, content, flow, by, ctx);
+    let mut message = message.in_stores(customer.map_or(&[], |customer| &customer.stores));
     message.for_mail = Some(ForMail { to, secret: Some((code, expires_at)), page: None });
     message
 }

@@ -26,6 +26,7 @@ pub mod operate;
 pub mod outbound;
 pub mod outbox;
 pub mod pages;
+pub mod predicate;
 pub mod recipe;
 pub mod telemetry;
 pub mod trace;

@@ -1,6 +1,8 @@
 //! What operators do about deliveries, through the calls that they make, with a relay at work. On both engines.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "deliveries/filters.rs"]
+mod filters;
 #[path = "relay/scripted.rs"]
 #[expect(dead_code, reason = "parts of it are for other tests")]
 mod scripted;
@@ -22,6 +24,10 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use filters::{
+    stores_and_flows_are_those_of_the_message, what_is_filtered_out_is_not_owed_and_holds_up_nothing,
+    what_no_template_fits_is_put_aside_and_can_be_sent_again,
+};
 use scripted::{Scripted, temporary, to};
 use support::TestServer;
 
@@ -52,6 +58,9 @@ on_both! {
     what_is_above_the_cursor_is_never_passed_over,
     every_attempt_is_noted,
     what_is_not_there_is_not_found,
+    what_is_filtered_out_is_not_owed_and_holds_up_nothing,
+    stores_and_flows_are_those_of_the_message,
+    what_no_template_fits_is_put_aside_and_can_be_sent_again,
 }
 
 /// A subscription whose receiver refuses the messages of some customers.
@@ -76,12 +85,16 @@ impl<'s> Stage<'s> {
 
     /// With a relay that the server tells of what is done, or with as many that are other nodes': those look for themselves.
     async fn among(server: &'s TestServer, nodes: Option<usize>) -> Self {
-        let token = server.token("demo-client").await;
         let draft = json!({
             "destination": {"type": "Webhook", "url": "https://example.com/hook"},
             "messages": [{"resourceTypeId": "customer"}, {"resourceTypeId": "customer-password-token"}],
         });
-        let made = server.json(&token, Method::POST, "/demo/subscriptions", &draft).await.json();
+        Self::subscribed(server, nodes, &draft).await
+    }
+
+    async fn subscribed(server: &'s TestServer, nodes: Option<usize>, draft: &Value) -> Self {
+        let token = server.token("demo-client").await;
+        let made = server.json(&token, Method::POST, "/demo/subscriptions", draft).await.json();
         let (failing, replayed) = (Arc::<Mutex<BTreeSet<CustomerId>>>::default(), Arc::<Mutex<Vec<_>>>::default());
         let (refused, again) = (failing.clone(), replayed.clone());
         let receiver = Scripted::new(move |delivery| {

@@ -126,7 +126,7 @@ pub struct DeadLetter {
     pub message: MessageId,
     /// The lane.
     pub customer: CustomerId,
-    /// `exhausted`, `rejected`, `erased` or `skipped`.
+    /// `exhausted`, `rejected`, `erased`, `untransformed` or `skipped`.
     pub reason: String,
     /// How often it was tried.
     pub attempts: u32,

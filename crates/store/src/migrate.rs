@@ -62,6 +62,7 @@ pub static MIGRATIONS: &[Migration] = &[
     migration!(18, "0018_webhooks"),
     migration!(19, "0019_compatibility"),
     migration!(20, "0020_traces"),
+    migration!(21, "0021_filters"),
 ];
 
 /// One step of the database's form.

@@ -12,6 +12,8 @@ use keyherald_core::seal::KeyRing;
 use keyherald_core::subscription::{FormatKind, Selections, Subscription, SubscriptionStatus, Updated};
 use keyherald_core::trace::TraceContext;
 use keyherald_core::{Ctx, Micros};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::fault::FaultKind;
@@ -23,7 +25,8 @@ use crate::{Fault, Listing, Page, Tx, Value, delivery, log, statements};
 macro_rules! columns {
     () => {
         "id, key, version, created_at, last_modified_at, created_by, last_modified_by, destination, messages, changes,
-                events, format, status, project, secret, paused_at, interventions, replayed_to, replay_rate"
+                events, format, status, project, secret, paused_at, interventions, replayed_to, replay_rate,
+                filter, transformation"
     };
 }
 
@@ -41,10 +44,11 @@ macro_rules! selected {
 
 statements! {
     INSERT = "INSERT INTO subscription (project, id, key, version, created_at, last_modified_at, created_by, last_modified_by,
-                  destination, messages, changes, events, format, status, secret)
-              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+                  destination, messages, changes, events, format, status, secret, filter, transformation)
+              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
     UPDATE = "UPDATE subscription SET key = $3, version = $4, last_modified_at = $5, last_modified_by = $6,
-                  destination = $7, messages = $8, changes = $9, events = $10, status = $11
+                  destination = $7, messages = $8, changes = $9, events = $10, status = $11,
+                  filter = $13, transformation = $14
               WHERE project = $1 AND id = $2 AND version = $12";
     SET_SECRET = "UPDATE subscription SET secret = $3, failing_since = NULL WHERE project = $1 AND id = $2";
     SECRET = "SELECT secret FROM subscription WHERE project = $1 AND id = $2";
@@ -149,6 +153,8 @@ pub fn insert(
         Value::json(&subscription.format)?,
         subscription.status.as_str().into(),
         sealed.into(),
+        json_of(subscription.selections.filter.as_ref())?,
+        json_of(subscription.transformation.as_ref())?,
     ];
     tx.execute(&INSERT, &args)?;
     append_change(tx, project, subscription, ChangeKind::Created, (subscription.created_at, ctx.trace.as_ref()))?;
@@ -187,6 +193,8 @@ pub fn update(
         Value::json(&after.selections.events)?,
         after.status.as_str().into(),
         old_version.into(),
+        json_of(after.selections.filter.as_ref())?,
+        json_of(after.transformation.as_ref())?,
     ];
     guarded(tx.execute(&UPDATE, &args)?)?;
     if *new_destination {
@@ -385,6 +393,14 @@ fn binding(id: SubscriptionId) -> String {
     format!("subscription:{id}")
 }
 
+fn json_of<T: Serialize>(value: Option<&T>) -> Result<Value, Fault> {
+    value.map_or(Ok(None::<String>.into()), |value| Value::json(value))
+}
+
+fn json_opt<T: DeserializeOwned>(row: &dyn Row, column: usize) -> Result<Option<T>, Fault> {
+    Ok(row.text_opt(column)?.map(|text| serde_json::from_str(&text)).transpose()?)
+}
+
 fn read(row: &dyn Row) -> Result<Subscription, Fault> {
     Ok(Subscription {
         id: row.parsed(0)?,
@@ -395,8 +411,14 @@ fn read(row: &dyn Row) -> Result<Subscription, Fault> {
         created_by: row.json(5)?,
         last_modified_by: row.json(6)?,
         destination: row.json(7)?,
-        selections: Selections { messages: row.json(8)?, changes: row.json(9)?, events: row.json(10)? },
+        selections: Selections {
+            messages: row.json(8)?,
+            changes: row.json(9)?,
+            events: row.json(10)?,
+            filter: json_opt(row, 19)?,
+        },
         format: row.json(11)?,
+        transformation: json_opt(row, 20)?,
         status: row.parsed(12)?,
     })
 }

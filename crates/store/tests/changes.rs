@@ -41,13 +41,14 @@ async fn subscribe_in(store: &Store, seed: u64, project: &ProjectKey, changes: &
     let selections = Selections {
         messages: vec![MessageSelection { resource_type: "customer".into(), types: vec![] }],
         changes: changes.iter().map(|name| (*name).to_owned()).collect(),
-        events: Vec::new(),
+        ..Selections::default()
     };
     let command = subscription::Command {
         key: Some(format!("s-{seed}").parse().unwrap()),
         destination: DestinationSettings { kind: "Webhook".into(), settings: serde_json::Map::new() },
         selections,
         format: FormatKind::Platform,
+        transformation: None,
         by: Initiator::default(),
     };
     let project = project.clone();

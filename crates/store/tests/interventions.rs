@@ -39,13 +39,14 @@ async fn subscribe(store: &Store) -> SubscriptionId {
     let selections = Selections {
         messages: vec![MessageSelection { resource_type: "customer".into(), types: vec![] }],
         changes: Vec::new(),
-        events: Vec::new(),
+        ..Selections::default()
     };
     let command = subscription::Command {
         key: None,
         destination: DestinationSettings { kind: "Webhook".into(), settings: serde_json::Map::new() },
         selections,
         format: FormatKind::Platform,
+        transformation: None,
         by: Initiator::default(),
     };
     done(store, 1, move |tx, ctx| {

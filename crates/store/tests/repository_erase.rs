@@ -324,6 +324,7 @@ fn subscription(ctx: &mut Ctx) -> subscription::Subscription {
             ..Selections::default()
         },
         format: FormatKind::Platform,
+        transformation: None,
         by: Initiator::default(),
     };
     subscription::decide(&command, (0, 1), false, ctx).unwrap()

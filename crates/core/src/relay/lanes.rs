@@ -102,6 +102,8 @@ pub enum Reason {
     Exhausted,
     /// It cannot be rendered any more.
     Erased,
+    /// The subscription's template makes nothing of it.
+    Untransformed,
     /// Its receiver never takes it.
     Rejected,
 }
@@ -412,6 +414,7 @@ impl<T: Clone> Lanes<T> {
                 }
                 self.go_on(customer);
             }
+            Outcome::Untransformed { reason } => self.untransformed(customer, reason, ctx.now),
             Outcome::Rejected { reason } => self.rejected(customer, reason),
             Outcome::Moot => {
                 self.breaker.skipped(ctx.now);

@@ -25,6 +25,7 @@ fn command() -> Command {
             ..Selections::default()
         },
         format: FormatKind::Platform,
+        transformation: None,
         by: Initiator::default(),
     }
 }
@@ -169,4 +170,90 @@ proptest! {
             }
         }
     }
+}
+
+fn notice(flow: crate::message::Flow, stores: &[&str]) -> Notice {
+    use crate::message::{Content, Facts, Message};
+    let stores = stores.iter().map(|key| key.parse().unwrap()).collect();
+    let content = Content::CustomerPasswordUpdated { reset: false };
+    Notice::Message(Box::new(Message {
+        position: 1,
+        id: crate::id::MessageId::new(&mut ctx()),
+        created_at: Micros(0),
+        resource_id: uuid::Uuid::nil(),
+        resource_version: 1,
+        sequence: 1,
+        customer: uuid::Uuid::nil().into(),
+        visible: true,
+        facts: Facts { content, by: Initiator::default(), flow, stores },
+        personal: None,
+        secret: None,
+        trace: None,
+    }))
+}
+
+fn filter(stores: &[&str], flows: &[crate::message::Flow]) -> NoticeFilter {
+    let stores = stores.iter().map(|key| key.parse().unwrap()).collect();
+    NoticeFilter { stores, flows: flows.to_vec(), predicate: None }
+}
+
+fn filtered(filter: NoticeFilter) -> Subscription {
+    updated(&made(), vec![Action::SetFilter(Some(filter))]).unwrap().subscription
+}
+
+#[test]
+fn stores_and_flows_narrow_what_is_wanted() {
+    use crate::message::Flow::{Change, Reset, Set};
+    for (stores, flows, wanted) in [
+        (&["one"][..], &[][..], [true, false, true, false]),
+        (&["one", "two"], &[], [true, true, true, false]),
+        (&[], &[Change], [true, true, false, true]),
+        (&["one"], &[Change, Reset], [true, false, true, false]),
+        (&["one"], &[Set], [false; 4]),
+    ] {
+        let subscription = filtered(filter(stores, flows));
+        let notices =
+            [notice(Change, &["one"]), notice(Change, &["two"]), notice(Reset, &["two", "one"]), notice(Change, &[])];
+        assert_eq!(notices.map(|notice| subscription.wants(&notice)), wanted, "{stores:?} {flows:?}");
+    }
+}
+
+#[test]
+fn a_filter_goes_with_what_there_is_to_filter() {
+    use crate::message::Flow::Change;
+    let of_flows = Action::SetFilter(Some(filter(&[], &[Change])));
+    let take_changes = Action::SetChanges(vec!["customer".into()]);
+    let unfit = |why| Err(Refusal::FilterUnfit(why));
+    assert_eq!(updated(&made(), vec![of_flows.clone(), take_changes.clone()]), unfit(FilterUnfit::FlowsOfChanges));
+    assert!(updated(&made(), vec![Action::SetFilter(Some(filter(&["one"], &[]))), take_changes]).is_ok());
+    let activity = Subscription { format: FormatKind::NavigaActivity, ..made() };
+    assert_eq!(updated(&activity, vec![of_flows]), unfit(FilterUnfit::Format));
+    let template = Transformation { template: "{}".into(), media_type: MediaType::Json };
+    let transform = Action::SetTransformation(Some(template));
+    let events = Subscription { format: FormatKind::CloudEvents, ..made() };
+    assert_eq!(updated(&events, vec![transform.clone()]), unfit(FilterUnfit::TransformedFormat));
+    let transformed = updated(&made(), vec![transform.clone()]).unwrap().subscription;
+    assert!(!updated(&transformed, vec![transform]).unwrap().changed, "the same once more is no change");
+    let without = updated(&transformed, vec![Action::SetTransformation(None)]).unwrap().subscription;
+    assert_eq!((without.transformation, without.version), (None, 3));
+}
+
+/// They are in databases: these texts may never change.
+#[test]
+fn filters_and_templates_are_stored_like_this() {
+    let all = NoticeFilter {
+        predicate: Some("reset = true".into()),
+        ..filter(&["one"], &[crate::message::Flow::ChangeElsewhere])
+    };
+    let text = r#"{"stores":["one"],"flows":["change_elsewhere"],"where":"reset = true"}"#;
+    assert_eq!(
+        (serde_json::to_string(&all).unwrap().as_str(), serde_json::from_str::<NoticeFilter>(text).unwrap()),
+        (text, all)
+    );
+    let of_text = Transformation { template: "x".into(), media_type: MediaType::Text };
+    let text = r#"{"template":"x","contentType":"text/plain"}"#;
+    assert_eq!(
+        (serde_json::to_string(&of_text).unwrap().as_str(), serde_json::from_str::<Transformation>(text).unwrap()),
+        (text, of_text)
+    );
 }

@@ -4,21 +4,20 @@
 //! another process, reads it anew; some messages may be repeated then, as after an update.
 
 use keyherald_core::id::{CustomerId, DeadLetterId, MessageId, ProjectKey, SubscriptionId};
-use keyherald_core::message::ResourceType;
 use keyherald_core::notice::Notice;
 use keyherald_core::seal::KeyRing;
 use keyherald_core::subscription::{FormatKind, Subscription, SubscriptionStatus};
 use keyherald_core::{Ctx, Micros, Refusal};
 use keyherald_store::attempt;
 pub use keyherald_store::attempt::{Asked, Attempt};
-use keyherald_store::delivery::intervention::Owed;
 use keyherald_store::delivery::{self, intervention};
 pub use keyherald_store::delivery::{DeadLetter, ParkedLane};
 use keyherald_store::subscription as subscriptions;
 pub use keyherald_store::subscription::Attended;
 use keyherald_store::{Fault, Tx, event, log};
 
-use super::{Answer, App};
+use super::{Answer, App, owed};
+use crate::deliver::Compiled;
 
 /// How a subscription stands.
 pub struct Standing {
@@ -61,9 +60,10 @@ const LANE_PAGE: i64 = 100;
 impl App {
     /// All subscriptions of the project, the configuration's own too, and how they stand.
     pub async fn standings(&self, project: ProjectKey) -> Answer<Vec<Standing>> {
+        let (ring, now) = (self.ring.clone(), self.ctx().now);
         let look = move |tx: &mut dyn Tx| {
             let all = subscriptions::attended(tx, &project)?;
-            all.into_iter().map(|(subscription, attended)| standing(tx, &project, subscription, attended)).collect()
+            all.into_iter().map(|attended| standing(tx, &ring, &project, attended, now)).collect()
         };
         Ok(self.store.query(look).await?)
     }
@@ -259,11 +259,13 @@ fn first_wanted(
     (customer, mut from): (CustomerId, i64),
     now: Micros,
 ) -> Result<Option<Notice>, Fault> {
+    let compiled = Compiled::of(subscription).unwrap_or_default();
     loop {
         let page = log::of_customer(tx, ring, (project, customer), (from, i64::MAX), LANE_PAGE, now)?;
         let is_last = i64::try_from(page.len()).is_ok_and(|length| length < LANE_PAGE);
         from = page.last().map_or(from, |entry| entry.notice.position() + 1);
-        let wanted = page.into_iter().map(|entry| entry.notice).find(|notice| subscription.wants(notice));
+        let mut notices = page.into_iter().map(|entry| entry.notice);
+        let wanted = notices.find(|notice| compiled.wants(project, subscription, notice));
         if wanted.is_some() || is_last {
             return Ok(wanted);
         }
@@ -272,29 +274,19 @@ fn first_wanted(
 
 fn standing(
     tx: &mut dyn Tx,
+    ring: &KeyRing,
     project: &ProjectKey,
-    subscription: Subscription,
-    attended: Attended,
+    (subscription, attended): (Subscription, Attended),
+    now: Micros,
 ) -> Result<Standing, Fault> {
     let lag = intervention::lag(tx, project, subscription.id)?;
-    let owed: Vec<_> = lag.owed.iter().filter(|owed| wants(&subscription, owed)).collect();
-    let oldest = owed.iter().map(|owed| owed.oldest).min();
+    let (owed, oldest) = match owed::by_types(&subscription, &lag.owed) {
+        (1.., _) if subscription.selections.filter.is_some() => {
+            owed::by_entries(tx, ring, (project, &subscription), now)?
+        }
+        by_types => by_types,
+    };
     let owed_since = [oldest, lag.waiting_since].into_iter().flatten().min();
-    let owed = owed.iter().map(|owed| owed.count).sum();
     let (waiting, held, letters) = (lag.waiting, lag.held, lag.letters);
     Ok(Standing { subscription, attended, owed, owed_since, waiting, held, letters })
-}
-
-fn wants(subscription: &Subscription, owed: &Owed) -> bool {
-    let is_of_rendered = subscription.format == FormatKind::Rendered;
-    let resource: Option<ResourceType> = owed.resource_type.parse().ok();
-    match (owed.kind.as_str(), resource) {
-        ("event", _) => {
-            is_of_rendered && owed.type_name.parse().is_ok_and(|of_type| subscription.wants_events(of_type))
-        }
-        _ if is_of_rendered || subscription.format == FormatKind::NavigaActivity => false,
-        ("message", Some(resource)) => subscription.wants_message(resource, &owed.type_name),
-        ("change", Some(resource)) => subscription.wants_changes(resource),
-        _ => false,
-    }
 }

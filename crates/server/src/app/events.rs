@@ -168,6 +168,7 @@ impl Wanted {
             destination: self.destination(),
             selections: Selections { events: self.selections(), ..Selections::default() },
             format: FormatKind::Rendered,
+            transformation: None,
             by: Initiator::default(),
         }
     }

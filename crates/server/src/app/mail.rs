@@ -68,6 +68,7 @@ impl App {
                     destination: destination.clone(),
                     selections: Selections { messages: messages.clone(), ..Selections::default() },
                     format,
+                    transformation: None,
                     by: Initiator::default(),
                 };
                 return match subscription::decide(&command, (0, 1), false, ctx) {

@@ -31,6 +31,7 @@ pub mod messages;
 pub mod note_change;
 pub mod onboard_customer;
 pub mod operations;
+mod owed;
 pub mod projects;
 mod proofs;
 pub mod prove_email;

@@ -3,7 +3,7 @@
 use keyherald_core::customer::Version;
 use keyherald_core::delivery::Outcome;
 use keyherald_core::id::{Key, ProjectKey, SubscriptionId};
-use keyherald_core::subscription::{self, Command, Subscription, Update, Updated};
+use keyherald_core::subscription::{self, Command, FilterUnfit, MediaType, Subscription, Update, Updated};
 use keyherald_core::{Ctx, Refusal};
 use keyherald_store::subscription::{self as subscriptions, Attended, Stored};
 use keyherald_store::{Fault, Listing, Page, Tx};
@@ -11,8 +11,9 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::destinations::{complete, succeed, tested_as};
-use super::{Answer, App, Call};
+use super::{Answer, App, Call, Failure};
 use crate::deliver::{self, CannotTryOut};
+use crate::destination;
 
 /// How a subscription is named in a request path.
 #[derive(Clone)]
@@ -97,6 +98,24 @@ struct Tested {
     secret: Secret,
 }
 
+/// Whether a template has something else to do than it had.
+fn is_sent_otherwise(before: &Subscription, after: &Subscription) -> bool {
+    before.transformation != after.transformation
+        || before.selections != after.selections
+        || before.destination.kind != after.destination.kind
+}
+
+/// Refuses a template that fails with what the subscription would be sent, or makes what its destination cannot take.
+fn check_transformation(call: &Call, subscription: &Subscription) -> Result<(), Failure> {
+    let Some(transformation) = &subscription.transformation else { return Ok(()) };
+    let takes_text = destination::kind(&subscription.destination.kind).is_none_or(|kind| kind.takes_text());
+    if transformation.media_type != MediaType::Json && !takes_text {
+        return Err(Refusal::FilterUnfit(FilterUnfit::JsonOnly).into());
+    }
+    let tried = deliver::try_template(&call.project, subscription, transformation);
+    tried.map_err(|why| Failure::Refused(Refusal::TemplateFails(why)))
+}
+
 impl App {
     /// Makes a subscription; `secret` is what its destination signs or signs in with. Where the contract wants a test message to
     /// arrive first, it is sent between two transactions: the first one looks whether there is anything to refuse, the second
@@ -108,6 +127,10 @@ impl App {
         secret: Secret,
     ) -> Answer<Result<Subscription, NotReached>> {
         let (ring, ctx) = (self.ring.clone(), self.ctx()); // with the same chance, so that what is tested has its id
+        // As it would be, whatever else there is.
+        if let Ok(would_be) = subscription::decide(&command, (0, 1), false, &mut ctx.clone()) {
+            check_transformation(&call, &would_be)?;
+        }
         let limit = self.destinations.subscriptions_max.unwrap_or(subscription::PER_PROJECT_MAX);
         if tested_as(&command.destination).is_some() {
             let (call, command, ctx) = (call.clone(), command.clone(), ctx.clone());
@@ -154,6 +177,7 @@ impl App {
         update: Update,
         secret: Secret,
     ) -> Answer<Result<Subscription, NotReached>> {
+        self.check_update(&call, &which, &update).await?;
         let (ring, ctx) = (self.ring.clone(), self.ctx());
         if update.destination().and_then(tested_as).is_some() {
             let (call, which, update, ctx) = (call.clone(), which.clone(), update.clone(), ctx.clone());
@@ -200,7 +224,9 @@ impl App {
         let why = match timeout(self.test_timeout, deliver::try_out(&stored, &self.opener, &self.moments)).await {
             Ok(Ok(tried)) => match tried.probed.outcome {
                 Outcome::Delivered => return Ok(()),
-                Outcome::Failed { reason, .. } | Outcome::Rejected { reason } => reason,
+                Outcome::Failed { reason, .. } | Outcome::Rejected { reason } | Outcome::Untransformed { reason } => {
+                    reason
+                }
                 Outcome::Gone | Outcome::Erased | Outcome::Moot => "it was not taken".to_owned(),
             },
             // There is nothing that could be sent.
@@ -210,6 +236,19 @@ impl App {
         };
         tracing::info!(subscription = %id, kind, reason = why, "a test message did not arrive: nothing is stored");
         Err(NotReached { destination })
+    }
+
+    /// Tries out what would be sent after an update, before the transaction: that takes time. An update is for one version, and
+    /// what is another one by then is refused for that.
+    async fn check_update(&self, call: &Call, which: &SubscriptionRef, update: &Update) -> Result<(), Failure> {
+        let (of_call, which) = (call.clone(), which.clone());
+        let Some(found) = self.store.read(move |tx| find(tx, &of_call, &which)).await? else { return Ok(()) };
+        match subscription::update(&found, update, false, &self.ctx()) {
+            Ok(Updated { subscription: after, .. }) if is_sent_otherwise(&found, &after) => {
+                check_transformation(call, &after)
+            }
+            _ => Ok(()), // or as it will be told
+        }
     }
 
     /// Deletes a subscription and answers it as it was last.

@@ -40,7 +40,7 @@ pub async fn run(command: Subscriptions) -> Result<ExitCode, Complaint> {
     };
     let outcome = match &tried.probed.outcome {
         Outcome::Delivered => "accepted",
-        Outcome::Failed { reason, .. } | Outcome::Rejected { reason } => reason,
+        Outcome::Failed { reason, .. } | Outcome::Rejected { reason } | Outcome::Untransformed { reason } => reason,
         Outcome::Gone => "the receiver says that it is gone",
         Outcome::Erased | Outcome::Moot => "not sent",
     };

@@ -188,6 +188,7 @@ fn told(outcome: &Outcome) -> (&'static str, Option<&str>) {
         Outcome::Rejected { reason } => ("rejected", Some(reason)),
         Outcome::Gone => ("gone", Some("the receiver is gone")),
         Outcome::Erased => ("erased", Some("its personal data was erased")),
+        Outcome::Untransformed { reason } => ("untransformed", Some(reason)),
         Outcome::Moot => ("moot", Some("it means nothing any more")),
     }
 }

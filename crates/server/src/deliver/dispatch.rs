@@ -30,13 +30,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::attempts::{OnTheWay, word_of};
+use super::compiled::Compiled;
 use super::ledger::{Claim, Ledger, Note, Rows};
 use super::pace::Pace;
 use super::shown::notice_at;
 use super::tenure::Tenure;
 use super::{Opened, Shared};
 use crate::destination::{Delivery, Destination};
-use crate::format;
 use crate::trace::{self, Say, Span};
 
 /// Pause before the store is tried again.
@@ -60,6 +60,7 @@ enum Done {
 pub(super) struct Dispatcher {
     shared: Arc<Shared>,
     stored: Arc<Stored>,
+    compiled: Arc<Compiled>,
     tenure: Tenure,
     destination: Arc<dyn Destination>,
     claim: Claim,
@@ -90,7 +91,7 @@ impl Dispatcher {
     pub(super) fn new(
         shared: Arc<Shared>,
         stored: Arc<Stored>,
-        opened: &Opened,
+        (opened, compiled): (&Opened, Arc<Compiled>),
         (tenure, ledger): (Tenure, Ledger),
     ) -> Self {
         let policy = shared.settings.lanes(opened);
@@ -104,6 +105,7 @@ impl Dispatcher {
         Self {
             shared,
             stored,
+            compiled,
             tenure,
             destination: opened.destination.clone(),
             claim: ledger.claim,
@@ -164,9 +166,10 @@ impl Dispatcher {
     /// Offers what the lanes have room for.
     fn take_in(&mut self) {
         let (shared, stored, tenure, pace) = (&self.shared, &self.stored, &self.tenure, &mut self.pace);
+        let compiled = &self.compiled;
         let offer = |lanes: &Lanes<Arc<Entry>>, entry: &Arc<Entry>| {
             let (position, customer, at) = (entry.notice.position(), entry.notice.lane(), entry.notice.at());
-            if !tenure.has(customer) || !wants(stored, entry) {
+            if !tenure.has(customer) || !wants(stored, compiled, entry) {
                 return Offer::Skip;
             }
             // What is sent once more is sent at its own pace, from here or by the pages of its lane.
@@ -240,11 +243,14 @@ impl Dispatcher {
         }
         let (customer, now) = (item.customer, self.shared.moments.now());
         let notice = notice_at(&item.body.notice, now);
-        let (project, format) = (&self.stored.project, self.stored.subscription.format);
-        let (bytes_max, ids) = (self.destination.body_bytes_max(), &self.shared.settings.event_ids);
-        let Ok(rendered) = format::render_within(bytes_max, project, &notice, format, ids) else {
-            self.work.push(Box::pin(async move { Done::Sent(customer, Outcome::Erased, None) }));
-            return;
+        let of_subscription = (&self.stored.project, &self.stored.subscription);
+        let terms = (&self.shared.settings.event_ids, self.destination.body_bytes_max());
+        let rendered = match self.compiled.render(of_subscription, &notice, terms) {
+            Ok(rendered) => rendered,
+            Err(outcome) => {
+                self.work.push(Box::pin(async move { Done::Sent(customer, outcome, None) }));
+                return;
+            }
         };
         let delivery = Delivery {
             message_id: notice.id(),
@@ -326,6 +332,7 @@ impl Dispatcher {
     /// Reads a page of a parked lane.
     fn read_lane(&self, customer: CustomerId, (from, up_to): (i64, i64), limit: i64) {
         let (shared, stored, now) = (self.shared.clone(), self.stored.clone(), self.shared.moments.now());
+        let compiled = self.compiled.clone();
         self.work.push(Box::pin(async move {
             let (ring, project) = (shared.ring.clone(), stored.project.clone());
             let look = move |tx: &mut dyn keyherald_store::Tx| {
@@ -334,7 +341,7 @@ impl Dispatcher {
             match shared.store.read(look).await {
                 Ok(page) => {
                     let read_to = complete_to(&page, limit, up_to);
-                    let wanted = page.into_iter().filter(|entry| wants(&stored, entry));
+                    let wanted = page.into_iter().filter(|entry| wants(&stored, &compiled, entry));
                     let item = |entry: Entry| Item {
                         position: entry.notice.position(),
                         customer,
@@ -358,9 +365,10 @@ impl Dispatcher {
         let (settled, note) = (std::mem::take(&mut self.settled), self.note.take());
         changes.letters.iter().for_each(|_| self.shared.counters.count_dead());
         let (shared, stored, right) = (self.shared.clone(), self.stored.clone(), (self.claim, self.tenure.fence()));
+        let compiled = self.compiled.clone();
         self.work.push(Box::pin(async move {
             let rows = loop {
-                match Rows::new(&shared, &stored, right, (changes.clone(), settled.clone()), note) {
+                match Rows::new(&shared, (&stored, &compiled), right, (changes.clone(), settled.clone()), note) {
                     Ok(rows) => break Arc::new(rows),
                     Err(fault) => tracing::error!(fault = ?fault, "a dead letter cannot be sealed; trying again"),
                 }
@@ -486,6 +494,6 @@ fn temporary(reason: &str) -> Outcome {
     Outcome::Failed { reason: reason.to_owned(), retry_after_s: None, cause: Cause::Temporary }
 }
 
-fn wants(stored: &Stored, entry: &Entry) -> bool {
-    entry.project == stored.project && stored.subscription.wants(&entry.notice)
+fn wants(stored: &Stored, compiled: &Compiled, entry: &Entry) -> bool {
+    entry.project == stored.project && compiled.wants(&stored.project, &stored.subscription, &entry.notice)
 }

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use keyherald_core::delivery::Outcome;
 use keyherald_core::event::Sending;
 use keyherald_core::id::{CustomerId, DeadLetterId, SubscriptionId};
 use keyherald_core::lease::Fence;
@@ -23,8 +24,8 @@ use keyherald_store::subscription::{self, Stored};
 use keyherald_store::{Fault, Tx, lease};
 
 use super::Shared;
+use super::compiled::Compiled;
 use super::tenure::Tenure;
-use crate::format;
 
 /// Which dispatcher of this process has each subscription: the last one that claimed it.
 #[derive(Default)]
@@ -102,7 +103,7 @@ impl Rows {
     /// Renders and seals the bodies of dead letters.
     pub(super) fn new(
         shared: &Shared,
-        stored: &Stored,
+        of: (&Stored, &Compiled),
         (claim, fence): (Claim, Option<Fence>),
         (changes, mut settled): (Changes<Arc<Entry>>, Vec<(Sending, Settled)>),
         note: Option<Note>,
@@ -114,7 +115,7 @@ impl Rows {
         }));
         settled.sort_by_key(|(sending, _)| (sending.event, sending.position));
         let at = ctx.now;
-        let letters = changes.letters.iter().map(|letter| dead_letter(shared, stored, letter, &mut ctx));
+        let letters = changes.letters.iter().map(|letter| dead_letter(shared, of, letter, &mut ctx));
         Ok(Self { claim, fence, letters: letters.collect::<Result<_, _>>()?, changes, settled, note, at })
     }
 
@@ -177,7 +178,7 @@ impl Rows {
 
 fn dead_letter(
     shared: &Shared,
-    stored: &Stored,
+    (stored, compiled): (&Stored, &Compiled),
     letter: &Letter<Arc<Entry>>,
     ctx: &mut Ctx,
 ) -> Result<DeadLetter, Fault> {
@@ -187,13 +188,17 @@ fn dead_letter(
         Notice::Message(message) => Notice::Message(Box::new(Message { secret: None, ..(**message).clone() })),
         other @ (Notice::Change(_) | Notice::Activity(_) | Notice::Event(_)) => other.clone(),
     };
-    let body = match format::render(&stored.project, &notice, stored.subscription.format, &shared.settings.event_ids) {
-        Ok(rendered) => Some(delivery::seal_body(&shared.ring, id, &rendered.body, ctx)?),
-        Err(format::Erased) => None,
+    let (of, terms) = ((&stored.project, &stored.subscription), (&shared.settings.event_ids, None));
+    // Of what a template makes nothing of, it is kept what the template was given.
+    let rendered = match compiled.render(of, &notice, terms) {
+        Err(Outcome::Untransformed { .. }) => Compiled::default().render(of, &notice, terms),
+        rendered => rendered,
     };
+    let body = rendered.ok().map(|rendered| delivery::seal_body(&shared.ring, id, &rendered.body, ctx)).transpose()?;
     let reason = match letter.reason {
         Reason::Exhausted => "exhausted",
         Reason::Erased => "erased",
+        Reason::Untransformed => "untransformed",
         Reason::Rejected => "rejected",
     };
     Ok(DeadLetter {

@@ -14,6 +14,7 @@
 //! [`keyherald_core::relay`], which has no I/O.
 
 mod attempts;
+mod compiled;
 mod counters;
 mod dispatch;
 mod horizon;
@@ -44,6 +45,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
 pub use attempts::Attempts;
+pub use compiled::{Compiled, read_predicate, try_template};
 pub use counters::{Counters, Figures, Gauge};
 pub use horizon::Horizon;
 pub use node::NodeSettings;
@@ -344,7 +346,7 @@ impl Relay {
 
     async fn begin(&self, crew: &mut Crew, stored: Stored) -> Result<(), Fault> {
         let (id, shared) = (stored.subscription.id, self.shared.clone());
-        let opened = match (self.opener)(&stored) {
+        let opened = match self.open(&stored) {
             Ok(opened) => opened,
             Err(error) => {
                 if crew.unusable.insert(id) {
@@ -364,6 +366,13 @@ impl Relay {
         let task = crew.tasks.spawn(dispatch(shared, stored.clone(), opened, (tenure.clone(), stopped)));
         crew.running.insert(id, Running { stored, tenure, task, stop });
         Ok(())
+    }
+
+    /// What delivers to a subscription, or why nothing can.
+    fn open(&self, stored: &Stored) -> Result<(Opened, Arc<Compiled>), String> {
+        let compiled = Compiled::of(&stored.subscription).map_err(|error| error.to_string())?;
+        let opened = (self.opener)(stored).map_err(|error| error.to_string())?;
+        Ok((opened, Arc::new(compiled)))
     }
 
     /// Whether subscriptions should be looked at again at once: only if one has ended because it has changed. What
@@ -417,7 +426,7 @@ impl Relay {
 async fn dispatch(
     shared: Arc<Shared>,
     stored: Arc<Stored>,
-    opened: Opened,
+    (opened, compiled): (Opened, Arc<Compiled>),
     (tenure, mut stop): (Tenure, watch::Receiver<bool>),
 ) -> Ended {
     let ledger = loop {
@@ -431,7 +440,7 @@ async fn dispatch(
             () = sleep(shared.settings.poll) => {}
         }
     };
-    Dispatcher::new(shared, stored, &opened, (tenure, ledger)).run(stop).await
+    Dispatcher::new(shared, stored, (&opened, compiled), (tenure, ledger)).run(stop).await
 }
 
 /// Whether its receiver has ended it, here or on another node.

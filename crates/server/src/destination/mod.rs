@@ -112,6 +112,11 @@ pub trait Kind: Send + Sync {
         Ok(())
     }
 
+    /// Whether its messages can have a body of any text, and not of JSON alone.
+    fn takes_text(&self) -> bool {
+        true
+    }
+
     /// What is sealed when a checked destination takes the place of another one of this kind: its own `secret`, and what it
     /// wants to keep of the `former` one's. May complete what is shown.
     fn succeed(

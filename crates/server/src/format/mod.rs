@@ -10,6 +10,7 @@ pub mod paysafe_credentials_event;
 pub mod paysafe_data_verification_event;
 pub mod platform;
 pub mod short_message;
+pub mod transformation;
 pub mod wallet_notice;
 
 use keyherald_core::id::ProjectKey;
@@ -104,7 +105,7 @@ mod tests {
             sequence: 2,
             customer: customer_id(),
             visible: true,
-            facts: Facts { content, by, flow },
+            facts: Facts { content, by, flow, stores: Vec::new() },
             personal,
             secret: None,
             trace: None,
@@ -281,7 +282,7 @@ mod tests {
             resource_id: customer_id().uuid(),
             version: 3,
             lane: customer_id(),
-            facts: ChangeFacts { resource_type, kind, key: None },
+            facts: ChangeFacts { resource_type, kind, key: None, stores: Vec::new() },
             identifiers: Identifiers { key: key.map(str::to_owned), ..Identifiers::default() },
             trace: None,
         })

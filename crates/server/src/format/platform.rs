@@ -1,5 +1,6 @@
 //! `Platform`: the commercetools delivery payloads (commercetools.md 8.3).
 
+use keyherald_core::customer::fold_email;
 use keyherald_core::id::ProjectKey;
 use keyherald_core::message::Message;
 use keyherald_core::notice::{Change, ChangeKind, Notice};
@@ -17,21 +18,44 @@ pub fn payload(project: &ProjectKey, notice: &Notice, extent: Extent) -> Result<
     }
 }
 
+/// What filters are held against: the payload; of a message that cannot be rendered any more, what is left of it. A created
+/// customer has its `lowercaseEmail` besides, by which predicates may ask for it.
+pub fn fields(project: &ProjectKey, notice: &Notice) -> Map<String, Value> {
+    let fields = match (payload(project, notice, Extent::Whole), notice) {
+        (Ok(payload), _) => Some(payload),
+        (Err(Erased), Notice::Message(told)) => Some(envelope(project, told, Map::new())),
+        (Err(Erased), _) => None,
+    };
+    let mut fields = fields.unwrap_or_default();
+    if let Some(customer) = fields.get_mut("customer").and_then(Value::as_object_mut)
+        && let Some(email) = customer.get("email").and_then(Value::as_str).map(fold_email)
+    {
+        customer.insert("lowercaseEmail".to_owned(), email.into());
+    }
+    fields
+}
+
 /// The message with `notificationType` and `projectKey`, without its initiators.
 pub fn message(project: &ProjectKey, message: &Message) -> Result<Map<String, Value>, Erased> {
     told(project, message, Extent::Whole)
 }
 
 fn told(project: &ProjectKey, message: &Message, extent: Extent) -> Result<Map<String, Value>, Erased> {
-    let kind = message.facts.content.type_name();
     let fields = match extent {
-        Extent::Whole => commercetools::content(message)?,
+        Extent::Whole => commercetools::content(message)?.into_map(),
         Extent::WithoutPayload => {
-            Object::default().with("payloadNotIncluded", json!({"reason": "Payload too large.", "payloadType": kind}))
+            let kind = message.facts.content.type_name();
+            Object::default()
+                .with("payloadNotIncluded", json!({"reason": "Payload too large.", "payloadType": kind}))
+                .into_map()
         }
     };
+    Ok(envelope(project, message, fields))
+}
+
+fn envelope(project: &ProjectKey, message: &Message, content: Map<String, Value>) -> Map<String, Value> {
     let names = message.personal.as_ref().and_then(|personal| commercetools::identifiers(&personal.identifiers));
-    Ok(Object::default()
+    Object::default()
         .with("notificationType", "Message")
         .with("projectKey", project.to_string())
         .with("id", message.id.to_string())
@@ -40,11 +64,11 @@ fn told(project: &ProjectKey, message: &Message, extent: Extent) -> Result<Map<S
         .with("resource", commercetools::resource(message.facts.content.resource_type(), message.resource_id))
         .with("resourceVersion", message.resource_version)
         .with("resourceUserProvidedIdentifiers", names.unwrap_or_else(|| Map::new().into()))
-        .with("type", kind)
-        .with_all(fields.into_map())
+        .with("type", message.facts.content.type_name())
+        .with_all(content)
         .with("createdAt", message.created_at.iso())
         .with("lastModifiedAt", message.created_at.iso())
-        .into_map())
+        .into_map()
 }
 
 /// That a resource has another version.

@@ -32,6 +32,7 @@ mod outage;
 mod partner;
 #[path = "../kill/receiver.rs"]
 mod receiver;
+mod roles;
 mod run;
 #[path = "../kill/stage.rs"]
 mod stage;

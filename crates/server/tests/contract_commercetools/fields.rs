@@ -1,7 +1,7 @@
 //! Every field that a query may name has a column: for both engines, in filters and in sorts.
 
 use axum::http::{Method, StatusCode};
-use keyherald::dialect::commercetools::predicate::{CUSTOMERS, Field, MESSAGES, Shape};
+use keyherald::predicate::{CUSTOMERS, Field, MESSAGES, Shape};
 use keyherald_store::testing::block_on;
 use serde_json::{Value, json};
 

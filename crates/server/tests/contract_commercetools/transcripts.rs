@@ -82,6 +82,7 @@ transcripts! {
     subscriptions_create,
     subscriptions_delete,
     subscriptions_destinations,
+    subscriptions_filter,
     subscriptions_get,
     subscriptions_query,
     subscriptions_test_message,

@@ -34,7 +34,14 @@ async fn subscribed(process: &Process, types: &[&str], receiver: &Arc<Scripted>)
     let events = vec![MessageSelection { resource_type: ACTIVITY.into(), types }];
     let destination = DestinationSettings { kind: "Webhook".into(), settings: <_>::default() };
     let selections = Selections { events, ..Selections::default() };
-    let command = Command { key: None, destination, selections, format: FormatKind::NavigaActivity, by: call().by };
+    let command = Command {
+        key: None,
+        destination,
+        selections,
+        format: FormatKind::NavigaActivity,
+        transformation: None,
+        by: call().by,
+    };
     let made = subscription::decide(&command, (0, 1), false, &mut app.moments.ctx()).unwrap();
     let ring = app.ring.clone();
     let work = move |tx: &mut dyn Tx, ctx: &mut _| subscriptions::insert(tx, &ring, &demo(), &made, None, ctx);

@@ -152,7 +152,7 @@ impl Stage {
     /// A subscription to all messages about customers, and to their changes.
     pub async fn subscribe_with_changes(&self) -> Subscription {
         let changes = vec!["customer".to_owned()];
-        let selections = Selections { messages: of_customers(&[]), changes, events: Vec::new() };
+        let selections = Selections { messages: of_customers(&[]), changes, ..Selections::default() };
         self.subscribe_for(destination("https://receiver.example"), None, selections).await
     }
 
@@ -163,7 +163,8 @@ impl Stage {
         selections: Selections,
     ) -> Subscription {
         let format = FormatKind::Platform;
-        let command = Command { key: None, destination, selections, format, by: Initiator::default() };
+        let (transformation, by) = (None, Initiator::default());
+        let command = Command { key: None, destination, selections, format, transformation, by };
         let made = subscription::decide(&command, (0, 1), false, &mut self.moments.ctx()).unwrap();
         let (ring, project, written, secret) =
             (self.ring.clone(), self.project.clone(), made.clone(), secret.map(<[u8]>::to_vec));

@@ -83,6 +83,7 @@ pub async fn fill(store: &TestStore, rows: i64, progress: impl Fn(i64)) {
         content: Content::CustomerPasswordUpdated { reset: false },
         by: Initiator::default(),
         flow: Flow::Change,
+        stores: Vec::new(),
     };
     let facts = serde_json::to_string(&facts).unwrap();
     let plain = [CUSTOMERS, CLAIMS, CREDENTIALS, ACTIVITY, ATTEMPTS].map(|text| Sql::built("FILL", filled_in(text)));

@@ -223,12 +223,22 @@ impl<T: Clone> Lanes<T> {
     pub(super) fn rejected(&mut self, customer: CustomerId, reason: String) {
         self.breaker.succeeded();
         self.set_status(SubscriptionStatus::Healthy);
+        self.give_up_at_once(customer, Reason::Rejected, reason);
+    }
+
+    /// It was not sent, and will not be as long as the subscription is what it is: nothing is known of the receiver.
+    pub(super) fn untransformed(&mut self, customer: CustomerId, reason: String, now: Micros) {
+        self.breaker.skipped(now);
+        self.give_up_at_once(customer, Reason::Untransformed, reason);
+    }
+
+    fn give_up_at_once(&mut self, customer: CustomerId, why: Reason, error: String) {
         let Some(lane) = self.by_customer.get_mut(&customer) else { return };
         let is_parked = lane.row.is_some();
         lane.failed = lane.failed.saturating_add(1);
-        lane.error = reason;
+        lane.error = error;
         self.leave_slot(is_parked);
-        self.give_up(customer, Reason::Rejected);
+        self.give_up(customer, why);
     }
 
     /// The lane waits until `next_at`, or for an operator: parked if that may be.

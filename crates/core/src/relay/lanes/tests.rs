@@ -100,6 +100,31 @@ fn what_is_never_taken_is_put_aside_before_the_lane_goes_on() {
 }
 
 #[test]
+fn what_no_template_fits_is_put_aside_and_says_nothing_of_the_receiver() {
+    let policy = Policy { breaker: BreakerSettings { failures: 1, ..BreakerSettings::default() }, ..policy() };
+    let (mut lanes, of) = (start(policy), customers(2));
+    offer(&mut lanes, of[0], [1]);
+    offer(&mut lanes, of[1], [2, 3]);
+    assert_eq!(sends(&mut lanes, Micros(0)), [1, 2]);
+    lanes.sent(of[0], temporary(), &mut at(0));
+    lanes.sent(of[1], Outcome::Untransformed { reason: "a value is not there".into() }, &mut at(0));
+    assert!(lanes.is_save_urgent() && lanes.is_resting(), "it was not answered");
+    let changes = lanes.take_changes(false).unwrap();
+    let letter = &changes.letters[0];
+    assert_eq!(
+        (letter.item.position, letter.reason, letter.error.as_str()),
+        (2, Reason::Untransformed, "a value is not there")
+    );
+    assert_eq!(changes.status, Some(SubscriptionStatus::TemporaryError));
+    lanes.saved();
+    let rested = Micros(BreakerSettings::default().rest);
+    assert_eq!(sends(&mut lanes, rested), [3], "it is the probe, for it has not failed");
+    lanes.sent(of[1], Outcome::Untransformed { reason: String::new() }, &mut Ctx::new(rested, [0; 32]));
+    assert!(lanes.is_resting(), "nothing was sent, so the next one is the probe");
+    assert!(!lanes.pump(rested).is_empty());
+}
+
+#[test]
 fn what_has_lost_its_point_counts_as_done_and_says_nothing_of_the_receiver() {
     let (mut lanes, of) = (start(policy()), customers(1));
     offer(&mut lanes, of[0], [1, 2]);
@@ -605,8 +630,10 @@ impl World {
         let which = self.draw(self.sending.len());
         let item = self.sending.swap_remove(which);
         let erased = item.position % 13 == 0;
+        let untransformed = item.position % 17 == 0;
         let outcome = match if healthy { 9 } else { self.draw(10) } {
             _ if erased => Outcome::Erased,
+            _ if untransformed => Outcome::Untransformed { reason: String::new() },
             0..=2 => temporary(),
             3 => {
                 self.arrive(&item); // it came, but the answer was lost

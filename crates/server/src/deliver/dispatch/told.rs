@@ -31,7 +31,7 @@ impl Dispatcher {
             // Where being refused is what ends it, trouble that passes says nothing.
             Outcome::Failed { cause, .. } if self.refused_for.is_some() && *cause != Cause::Refused => return,
             Outcome::Failed { .. } => false,
-            Outcome::Gone | Outcome::Erased | Outcome::Moot => return,
+            Outcome::Gone | Outcome::Erased | Outcome::Untransformed { .. } | Outcome::Moot => return,
         };
         if let Some(disable_after) = self.refused_for.or_else(|| self.destination.disabled_after())
             && self.vigil.is_news(accepted, self.shared.moments.now())
@@ -46,6 +46,9 @@ impl Dispatcher {
         match outcome {
             Outcome::Delivered => counters.count_delivered(),
             Outcome::Erased | Outcome::Moot => {}
+            Outcome::Untransformed { reason } => {
+                tracing::warn!(subscription = %id, reason, "a message is put aside: its subscription's template fails");
+            }
             Outcome::Rejected { reason } => {
                 counters.count_failed();
                 tracing::info!(subscription = %id, reason, "a message is put aside: its receiver never takes it");

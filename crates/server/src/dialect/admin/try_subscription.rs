@@ -54,7 +54,9 @@ async fn handle(app: &App, call: Call, subscription: &str) -> Answer {
     let latency_ms = u64::try_from(tried.latency.as_millis()).unwrap_or(u64::MAX);
     let error = match tried.probed.outcome {
         Outcome::Delivered => None,
-        Outcome::Failed { reason, .. } | Outcome::Rejected { reason } => Some(reason),
+        Outcome::Failed { reason, .. } | Outcome::Rejected { reason } | Outcome::Untransformed { reason } => {
+            Some(reason)
+        }
         Outcome::Gone => Some("the receiver says that it is gone".to_owned()),
         Outcome::Erased | Outcome::Moot => Some("it was not sent".to_owned()),
     };

@@ -15,7 +15,6 @@ mod messages;
 mod oauth;
 pub(super) mod parameters;
 mod passwords;
-pub mod predicate;
 mod project;
 pub mod reply;
 pub(super) mod request;

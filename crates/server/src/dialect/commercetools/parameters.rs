@@ -3,11 +3,11 @@
 use axum::http::Uri;
 use serde_json::Value;
 
-use super::predicate::query_string::{NotFormEncoded, decode};
-use super::predicate::{Field, Query};
 use super::reply::{Problem, Reply};
 use crate::app::{Listing, Page};
 use crate::format::commercetools::Object;
+use crate::predicate::query_string::{NotFormEncoded, decode};
+use crate::predicate::{Field, Query};
 
 /// Decoded names and values in the order in which they were sent. None holds U+0000, which not every store can keep.
 pub struct Parameters(Vec<(String, String)>);

@@ -14,6 +14,7 @@ use keyherald_core::id::Reference;
 use keyherald_core::policy::Broken;
 use keyherald_core::provider::{PolicyText, ProviderError};
 use keyherald_core::refusal::{Lookup, UniqueField, Versioned};
+use keyherald_core::subscription::FilterUnfit;
 use keyherald_core::token::TokenKind;
 use serde_json::{Value, json};
 
@@ -224,7 +225,7 @@ pub fn refused(refusal: &Refusal, named: &Named) -> Problem {
             Problem::bad_request("ResourceSizeLimitExceeded", "The resource exceeds the size limit of 16 MB.")
         }
         Refusal::Duplicate(field) => duplicate(*field, named),
-        Refusal::NothingSubscribed => Problem::nothing_subscribed(),
+        Refusal::NothingSubscribed | Refusal::FilterUnfit(_) | Refusal::TemplateFails(_) => unfit_subscription(refusal),
         Refusal::TooManySubscriptions { limit } => Problem::too_many("subscription", *limit),
         Refusal::PasswordChangeUnderway { retry_after_s } | Refusal::Overloaded { retry_after_s } => {
             Problem::over_capacity("The server has too much to do at the moment. Please try again.", *retry_after_s)
@@ -252,6 +253,24 @@ fn version_mismatch(of: Versioned, expected: Version, actual: Version, named: &N
 
 const UNREACHABLE: &str =
     "The identity provider cannot be reached at the moment. Nothing was changed. Please try again.";
+
+/// A subscription that does not go together.
+fn unfit_subscription(refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::FilterUnfit(why) => Problem::invalid_input(match why {
+            FilterUnfit::Format => "filter: Only the formats Platform and CloudEvents can be filtered.",
+            FilterUnfit::FlowsOfChanges => {
+                "filter.flows: Changes come about by no flow. Leave 'changes' empty, and make another subscription for them."
+            }
+            FilterUnfit::TransformedFormat => "transformation: Only the format Platform can be transformed.",
+            FilterUnfit::JsonOnly => {
+                "transformation.contentType: This type of destination takes JSON alone; leave it out, or write 'application/json'."
+            }
+        }),
+        Refusal::TemplateFails(why) => Problem::invalid_input(format!("transformation.template: {why}")),
+        _ => Problem::nothing_subscribed(),
+    }
+}
 
 /// Which rules of the project a new password breaks: in the contract's one error with a free text, as a provider's are.
 fn not_accepted(broken: &[Broken]) -> String {

@@ -361,6 +361,8 @@ pub fn refused(refusal: &Refusal, tenant: &Tenant) -> Problem {
         | Refusal::MessageNotFound
         | Refusal::SubscriptionNotFound
         | Refusal::NothingSubscribed
+        | Refusal::FilterUnfit(_)
+        | Refusal::TemplateFails(_)
         | Refusal::TooManySubscriptions { .. } => Problem::of(E500),
     }
 }

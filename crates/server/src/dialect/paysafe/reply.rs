@@ -247,6 +247,8 @@ pub fn refused(refusal: &Refusal) -> Problem {
         | Refusal::MessageNotFound
         | Refusal::SubscriptionNotFound
         | Refusal::NothingSubscribed
+        | Refusal::FilterUnfit(_)
+        | Refusal::TemplateFails(_)
         | Refusal::TooManySubscriptions { .. } => Problem::internal(),
     }
 }

@@ -26,7 +26,7 @@ fn message(content: Content, personal: Option<Personal>) -> Message {
         sequence: 3,
         customer: ID.parse().unwrap(),
         visible: true,
-        facts: Facts { content, by, flow: Flow::Update },
+        facts: Facts { content, by, flow: Flow::Update, stores: Vec::new() },
         personal,
         secret: None,
         trace: None,

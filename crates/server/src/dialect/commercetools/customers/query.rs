@@ -4,12 +4,12 @@ use axum::http::Method;
 use keyherald_core::client::Permission;
 
 use super::super::parameters::{any, paged};
-use super::super::predicate::CUSTOMERS;
 use super::super::reply::{Answer, failed_query};
 use super::super::request::Request;
 use super::super::route::{Access, Route};
 use crate::app::Call;
 use crate::format::commercetools;
+use crate::predicate::CUSTOMERS;
 
 const PATH: &str = "/{project}/customers";
 

@@ -4,12 +4,12 @@ use axum::http::Method;
 use keyherald_core::client::Permission;
 
 use super::super::parameters::{any, paged};
-use super::super::predicate::MESSAGES;
 use super::super::reply::{Answer, failed_query};
 use super::super::request::Request;
 use super::super::route::{Access, Route};
 use super::{expands_resource, shown};
 use crate::app::Call;
+use crate::predicate::MESSAGES;
 
 const PATH: &str = "/{project}/messages";
 

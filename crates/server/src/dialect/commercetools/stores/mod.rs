@@ -9,8 +9,8 @@ use keyherald_core::project::LanguageTag;
 use keyherald_core::shop::Shop;
 use serde_json::{Map, Value};
 
-use super::predicate::Field;
 use crate::format::commercetools::{Object, initiator};
+use crate::predicate::Field;
 
 /// What stores can be queried by.
 static FIELDS: &[Field] = &[

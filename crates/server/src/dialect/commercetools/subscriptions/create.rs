@@ -25,12 +25,13 @@ pub const ROUTE: Route = Route {
 
 async fn handle(request: Request, call: Call) -> Answer {
     let app = request.app.clone();
-    let Draft { key, destination, selections, format } = draft::read(request.json().await?)?;
+    let Draft { key, destination, selections, format, transformation } = draft::read(request.json().await?)?;
     let Accepted { settings, secret, shown_once } = accepted(&app, &destination)?;
     check_format(&settings, format).map_err(|refused| unusable(&settings.kind, refused))?;
 
     let named = Named::key(key.as_ref().map(Key::to_string).unwrap_or_default());
-    let command = Command { key, destination: settings, selections, format, by: call.by.clone() };
+    let by = call.by.clone();
+    let command = Command { key, destination: settings, selections, format, transformation, by };
     let created = app.create_subscription(call, command, secret).await;
     let created = created.map_err(|failure| failed(failure, &named))?.map_err(|at| not_reached(&at))?;
     Ok(Reply::created(with_shown_once(subscription(&created), shown_once)).secret())

@@ -2,11 +2,12 @@
 //! destination is checked by the destination's kind.
 
 use keyherald_core::id::Key;
-use keyherald_core::subscription::{ACTIVITY, FormatKind, MessageSelection, Selections};
+use keyherald_core::subscription::{ACTIVITY, FormatKind, MessageSelection, Selections, Transformation};
 use serde_json::{Map, Value};
 
 use super::super::fields::{Fields, INDEXED_CHARS_MAX};
 use super::super::reply::Problem;
+use super::extension;
 
 /// Selections that a subscription may have: more than there are resource types.
 const SELECTIONS_MAX: usize = 50;
@@ -100,6 +101,7 @@ pub struct Draft {
     pub destination: DestinationDraft,
     pub selections: Selections,
     pub format: FormatKind,
+    pub transformation: Option<Transformation>,
 }
 
 /// What a draft says of its destination.
@@ -114,11 +116,16 @@ pub struct DestinationDraft {
 pub fn read(mut body: Fields) -> Result<Draft, Problem> {
     let key = body.key("key")?;
     let destination = destination(&mut body)?;
-    let selections =
-        Selections { messages: messages(&mut body)?, changes: changes(&mut body)?, events: events(&mut body)? };
+    let selections = Selections {
+        messages: messages(&mut body)?,
+        changes: changes(&mut body)?,
+        events: events(&mut body)?,
+        filter: extension::filter(&mut body)?,
+    };
     let format = format(&mut body)?;
     check_activity(&selections, format)?;
-    Ok(Draft { key, destination, selections, format })
+    let transformation = extension::transformation(&mut body)?;
+    Ok(Draft { key, destination, selections, format, transformation })
 }
 
 /// Reads `destination`.
@@ -163,7 +170,7 @@ fn resource_type(selection: &mut Fields, known: &[&'static str]) -> Result<Strin
 
 /// Activity has a form of its own: anything else in it, or it in another, would never be sent.
 fn check_activity(selections: &Selections, format: FormatKind) -> Result<(), Problem> {
-    let Selections { messages, changes, events } = selections;
+    let Selections { messages, changes, events, .. } = selections;
     let is_activity = |event: &MessageSelection| event.resource_type == ACTIVITY;
     let fits = match format {
         FormatKind::NavigaActivity => messages.is_empty() && changes.is_empty() && events.iter().all(is_activity),

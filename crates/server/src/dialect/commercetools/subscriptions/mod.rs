@@ -3,6 +3,7 @@
 pub mod create;
 pub mod delete;
 mod draft;
+mod extension;
 pub mod get;
 pub mod health;
 pub mod query;
@@ -13,12 +14,12 @@ use keyherald_core::subscription::{FormatKind, MessageSelection, Subscription};
 use serde_json::{Map, Value, json};
 
 use self::draft::DestinationDraft;
-use super::predicate::Field;
 use super::reply::{Named, Problem, refused};
 use crate::app::App;
 use crate::app::destinations::{Accepted, DestinationRefused};
 use crate::app::subscriptions::{NotReached, SubscriptionRef};
 use crate::format::commercetools::{Object, initiator};
+use crate::predicate::Field;
 
 /// What subscriptions can be filtered and sorted by.
 static FIELDS: &[Field] = &[
@@ -75,6 +76,8 @@ fn subscription(subscription: &Subscription) -> Value {
         .with("events", selections.events.iter().map(selection).collect::<Vec<_>>())
         .with("format", format(subscription.format))
         .with("status", subscription.status.as_str())
+        .with_some("filter", selections.filter.as_ref().map(extension::shown_filter))
+        .with_some("transformation", subscription.transformation.as_ref().map(extension::shown_transformation))
         .into()
 }
 

@@ -12,7 +12,7 @@ use super::super::fields::{Fields, INDEXED_CHARS_MAX};
 use super::super::reply::{Answer, Named, Problem, Reply, failed};
 use super::super::request::Request;
 use super::super::route::{Access, Route};
-use super::{Target, accepted, draft, not_reached, subscription, unusable, with_shown_once};
+use super::{Target, accepted, draft, extension, not_reached, subscription, unusable, with_shown_once};
 use crate::app::destinations::{Accepted, check_format};
 use crate::app::{App, Call, Failure};
 
@@ -35,7 +35,8 @@ pub const BY_KEY: Route = Route {
 };
 
 /// The actions by name.
-const ACTIONS: [&str; 5] = ["changeDestination", "setChanges", "setEvents", "setKey", "setMessages"];
+const ACTIONS: [&str; 7] =
+    ["changeDestination", "setChanges", "setEvents", "setFilter", "setKey", "setMessages", "setTransformation"];
 
 async fn handle(request: Request, call: Call, target: Result<Target, Problem>) -> Answer {
     let app = request.app.clone();
@@ -75,8 +76,10 @@ fn action(mut draft: Fields, app: &App, destination: &mut Option<Accepted>) -> R
         }
         "setChanges" => Action::SetChanges(draft::changes(&mut draft)?),
         "setEvents" => Action::SetEvents(draft::events(&mut draft)?),
+        "setFilter" => Action::SetFilter(extension::filter(&mut draft)?),
         "setKey" => Action::SetKey(draft.key("key")?),
         "setMessages" => Action::SetMessages(draft::messages(&mut draft)?),
+        "setTransformation" => Action::SetTransformation(extension::transformation(&mut draft)?),
         other => return Err(draft.unknown("action", other, ACTIONS.into_iter())),
     })
 }

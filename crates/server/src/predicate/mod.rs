@@ -1,4 +1,5 @@
-//! What a query asks for: `where` with its variables, `sort`, `limit`, `offset`, `withTotal`.
+//! What a query asks for: `where` with its variables, `sort`, `limit`, `offset`, `withTotal` (commercetools.md chapter 6);
+//! and the predicate of a subscription's filter, which is one of the same language.
 //!
 //! The path of a predicate: [`query_string`] decodes the pairs, `lexer` and `parser` read the spelling into a tree
 //! with positions, `typing` holds it against a list of [`fields`] and makes a [`Filter`] of it. From there on nothing
@@ -26,7 +27,7 @@ mod tests;
 
 use keyherald_core::filter::Filter;
 
-pub use fields::{CUSTOMERS, Field, MESSAGES, Shape, Type};
+pub use fields::{CUSTOMERS, Field, MESSAGES, NOTICES, Shape, Type};
 pub use malformed::{Malformed, Position, Problem};
 pub use paging::Paging;
 pub use typing::Variables;

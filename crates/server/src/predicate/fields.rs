@@ -103,6 +103,46 @@ pub static MESSAGES: &[Field] = &[
     Field::text("type"),
 ];
 
+/// What a subscription's filter can name: the fields of messages and changes as they are delivered (commercetools.md 7.1,
+/// 7.2, 8.3). Which of them a message has, its type says; what is not there is absent. Without a token's value.
+pub static NOTICES: &[Field] = &[
+    Field::text("notificationType"),
+    Field::text("id"),
+    Field::integer("version"),
+    Field::integer("sequenceNumber"),
+    Field::object("resource", REFERENCE),
+    Field::integer("resourceVersion"),
+    Field::object(
+        "resourceUserProvidedIdentifiers",
+        &[Field::text("key"), Field::text("externalId"), Field::text("customerNumber")],
+    ),
+    Field::text("type"),
+    Field::date_time("createdAt"),
+    Field::date_time("lastModifiedAt"),
+    Field::integer("oldVersion"),
+    Field::date_time("modifiedAt"),
+    Field::boolean("dataErasure"),
+    Field::boolean("reset"),
+    Field::text("customerId"),
+    Field::date_time("expiresAt"),
+    Field::boolean("invalidateOlderTokens"),
+    Field::object("customer", CUSTOMERS),
+    Field::text("email"),
+    Field::text("oldEmail"),
+    Field::text("externalId"),
+    Field::objects("stores", STORE),
+    Field::objects("oldStores", STORE),
+    Field::text("firstName"),
+    Field::text("lastName"),
+    Field::text("title"),
+    Field::text("companyName"),
+    Field::date("dateOfBirth"),
+    Field::object("address", ADDRESS),
+    Field::many("addressRoles", Type::Text),
+];
+
+static STORE: &[Field] = &[Field::text("typeId"), Field::text("key")];
+
 /// A ClientLogging (commercetools.md 7.5).
 static INITIATOR: &[Field] = &[
     Field::text("clientId"),
@@ -173,7 +213,7 @@ pub static CUSTOMERS: &[Field] = &[
     Field::text("defaultBillingAddressId"),
     Field::many("shippingAddressIds", Type::Text),
     Field::many("billingAddressIds", Type::Text),
-    Field::objects("stores", &[Field::text("typeId"), Field::text("key")]),
+    Field::objects("stores", STORE),
     Field::object("customerGroup", REFERENCE),
     Field::objects("customerGroupAssignments", &[Field::object("customerGroup", REFERENCE)]),
 ];

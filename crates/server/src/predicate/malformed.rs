@@ -61,6 +61,11 @@ impl Malformed {
         Self { parameter: "where", problem: Problem::Syntax(position), text }
     }
 
+    /// What is wrong, without the name of the parameter.
+    pub fn what(&self) -> &str {
+        &self.text
+    }
+
     pub(super) fn unknown_field(parameter: &'static str, name: &str) -> Self {
         let shown: String = name.chars().take(ECHO_MAX).collect();
         Self { parameter, problem: Problem::UnknownField, text: format!("The field '{shown}' does not exist.") }
