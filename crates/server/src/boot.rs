@@ -139,7 +139,7 @@ fn assemble_traced(config: &Config, store: Store, moments: Moments, tracer: Trac
         moments: moments.clone(),
     });
     let providers = Providers {
-        registry: providers(config, shared.as_ref())?,
+        registry: providers::providers_sharing(config, shared.as_ref())?,
         of_projects: providers_of_projects(config),
         unsealed: unsealed(&config.projects),
     };

@@ -1,5 +1,5 @@
 //! Message queries from a standby: a real primary and a real standby, which is held back, lost and found again.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 #[path = "black_box/mod.rs"]
 #[expect(dead_code, reason = "parts of it are for other tests")]
@@ -59,7 +59,7 @@ async fn until(store: &Store, number: i64, holds: impl Fn(Seen) -> bool) {
     }
 }
 
-async fn tell(database: &Database, statement: &'static str) {
+fn tell(database: &Database, statement: &'static str) {
     let url = database.url();
     let run = move || postgres::Client::connect(&url, postgres::NoTls)?.batch_execute(statement);
     std::thread::spawn(run).join().unwrap().unwrap();
@@ -82,10 +82,10 @@ async fn queries_come_from_a_standby_that_is_not_too_far_behind_postgres() {
     assert!(store.staleness().is_some() && store.counters().replica_queries > 0);
 
     // It hears, and does not follow.
-    tell(&standby, "SELECT pg_wal_replay_pause()").await;
+    tell(&standby, "SELECT pg_wal_replay_pause()");
     write(&store, 2).await;
     until(&store, 2, |seen| !seen.by_standby).await;
-    tell(&standby, "SELECT pg_wal_replay_resume()").await;
+    tell(&standby, "SELECT pg_wal_replay_resume()");
     write(&store, 3).await;
     until(&store, 3, |seen| seen.by_standby && seen.newest == Some(3)).await;
 
@@ -99,7 +99,7 @@ async fn queries_come_from_a_standby_that_is_not_too_far_behind_postgres() {
     until(&store, 4, |seen| seen.by_standby && seen.newest == Some(4)).await;
 
     // It takes over, and is a standby no longer.
-    tell(&standby, "SELECT pg_promote()").await;
+    tell(&standby, "SELECT pg_promote()");
     write(&store, 5).await;
     until(&store, 5, |seen| !seen.by_standby && seen.newest == Some(5)).await;
     store.close().await;

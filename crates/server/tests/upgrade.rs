@@ -2,7 +2,7 @@
 //!
 //! `KEYHERALD_PREVIOUS_RELEASE` names the program of the release before. Until there is one, the program of today is the
 //! older version, and what a newer one would add to the database is added by the test.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "black_box/mod.rs"]
 #[expect(dead_code, reason = "parts of it are for other tests")]
@@ -109,7 +109,7 @@ async fn all_have_come(came: &Came, ids: &[String]) {
     }
 }
 
-async fn sql(url: String, statements: String) {
+fn sql(url: String, statements: String) {
     let run = move || postgres::Client::connect(&url, postgres::NoTls)?.batch_execute(&statements);
     // The client has a runtime of its own.
     std::thread::spawn(run).join().unwrap().unwrap();
@@ -136,7 +136,7 @@ async fn two_versions_side_by_side_postgres() {
     let number = i64::try_from(MIGRATIONS.len()).unwrap() + 1;
     if is_made_up {
         let note = format!("INSERT INTO keyherald_migration VALUES ({number}, 'future', 'x', 0);");
-        sql(engine.store().unwrap(), format!("BEGIN; {EXPAND} {note} COMMIT;")).await;
+        sql(engine.store().unwrap(), format!("BEGIN; {EXPAND} {note} COMMIT;"));
     }
     let other = newer.start().unwrap();
     let second = Api::sign_in(&http, &other).await.unwrap();
@@ -157,7 +157,7 @@ async fn two_versions_side_by_side_postgres() {
 
     // A later release takes away what this one needs: it is told so, and what runs is left alone.
     if is_made_up {
-        sql(engine.store().unwrap(), format!("UPDATE keyherald_compatibility SET oldest = {number};")).await;
+        sql(engine.store().unwrap(), format!("UPDATE keyherald_compatibility SET oldest = {number};"));
         server.kill();
         let refused = older.start().err().unwrap_or_default();
         assert!(refused.contains("a newer Keyherald has used it"), "{refused}");

@@ -201,7 +201,8 @@ async fn counters_count(test: &TestStore) {
     store.write(&ctx(), |tx, _| add(tx, 3).and_then(|()| Err::<(), _>(own_fault()))).await.unwrap_err();
     store.read(|tx| ids_in(tx).and_then(|_| ids_in(tx)).and_then(|_| ids_in(tx))).await.unwrap();
     let commit_sizes = [1, 0, 0, 0, 0, 0, 0, 0];
-    let expected = Counters { write_statements: 2, read_statements: 3, writes: 1, commits: 1, commit_sizes };
+    let expected =
+        Counters { write_statements: 2, read_statements: 3, replica_queries: 0, writes: 1, commits: 1, commit_sizes };
     assert_eq!(store.counters(), expected);
 }
 

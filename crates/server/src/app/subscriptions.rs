@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::destinations::{complete, succeed, tested_as};
 use super::{Answer, App, Call, Failure};
 use crate::deliver::{self, CannotTryOut};
-use crate::destination;
+use crate::destination::{self, Kind};
 
 /// How a subscription is named in a request path.
 #[derive(Clone)]
@@ -108,7 +108,7 @@ fn is_sent_otherwise(before: &Subscription, after: &Subscription) -> bool {
 /// Refuses a template that fails with what the subscription would be sent, or makes what its destination cannot take.
 fn check_transformation(call: &Call, subscription: &Subscription) -> Result<(), Failure> {
     let Some(transformation) = &subscription.transformation else { return Ok(()) };
-    let takes_text = destination::kind(&subscription.destination.kind).is_none_or(|kind| kind.takes_text());
+    let takes_text = destination::kind(&subscription.destination.kind).is_none_or(Kind::takes_text);
     if transformation.media_type != MediaType::Json && !takes_text {
         return Err(Refusal::FilterUnfit(FilterUnfit::JsonOnly).into());
     }

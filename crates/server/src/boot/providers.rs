@@ -12,9 +12,13 @@ use crate::config::{self, Config, ProviderKind};
 use crate::connector::{self, AccessSecret, Auth0Settings, HttpSettings, Kind, Limits, Net, Registry, Settings};
 use crate::outbound::client::own_tls;
 
-/// Makes the connection to every provider of the configuration, with rates that are shared if anybody is there to share them.
-/// Calls none of them.
-pub fn providers(config: &Config, shared: Option<&Shared>) -> Result<Registry, Complaint> {
+/// Makes the connection to every provider of the configuration. Calls none of them.
+pub fn providers(config: &Config) -> Result<Registry, Complaint> {
+    providers_sharing(config, None)
+}
+
+/// The same, with rates that are shared if anybody is there to share them.
+pub(super) fn providers_sharing(config: &Config, shared: Option<&Shared>) -> Result<Registry, Complaint> {
     let mut providers = Vec::new();
     for (name, provider) in &config.providers {
         let what = format!("[providers.{name}]");

@@ -38,7 +38,7 @@ pub async fn run(command: Provider) -> Result<ExitCode, Complaint> {
     let Provider::Check(options) = command;
     let ProviderCheck { file, provider, user, email, external_id, set, records } = options;
     let config = load(&file, Purpose::Maintain)?;
-    let providers = boot::providers(&config, None)?;
+    let providers = boot::providers(&config)?;
     let Some(connector) = providers.provider(&provider) else {
         let names: Vec<String> = providers.names().map(ToString::to_string).collect();
         let hint =

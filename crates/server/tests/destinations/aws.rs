@@ -79,7 +79,7 @@ impl Moto {
     }
 
     async fn make_queue(&self, name: &str) {
-        let attributes = if name.ends_with(".fifo") { json!({"FifoQueue": "true"}) } else { json!({}) };
+        let attributes = if name.contains(".fifo") { json!({"FifoQueue": "true"}) } else { json!({}) };
         let body = json!({"QueueName": name, "Attributes": attributes});
         self.json("sqs", "AmazonSQS.CreateQueue", &body).await;
     }

@@ -51,6 +51,7 @@ async fn attempt(wallets: &Arc<Wallets>, project: &str, notice: Option<&WalletNo
         office: None,
         switchboard: None,
         wallets: Some(wallets.clone()),
+        google: None,
     };
     let delivery = Delivery {
         message_id: "019aa4b2-0000-7000-8000-00000000000a".parse().unwrap(),

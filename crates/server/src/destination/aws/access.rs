@@ -125,7 +125,7 @@ pub(in crate::destination) fn endpoint(
 ) -> Result<Url, Invalid> {
     let domain = DOMAINS.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("", |(_, domain)| domain);
     let of_aws = || format!("https://{service}.{region}.{domain}/");
-    let text = policy.aws.endpoint.as_ref().map_or_else(of_aws, |endpoint| endpoint.to_string());
+    let text = policy.aws.endpoint.as_ref().map_or_else(of_aws, ToString::to_string);
     check_url(&text, policy).map_err(|wrong| invalid(field, &format!("leads to an endpoint that {}", wrong.text)))
 }
 

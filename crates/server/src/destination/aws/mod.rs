@@ -27,6 +27,11 @@ pub(super) fn attributes(delivery: &Delivery) -> Vec<(&'static str, String)> {
     attributes
 }
 
+/// Whether a queue or topic keeps an order: its name says so.
+pub(super) fn is_fifo(place: &str) -> bool {
+    place.rsplit_once('.').is_some_and(|(_, ending)| ending == "fifo")
+}
+
 /// What a FIFO place goes by: the customer's group, and the id by which it drops copies for five minutes.
 pub(super) fn group(delivery: &Delivery) -> (String, String) {
     (delivery.customer.to_string(), delivery.message_id.to_string())

@@ -76,9 +76,9 @@ impl Kind for EventBridge {
         };
         let account = text(settings, "accountId");
         // The bus of a partner's source is the source's own.
-        let bus = format!("arn:{partition}:events:{region}:{account}:event-bus/default");
-        let bus = (!source.starts_with("aws.partner/")).then_some(bus);
-        Ok(Arc::new(Bus { service: Service::new(("events", region), (at, keys), context), bus, source }))
+        let arn = format!("arn:{partition}:events:{region}:{account}:event-bus/default");
+        let arn = (!source.starts_with("aws.partner/")).then_some(arn);
+        Ok(Arc::new(Bus { service: Service::new(("events", region), (at, keys), context), arn, source }))
     }
 }
 
@@ -86,7 +86,7 @@ struct Bus {
     service: Service,
     source: String,
     /// `None`: the source is a partner's.
-    bus: Option<String>,
+    arn: Option<String>,
 }
 
 impl Bus {
@@ -99,10 +99,10 @@ impl Bus {
             "DetailType": detail_type(&detail),
             "Detail": detail,
         });
-        if let (Some(entry), Some(bus)) = (entry.as_object_mut(), &self.bus) {
-            entry.insert("EventBusName".to_owned(), bus.as_str().into());
+        if let (Some(entry), Some(arn)) = (entry.as_object_mut(), &self.arn) {
+            entry.insert("EventBusName".to_owned(), arn.as_str().into());
         }
-        let target = if self.bus.is_some() { "AWSEvents.PutEvents" } else { "AWSEvents.PutPartnerEvents" };
+        let target = if self.arn.is_some() { "AWSEvents.PutEvents" } else { "AWSEvents.PutPartnerEvents" };
         let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
         match self.service.post(&headers, json!({"Entries": [entry]}).to_string(), delivery.now).await {
             Ok(answered) if answered.status.is_success() => taken(&answered),

@@ -62,7 +62,7 @@ impl Kind for Sns {
         let keys = access::keys(settings, secret, (context, &at))?;
         let service = Service::new(("sns", region(settings)), (at, keys), context);
         let arn = topic(settings).to_owned();
-        Ok(Arc::new(Topic { is_fifo: arn.ends_with(".fifo"), arn, service }))
+        Ok(Arc::new(Topic { is_fifo: aws::is_fifo(&arn), arn, service }))
     }
 }
 

@@ -65,7 +65,7 @@ impl Kind for Sqs {
         let keys = access::keys(settings, secret, (context, &at))?;
         let service = Service::new(("sqs", text(settings, "region")), (at, keys), context);
         let url = text(settings, "queueUrl").to_owned();
-        Ok(Arc::new(Queue { is_fifo: url.ends_with(".fifo"), url, service }))
+        Ok(Arc::new(Queue { is_fifo: aws::is_fifo(&url), url, service }))
     }
 }
 
