@@ -22,6 +22,7 @@ use black_box::server::Launch;
 use engine::Engine;
 use keyherald_store::migrate::MIGRATIONS;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_keyherald");
 const OLDER: &str = "before it was migrated";
@@ -55,11 +56,11 @@ fn launch(program: PathBuf, folder: &Path, name: &str, store: Option<String>) ->
     }
 }
 
-async fn receiver() -> (String, Came) {
+async fn receiver(serving: &mut JoinSet<()>) -> (String, Came) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (url, came) = (format!("http://{}/hook", listener.local_addr().unwrap()), Came::default());
     let taken = came.clone();
-    tokio::spawn(serve(listener, move |delivery| {
+    serving.spawn(serve(listener, move |delivery| {
         let message: Value = serde_json::from_slice(&delivery.body).unwrap_or_default();
         if let (Some(customer), Some(number)) = (message["resource"]["id"].as_str(), message["sequenceNumber"].as_i64())
         {
@@ -128,7 +129,8 @@ async fn two_versions_side_by_side_postgres() {
     let mut ids = Vec::new();
 
     let server = older.start().unwrap();
-    let (hook, came) = receiver().await;
+    let mut serving = JoinSet::new();
+    let (hook, came) = receiver(&mut serving).await;
     let api = Api::sign_in(&http, &server).await.unwrap();
     api.subscribe(&hook, "whsec_a2V5aGVyYWxkIGJlbmNobWFyaywgbm90IGEgc2VjcmV0", false).await.unwrap();
     ids.push(customer(0, [&api, &api]).await);

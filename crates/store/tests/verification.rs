@@ -329,8 +329,8 @@ async fn what_nodes_book_comes_one_after_the_other(test: &TestStore) {
         nodes.extend((0..2).map(|_| test.again(&options()))); // SQLite has one process
     }
     let mut booking = tokio::task::JoinSet::new();
-    for place in 0..20 {
-        let (node, ctx) = (nodes[place % nodes.len()].clone(), ctx(3));
+    for node in nodes.iter().cycle().take(20) {
+        let (node, ctx) = (node.clone(), ctx(3));
         booking.spawn(async move {
             let book =
                 move |tx: &mut dyn Tx, ctx: &mut Ctx| limit::book(tx, (&ring(), "provider"), rate, ctx.now, (1, 1_500));

@@ -96,7 +96,7 @@ async fn keep(State(shared): State<Arc<Mutex<Shared>>>, uri: Uri, headers: Heade
 
 /// A span's own id, or its parent's, as text.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 /// A text or a number that is said of a span.

@@ -54,6 +54,10 @@ impl Kind for EventBridge {
         settings.entry("source").or_insert_with(|| format!("keyherald/{project}/{name}").into());
     }
 
+    fn takes_text(&self) -> bool {
+        false // an event is JSON
+    }
+
     fn tested_as(&self, settings: &Map<String, Value>) -> Option<String> {
         let (region, account) = (text(settings, "region"), text(settings, "accountId"));
         Some(format!("EventBridge {} in {region} for {account}", text(settings, "source")))

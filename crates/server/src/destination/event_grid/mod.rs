@@ -61,6 +61,10 @@ impl Kind for EventGrid {
         Err(Invalid { field: "type", text: "EventGrid takes events alone: it needs the format CloudEvents".to_owned() })
     }
 
+    fn takes_text(&self) -> bool {
+        false // an event is JSON
+    }
+
     fn tested_as(&self, settings: &Map<String, Value>) -> Option<String> {
         Some(format!("{NAME} {}", settings.get("uri").and_then(Value::as_str).unwrap_or_default()))
     }
