@@ -103,7 +103,7 @@ keyherald.toml:12: delivery.retry_schedule[1]: must be a duration such as "500ms
 keyherald.toml:13: delivery.on_exhausted: must be one of ["skip", "hold"], not "hodl"
 keyherald.toml:14: delivery.allow_private_networks[0]: must be a network in CIDR form, such as "10.0.0.0/8" or "fd00::/8", not "10.0.0.0"
 keyherald.toml:16: colours: unknown key
-  hint: known here: server, store, node, secrets, hashing, delivery, aws, mail, operations, log, metrics, sms, projects, providers
+  hint: known here: server, store, node, secrets, hashing, delivery, aws, mail, operations, log, metrics, traces, sms, projects, providers
 keyherald.toml:18: projects[0].key: is missing
   hint: the project's key in URLs, such as key = "my-shop"
 keyherald.toml:22: projects[1].key: must be 2 to 36 of a-z, 0-9, _ and -, not "NO"
