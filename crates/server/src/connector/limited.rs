@@ -427,7 +427,7 @@ mod tests {
         let settings = crate::connector::KratosSettings { base_url: url, access_token, email_trait, public_url };
         let inner =
             Arc::new(crate::connector::kratos::Kratos::new(settings, &crate::connector::Net::default()).unwrap());
-        let limits = Limits { per_second: 10, burst: 1, ..Limits::default() };
+        let limits = Limits { per_second: 1, burst: 1, ..Limits::default() };
         Limited::new(inner, (&limits, Some(shared)), Duration::from_secs(1))
     }
 
