@@ -24,7 +24,7 @@ use crate::destination::sms::Switchboard;
 use crate::destination::smtp::Office;
 use crate::destination::wallet::Wallets;
 use crate::destination::{self, Policy};
-use crate::dialect;
+use crate::dialect::{self, naviga::Tenants, paysafe::Brands};
 use crate::format::EventIds;
 use crate::outbound::client::{ClientSettings, http_client};
 use crate::outbound::guard::Guard;
@@ -218,8 +218,7 @@ pub async fn start_with(config: &Config, moments: Moments, extras: Extras) -> Re
     traces::spawn(&life, &app.store, collector);
     let tenants = tenants(config)?;
     let brands = brands(config);
-    let reply = dialect::frame_reply(&tenants, &brands);
-    let frame = Frame::new(&config.server, moments, reply).traced(tracer.clone(), config.traces.tracestate);
+    let frame = frame(config, moments, (&tenants, &brands), tracer.clone());
     let requests = frame.requests.clone();
     let contract = dialect::router(app.clone(), config.server.body_bytes_max, tenants, brands);
     let contract = match extras.around {
@@ -256,6 +255,12 @@ pub async fn start_with(config: &Config, moments: Moments, extras: Extras) -> Re
     life.readiness().started();
     let grace = Grace { delay: config.server.shutdown_delay, work: config.server.shutdown_grace, close: CLOSE };
     Ok(Running { app, life, url: format!("http://{address}"), metrics_url, grace, signals })
+}
+
+/// What surrounds every request.
+fn frame(config: &Config, moments: Moments, (tenants, brands): (&Tenants, &Brands), tracer: Tracer) -> Frame {
+    let reply = dialect::frame_reply(tenants, brands);
+    Frame::new(&config.server, moments, reply).traced(tracer, config.traces.tracestate)
 }
 
 fn spawn_operations(life: &Life, app: &App) {

@@ -360,7 +360,7 @@ async fn what_is_told_of_a_request_is_in_its_trace(store: &TestStore) {
         })
         .collect();
     let within = Some(state.to_owned());
-    let expected = [("message", None), ("change", None), ("message", within.clone()), ("change", within)];
+    let expected = [("message", None), ("change", None), ("change", within.clone()), ("message", within)];
     assert_eq!(told, expected, "those of the request, and none of before");
     // A row that nobody can read is told all the same.
     store.write(&ctx(4), |tx, _| tx.execute(&SPOIL, &[])).await.unwrap();

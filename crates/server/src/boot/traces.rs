@@ -65,7 +65,7 @@ pub(super) fn spawn(life: &Life, store: &Store, collector: Option<Collector>) {
     life.spawn(Task::Traces, move |stop| {
         let collector = collector.clone();
         async move {
-            collector.run(stop).await;
+            collector.run(async move { stop.requested().await }).await;
             Ok(())
         }
     });

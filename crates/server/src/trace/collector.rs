@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::Shared;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, StatusCode};
 use tokio::sync::{Mutex, mpsc};
@@ -13,7 +15,6 @@ use tokio::time::{Instant, sleep, sleep_until};
 use url::Url;
 
 use super::{Counts, Draw, Recorded, Tracer, WAITING_MAX, otlp};
-use crate::life::Stop;
 
 /// Most spans of one request.
 const BATCH_MAX: usize = 512;
@@ -67,14 +68,15 @@ impl Collector {
     }
 
     /// Sends until `stop`, and then what still waits, each batch once and only as long as that succeeds.
-    pub async fn run(&self, stop: Stop) {
+    pub async fn run(&self, stop: impl Future<Output = ()>) {
+        let stop = stop.shared();
         let mut spans = self.spans.lock().await;
         let mut is_away = false;
-        while !stop.is_requested() {
+        while !is_ready(&stop) {
             let mut batch = Vec::new();
             tokio::select! {
                 taken = spans.recv_many(&mut batch, BATCH_MAX) => if taken == 0 { break },
-                () = stop.requested() => break,
+                () = stop.clone() => break,
             }
             gather(&mut spans, &mut batch, &stop).await;
             self.send(batch, &stop, &mut is_away).await;
@@ -92,7 +94,10 @@ impl Collector {
     }
 
     /// Sends a batch, several times if need be; once while the process stops.
-    async fn send(&self, batch: Vec<Recorded>, stop: &Stop, is_away: &mut bool) {
+    async fn send<F>(&self, batch: Vec<Recorded>, stop: &Shared<F>, is_away: &mut bool)
+    where
+        F: Future<Output = ()>,
+    {
         let count = batch.len();
         let body = otlp::request(batch, &self.settings.resource);
         let mut wait = AGAIN_FIRST;
@@ -119,12 +124,12 @@ impl Collector {
                     if !std::mem::replace(is_away, true) {
                         tracing::warn!("the collector does not take traces now: {why}");
                     }
-                    if tried == TRIES_MAX || stop.is_requested() {
+                    if tried == TRIES_MAX || is_ready(stop) {
                         break;
                     }
                     tokio::select! {
                         () = sleep(asked.unwrap_or(wait).clamp(AGAIN_FIRST, AGAIN_MAX)) => {}
-                        () = stop.requested() => {}
+                        () = stop.clone() => {}
                     }
                     wait = (wait * 2).min(AGAIN_MAX);
                 }
@@ -157,14 +162,23 @@ impl Collector {
 }
 
 /// Waits a moment for what goes in the same request.
-async fn gather(spans: &mut mpsc::Receiver<Recorded>, batch: &mut Vec<Recorded>, stop: &Stop) {
+async fn gather<F: Future<Output = ()>>(
+    spans: &mut mpsc::Receiver<Recorded>,
+    batch: &mut Vec<Recorded>,
+    stop: &Shared<F>,
+) {
     let until = Instant::now() + GATHER;
     while batch.len() < BATCH_MAX {
         let room = BATCH_MAX - batch.len();
         tokio::select! {
             taken = spans.recv_many(batch, room) => if taken == 0 { return },
             () = sleep_until(until) => return,
-            () = stop.requested() => return,
+            () = stop.clone() => return,
         }
     }
+}
+
+/// Whether it is time to stop.
+fn is_ready<F: Future<Output = ()>>(stop: &Shared<F>) -> bool {
+    stop.clone().now_or_never().is_some()
 }

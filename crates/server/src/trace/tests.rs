@@ -1,3 +1,5 @@
+//! Which spans are made and what they say, and that no collector is ever waited for.
+
 use keyherald_core::trace::TraceContext;
 
 use super::*;

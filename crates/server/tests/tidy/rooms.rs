@@ -75,7 +75,7 @@ static ROOMS: &[Room] = &[
         why: "starts, watches and ends tasks without knowing what they do" },
     Room { name: "telemetry", may: &["config", "store", "core"],
         why: "logs and metrics; it is told, it does not look. Of the store it knows what a fault prints" },
-    Room { name: "trace", may: &["life", "core"],
+    Room { name: "trace", may: &["core"],
         why: "in which trace a task works, and spans on their way to a collector; it knows nothing of what it is told" },
     Room { name: "jwt", may: &["outbound", "core"],
         why: "signs and checks tokens of callers; who they may be is the dialect's" },
