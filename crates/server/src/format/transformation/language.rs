@@ -40,7 +40,11 @@ fn check_depth(template: &str) -> Result<(), TemplateError> {
             Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => brackets += 1,
             Token::ParenClose | Token::BracketClose | Token::BraceClose => brackets = brackets.saturating_sub(1),
             Token::Ident("if" | "for") if begins => statements.push(1),
-            Token::Ident("elif") if begins => statements.iter_mut().last().into_iter().for_each(|depth| *depth += 1),
+            Token::Ident("elif") if begins => {
+                if let Some(depth) = statements.last_mut() {
+                    *depth += 1;
+                }
+            }
             Token::Ident("endif" | "endfor") if begins => drop(statements.pop()),
             Token::Ident("not" | "else") | Token::Minus => prefixes += 1,
             _ => {}
