@@ -185,6 +185,20 @@ pub async fn start(config: &Config, moments: Moments) -> Result<Running, Complai
     start_with(config, moments, Extras::default()).await
 }
 
+/// Migrates, and makes sure that the statements of this program fit.
+async fn bring_to_this_version(store: &Store, moments: &Moments) -> Result<(), Complaint> {
+    let applied = store
+        .migrate(moments.now())
+        .await
+        .map_err(|fault| Complaint::because("the database cannot be brought to this version", &fault))?;
+    if !applied.is_empty() {
+        tracing::info!(migrations = applied.len(), "database: applied {} migrations", applied.len());
+    }
+    let prepared = store.prepare(&moments.ctx()).await;
+    prepared.map_err(|fault| Complaint::because("the tables of the database do not fit this program", &fault))?;
+    Ok(())
+}
+
 /// The same, with something besides.
 pub async fn start_with(config: &Config, moments: Moments, extras: Extras) -> Result<Running, Complaint> {
     let signals = Signals::of_system().map_err(|error| Complaint::because("signals cannot be caught", &error))?;
@@ -196,15 +210,7 @@ pub async fn start_with(config: &Config, moments: Moments, extras: Extras) -> Re
         let what = "on SQLite one process does everything: another [node] role than \"all\" needs PostgreSQL";
         return Err(Complaint::new(what));
     }
-    let applied = store
-        .migrate(moments.now())
-        .await
-        .map_err(|fault| Complaint::because("the database cannot be brought to this version", &fault))?;
-    if !applied.is_empty() {
-        tracing::info!(migrations = applied.len(), "database: applied {} migrations", applied.len());
-    }
-    let prepared = store.prepare(&moments.ctx()).await;
-    prepared.map_err(|fault| Complaint::because("the tables of the database do not fit this program", &fault))?;
+    bring_to_this_version(&store, &moments).await?;
     let (tracer, collector) = traces::tracer(config, &moments)?;
     let app = assemble_traced(config, store, moments.clone(), tracer.clone())?;
     if is_alone {

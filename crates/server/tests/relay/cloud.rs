@@ -44,10 +44,11 @@ async fn trouble_that_passes_is_tried_for_two_days_and_stops_nothing(store: &Tes
     stage.until("it has failed", || !receiver.arrivals().is_empty()).await;
     pass(&stage, &receiver, 45).await;
     assert!(stage.letters(subscription.id).await.is_empty(), "not yet two days");
-    let is_given_up = async || !stage.letters(subscription.id).await.is_empty();
-    stage.until_moving(Micros::HOUR, "the first one is given up", is_given_up).await;
-    let letter = stage.letters(subscription.id).await.remove(0);
-    assert_eq!((letter.customer, letter.reason.as_str(), letter.attempts), (first.id, "exhausted", 9));
+    // Others of those hours may be given up with it.
+    let letter = async || stage.letters(subscription.id).await.into_iter().find(|letter| letter.customer == first.id);
+    stage.until_moving(Micros::HOUR, "the first one is given up", async || letter().await.is_some()).await;
+    let letter = letter().await.unwrap();
+    assert_eq!((letter.reason.as_str(), letter.attempts), ("exhausted", 9));
     assert_eq!(stage.status(subscription.id).await, SubscriptionStatus::TemporaryError);
     relay.stop().await;
 }
