@@ -255,6 +255,7 @@ pub struct Bus {
 impl Receiver for Bus {
     const KIND: &'static str = "EventBridge";
     const DROPS_COPIES: bool = false;
+    const HAS_TRACE: bool = false;
     const ENDLESS: &'static [u8] = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
 
     async fn start() -> Self {

@@ -22,6 +22,9 @@ pub trait Receiver: Sized + Send + Sync + 'static {
     /// Whether it keeps one of several copies.
     const DROPS_COPIES: bool;
 
+    /// Whether a message has a place besides its body where it can say in which trace it is.
+    const HAS_TRACE: bool = true;
+
     /// How an answer begins that has no end.
     const ENDLESS: &'static [u8];
 
