@@ -34,27 +34,28 @@ const webhook = (url) => ({ type: 'Webhook', url });
 const clouds = () => [
   {
     type: 'SQS',
-    queueUrl: 'https://sqs.eu-west-1.amazonaws.com/1/q',
+    queueUrl: 'https://127.0.0.1/1/q',
     region: 'eu-west-1',
     accessKey: 'k',
     accessSecret: 's',
   },
-  { type: 'SNS', topicArn: 'arn:aws:sns:eu-west-1:1:t', accessKey: 'k', accessSecret: 's' },
   { type: 'EventBridge', region: 'eu-west-1', accountId: '123456789012' },
   {
     type: 'AzureServiceBus',
-    connectionString: 'Endpoint=sb://a.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey=k;EntityPath=q',
+    connectionString: 'Endpoint=sb://127.0.0.1/;SharedAccessKeyName=n;SharedAccessKey=k;EntityPath=q',
   },
-  { type: 'EventGrid', uri: 'https://a.westeurope-1.eventgrid.azure.net/api/events', accessKey: 'k' },
+  { type: 'EventGrid', uri: 'https://127.0.0.1/api/events', accessKey: 'k' },
   { type: 'GoogleCloudPubSub', projectId: 'p', topic: 't' },
 ];
 
-/** What is said of those that are real: nobody is there to take a test message, and the server has no account at Google. */
+/** What is said of those that are real: nobody is there to take a test message, and the server has no account at Google or AWS. */
 const refusals = /** @type {Record<string, string>} */ ({
+  SQS: 'A test message could not be delivered to this destination: SQS https://127.0.0.1/1/q in eu-west-1 for k.',
+  EventBridge: "needs the server's own access to AWS",
   AzureServiceBus:
-    'A test message could not be delivered to this destination: AzureServiceBus q at a.servicebus.windows.net for n.',
+    'A test message could not be delivered to this destination: AzureServiceBus q at 127.0.0.1 for n.',
   EventGrid:
-    'A test message could not be delivered to this destination: EventGrid https://a.westeurope-1.eventgrid.azure.net/api/events.',
+    'A test message could not be delivered to this destination: EventGrid https://127.0.0.1/api/events.',
   GoogleCloudPubSub: 'GoogleCloudPubSub needs an account',
 });
 

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use keyherald::connector::sigv4::{Signer, Unsigned};
 use keyherald::destination::Policy;
@@ -18,6 +19,25 @@ use crate::receiver::{Got, Receiver, place, service};
 use crate::scene::{self, PATIENT, attempt_by};
 
 const REGION: &str = "eu-west-1";
+/// As many as there are questions to a bus, and more.
+const REGIONS: [&str; 16] = [
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+    "eu-west-2",
+    "eu-west-3",
+    "eu-central-1",
+    "eu-north-1",
+    "ap-south-1",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "sa-east-1",
+    "ca-central-1",
+];
 const ACCOUNT: &str = "123456789012";
 
 /// moto, as somebody who may do everything.
@@ -26,6 +46,7 @@ struct Moto {
     key_id: String,
     idle_key_id: String,
     secret: String,
+    region: &'static str,
     http: reqwest::Client,
 }
 
@@ -33,7 +54,14 @@ impl Moto {
     fn here() -> Self {
         let [address, key_id, idle_key_id, secret] = service("KEYHERALD_TEST_MOTO");
         let http = scene::context(scene::open(), PATIENT).http;
-        Self { address: address.parse().unwrap(), key_id, idle_key_id, secret, http }
+        Self { address: address.parse().unwrap(), key_id, idle_key_id, secret, region: REGION, http }
+    }
+
+    /// In a region where nobody else makes rules: moto fails, and has done what it was asked for, when one is made meanwhile.
+    fn alone() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let region = REGIONS.iter().cycle().nth(NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { region: region.unwrap(), ..Self::here() }
     }
 
     async fn post(&self, name: &str, headers: &[(String, String)], body: String) -> String {
@@ -42,7 +70,7 @@ impl Moto {
             access_key_id: &self.key_id,
             secret_access_key: &self.secret,
             session_token: None,
-            region: REGION,
+            region: self.region,
             service: name,
             now: Micros(1_760_000_000_000_000),
         };
@@ -259,11 +287,11 @@ impl Receiver for Bus {
     const ENDLESS: &'static [u8] = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
 
     async fn start() -> Self {
-        let (moto, name) = (Moto::here(), place());
+        let (moto, name) = (Moto::alone(), place());
         moto.make_queue(&name).await;
         let pattern = json!({"source": [name]}).to_string();
         moto.json("events", "AWSEvents.PutRule", &json!({"Name": name, "EventPattern": pattern})).await;
-        let queue = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}");
+        let queue = format!("arn:aws:sqs:{}:{ACCOUNT}:{name}", moto.region);
         let targets = json!({"Rule": name, "Targets": [{"Id": "queue", "Arn": queue}]});
         moto.json("events", "AWSEvents.PutTargets", &targets).await;
         Self { moto, name, got: Mutex::default() }
@@ -274,7 +302,7 @@ impl Receiver for Bus {
     }
 
     fn draft(&self, _: &str, _: u16) -> Value {
-        json!({"type": "EventBridge", "region": REGION, "accountId": ACCOUNT, "source": self.name})
+        json!({"type": "EventBridge", "region": self.moto.region, "accountId": ACCOUNT, "source": self.name})
     }
 
     fn policy(&self, base: Policy, host: &str, port: u16) -> Policy {
