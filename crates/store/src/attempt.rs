@@ -19,6 +19,23 @@ macro_rules! latest {
     };
 }
 
+// What is asked for in no order of an index, so that no plan walks through all attempts in their order.
+macro_rules! of_customer {
+    ($order:literal, $positions:literal) => {
+        concat!(
+            "SELECT project, id, subscription_id, message_id, customer_id, position, number, at, duration_us, outcome,
+                 reason, is_replay
+             FROM attempt WHERE project = $1 AND ",
+            $order,
+            " < $2 AND customer_id = $4 AND (CAST($5 AS TEXT) IS NULL OR subscription_id = $5) AND position ",
+            $positions,
+            " ORDER BY ",
+            $order,
+            " DESC LIMIT $3"
+        )
+    };
+}
+
 statements! {
     PUT = "INSERT INTO attempt (project, id, subscription_id, message_id, customer_id, position, number, at, duration_us,
                outcome, reason, is_replay)
@@ -27,7 +44,11 @@ statements! {
     LATEST = (latest!("1 = 1"));
     OF_MESSAGE = (latest!("message_id = $4 AND (CAST($5 AS TEXT) IS NULL OR customer_id = $5)
                            AND (CAST($6 AS TEXT) IS NULL OR subscription_id = $6)"));
-    OF_CUSTOMER = (latest!("customer_id = $4 AND (CAST($5 AS TEXT) IS NULL OR subscription_id = $5)"));
+    // Few: all that there are of the customer are sorted.
+    OF_CUSTOMER = {
+        sqlite: of_customer!("+id", "IN (SELECT position FROM log WHERE project = $1 AND customer_id = $4)"),
+        postgres: of_customer!("id || ''", "= ANY (ARRAY(SELECT position FROM log WHERE project = $1 AND customer_id = $4))")
+    };
     OF_SUBSCRIPTION = (latest!("subscription_id = $4"));
     SWEEP = {
         sqlite: "DELETE FROM attempt WHERE rowid IN (SELECT rowid FROM attempt WHERE at < $1 ORDER BY at LIMIT $2)",
@@ -88,7 +109,7 @@ pub fn put(tx: &mut dyn Tx, attempt: &Attempt) -> Result<(), Fault> {
 pub struct Asked {
     /// Only for this subscription.
     pub subscription: Option<SubscriptionId>,
-    /// Only of this customer.
+    /// Only of this customer; without a message, as long as the log has those that were sent.
     pub customer: Option<CustomerId>,
     /// Only of this message.
     pub message: Option<MessageId>,

@@ -63,6 +63,7 @@ pub static MIGRATIONS: &[Migration] = &[
     migration!(19, "0019_compatibility"),
     migration!(20, "0020_traces"),
     migration!(21, "0021_filters"),
+    migration!(22, "0022_attempts_by_position"),
 ];
 
 /// One step of the database's form.

@@ -231,7 +231,7 @@ async fn letters_that_were_dropped_go_in_batches_when_no_cursor_needs_them(store
 async fn attempts_are_found_by_all_they_are_asked_by(store: &TestStore) {
     let (mut one, mut other) = (ctx(20), ctx(21));
     let subscriptions = [SubscriptionId::new(&mut one), SubscriptionId::new(&mut other)];
-    let customers = [CustomerId::new(&mut one), CustomerId::new(&mut other)];
+    let customers = customers_of(store, 2).await;
     let messages = [MessageId::new(&mut one), MessageId::new(&mut other)];
     let mut ids = Vec::new();
     for (number, (subscription, lane)) in (0_u32..).zip([(0, 0), (1, 0), (0, 1), (0, 1)]) {
@@ -241,8 +241,8 @@ async fn attempts_are_found_by_all_they_are_asked_by(store: &TestStore) {
             id: MessageId::new(&mut ctx_at(at, u64::from(30 + number))),
             subscription: *subscriptions.get(subscription).unwrap(),
             message: *messages.get(lane).unwrap(),
-            customer: *customers.get(lane).unwrap(),
-            position: 7,
+            customer: customers[lane].0,
+            position: customers[lane].1,
             number: 1,
             at,
             duration_us: 1500,
@@ -262,7 +262,7 @@ async fn attempts_are_found_by_all_they_are_asked_by(store: &TestStore) {
         let found = store.read(move |tx| attempt::latest(tx, &demo(), &asked)).await.unwrap();
         found.iter().map(|attempt| ids.iter().position(|id| *id == attempt.id).unwrap()).collect::<Vec<_>>()
     };
-    let (subscription, customer, message) = (Some(subscriptions[0]), Some(customers[0]), Some(messages[1]));
+    let (subscription, customer, message) = (Some(subscriptions[0]), Some(customers[0].0), Some(messages[1]));
     assert_eq!(found(Asked::default()).await, [3, 2, 1, 0]);
     assert_eq!(found(Asked { before: Some(ids[2]), ..Asked::default() }).await, [1, 0]);
     assert_eq!(found(Asked { subscription, ..Asked::default() }).await, [3, 2, 0]);

@@ -134,15 +134,20 @@ impl OnTheWay {
     }
 
     /// It has ended.
-    pub(super) fn end(&mut self, shared: &Shared, stored: &Stored, customer: CustomerId, outcome: &Outcome) {
+    pub(super) fn end(
+        &mut self,
+        shared: &Shared,
+        stored: &Stored,
+        (customer, outcome): (CustomerId, &Outcome),
+        ctx: &mut Ctx,
+    ) {
         let Some(begun) = self.0.remove(&customer) else { return };
-        let mut ctx = shared.moments.ctx();
         let (outcome, reason) = told(outcome);
         begun.measured(shared, stored, outcome, ctx.now);
         let Some(attempts) = &shared.settings.attempts else { return };
         attempts.put(Attempt {
             project: stored.project.clone(),
-            id: MessageId::new(&mut ctx),
+            id: MessageId::new(ctx),
             subscription: stored.subscription.id,
             message: begun.message,
             customer,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use keyherald_core::Micros;
@@ -136,7 +136,7 @@ impl Dispatcher {
             self.show();
             let wake = self.wake_at();
             tokio::select! {
-                Some(done) = self.work.next() => if let Err(ended) = self.done(done) { return ended },
+                Some(done) = self.work.next() => if let Err(ended) = self.all_done(done) { return ended },
                 _ = moved.changed() => {}
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 _ = stop.changed() => {}
@@ -157,7 +157,7 @@ impl Dispatcher {
             }
             let wake = self.wake_at();
             tokio::select! {
-                Some(done) = self.work.next() => self.done(done)?,
+                Some(done) = self.work.next() => self.all_done(done)?,
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
         }
@@ -384,12 +384,25 @@ impl Dispatcher {
         }));
     }
 
+    /// What has ended, and what else has by now: the look at what comes next is worth more than one of them.
+    fn all_done(&mut self, done: Done) -> Result<(), Ended> {
+        self.done(done)?;
+        for _ in 1..self.shared.settings.in_flight_max {
+            match self.work.next().now_or_never() {
+                Some(Some(done)) => self.done(done)?,
+                Some(None) | None => break,
+            }
+        }
+        Ok(())
+    }
+
     /// Tells the lanes what has ended, unless it ends this dispatcher.
     fn done(&mut self, done: Done) -> Result<(), Ended> {
         match done {
             Done::Sent(customer, outcome, event) => {
+                let mut ctx = self.shared.moments.ctx();
                 self.count(&outcome);
-                self.on_the_way.end(&self.shared, &self.stored, customer, &outcome);
+                self.on_the_way.end(&self.shared, &self.stored, (customer, &outcome), &mut ctx);
                 self.listen(&outcome);
                 self.watch(&outcome);
                 match (event, &outcome) {
@@ -397,7 +410,7 @@ impl Dispatcher {
                     (Some(event), Outcome::Moot) => self.settled.push((event, Settled::Parked)),
                     _ => {}
                 }
-                self.course.lanes.sent(customer, outcome, &mut self.shared.moments.ctx());
+                self.course.lanes.sent(customer, outcome, &mut ctx);
             }
             Done::NotSent => return Err(Ended::Lost),
             Done::LanePage(customer, Some((items, read_to))) => {

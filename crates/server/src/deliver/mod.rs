@@ -120,7 +120,7 @@ impl Default for Settings {
             lane_page_size: 64,
             attempt_max: Duration::from_mins(1),
             save_every: Duration::from_millis(250),
-            save_after: 256,
+            save_after: 1024,
             poll: Duration::from_secs(1),
             reread: Duration::from_secs(5),
             tick: Duration::from_secs(1),

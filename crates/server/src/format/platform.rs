@@ -94,6 +94,8 @@ fn change(project: &ProjectKey, change: &Change) -> Map<String, Value> {
 
 /// The payload as bytes.
 pub fn render(project: &ProjectKey, notice: &Notice, extent: Extent) -> Result<Rendered, Erased> {
-    let body = Value::from(payload(project, notice, extent)?).to_string().into_bytes();
+    let payload = payload(project, notice, extent)?;
+    // The quick way fails for keys that are no text alone: there are none.
+    let body = serde_json::to_vec(&payload).unwrap_or_else(|_| Value::from(payload).to_string().into_bytes());
     Ok(Rendered { content_type: "application/json; charset=utf-8", body })
 }

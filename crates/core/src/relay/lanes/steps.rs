@@ -285,8 +285,11 @@ impl<T: Clone> Lanes<T> {
 
     /// A live lane that has failed, and would be tried again if the breaker were not open.
     fn failed_and_ready(&mut self) -> Option<CustomerId> {
+        if !self.breaker.is_open() {
+            return None; // before the look, which is long
+        }
         let has_failed = |customer: &CustomerId| self.by_customer.get(customer).is_some_and(|lane| lane.failed > 0);
-        let place = self.ready.iter().position(has_failed).filter(|_| self.breaker.is_open())?;
+        let place = self.ready.iter().position(has_failed)?;
         self.ready.remove(place)
     }
 
