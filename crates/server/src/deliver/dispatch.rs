@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use keyherald_core::Micros;
 use keyherald_core::delivery::{Cause, Outcome, Silence, Vigil};
 use keyherald_core::event::Sending;
