@@ -187,6 +187,8 @@ struct Lane<T> {
     queue: VecDeque<Item<T>>,
     /// How often the head has failed.
     failed: u32,
+    /// Whether what was last sent of it failed, be it the head or what was given up before it.
+    is_failing: bool,
     /// How often of these it was refused, since the start: a restart begins to count anew, which gives up nothing.
     refused: u32,
     /// When it may be tried again. `None`: held.
@@ -213,6 +215,7 @@ impl<T> Lane<T> {
             step: Step::Queued,
             queue: VecDeque::new(),
             failed: 0,
+            is_failing: false,
             refused: 0,
             next_at: None,
             error: String::new(),
@@ -312,6 +315,7 @@ impl<T: Clone> Lanes<T> {
             step: if row.next_at.is_some() { Step::Waiting } else { Step::Held },
             queue: VecDeque::new(),
             failed: row.failed_attempts,
+            is_failing: true,
             refused: 0,
             next_at: row.next_at,
             error: row.last_error,
@@ -404,6 +408,7 @@ impl<T: Clone> Lanes<T> {
                 self.breaker.succeeded();
                 self.set_status(SubscriptionStatus::Healthy);
                 self.finish_head(customer);
+                self.is_well(customer);
                 self.go_on(customer);
             }
             Outcome::Erased => {

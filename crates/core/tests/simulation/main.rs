@@ -27,6 +27,10 @@ mod wire;
 mod world;
 
 use std::io::Write;
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use scenario::Broken;
 use world::{Tally, World};
@@ -37,27 +41,49 @@ const LONG: u64 = 100_000;
 /// So many runs at most until a broken rule is noticed.
 const BROKEN_SEEDS: u64 = 200;
 
-fn play(seeds: impl Iterator<Item = u64>, told_every: Option<u64>) -> (u64, Tally) {
-    let (mut runs, mut all) = (0, Tally::default());
-    for seed in seeds {
-        match World::new(seed, Broken::Nothing, false).play() {
-            Ok(tally) => all.add(&tally),
-            Err(violation) => panic!(
-                "seed {seed}: {violation}\n  play it again: KEYHERALD_SIMULATION_SEED={seed} \
-                 cargo test -p keyherald-core --test simulation replay -- --nocapture"
-            ),
+fn play(seeds: u64, told_every: Option<u64>) -> (u64, Tally) {
+    let (next, played) = (AtomicU64::new(0), Mutex::new((0, Tally::default(), None::<String>)));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                return;
+            }
+            let ended = World::new(seed, Broken::Nothing, false).play();
+            let (runs, all, failure) = &mut *played.lock().unwrap();
+            match ended {
+                Ok(tally) => all.add(&tally),
+                Err(violation) => {
+                    next.store(seeds, Ordering::Relaxed);
+                    *failure = Some(format!(
+                        "seed {seed}: {violation}\n  play it again: KEYHERALD_SIMULATION_SEED={seed} \
+                         cargo test -p keyherald-core --test simulation replay -- --nocapture"
+                    ));
+                    return;
+                }
+            }
+            *runs += 1;
+            if told_every.is_some_and(|every| *runs % every == 0) {
+                println!("{runs} seeds, {} events, {} messages delivered", all.events, all.delivered);
+            }
         }
-        runs += 1;
-        if told_every.is_some_and(|every| runs % every == 0) {
-            println!("{runs} seeds, {} events, {} messages delivered", all.events, all.delivered);
+    };
+    // Each run has one thread, its own.
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZeroUsize::get) {
+            scope.spawn(work);
         }
+    });
+    let (runs, all, failure) = played.into_inner().unwrap();
+    if let Some(failure) = failure {
+        panic!("{failure}");
     }
     (runs, all)
 }
 
 #[test]
 fn nothing_is_lost_doubled_or_out_of_order_whatever_happens() {
-    let (runs, all) = play(0..SHORT, None);
+    let (runs, all) = play(SHORT, None);
     // Past the harness, which keeps what passing tests print to itself.
     std::io::stdout().write_all(format!("proof: {}\n", closing_line(runs, &all)).as_bytes()).unwrap();
     // Otherwise it has shown nothing.
@@ -94,7 +120,7 @@ fn a_seed_plays_the_same_again() {
 #[ignore = "takes minutes: cargo xtask prove"]
 fn prove_simulation_virtual() {
     let seeds = std::env::var("KEYHERALD_SIMULATION_SEEDS").map_or(LONG, |seeds| seeds.parse().unwrap());
-    let (runs, all) = play(0..seeds, Some((seeds / 20).max(1)));
+    let (runs, all) = play(seeds, Some((seeds / 20).max(1)));
     println!("{}", closing_line(runs, &all));
 }
 

@@ -72,7 +72,8 @@ impl<T: Clone> Lanes<T> {
     ///
     /// What has failed before may be what always fails: if each such lane had its try first, all others would wait for as
     /// many rests, and so would they if new ones always came first. So three take turns: the newest live lane that has not
-    /// failed, then a parked one, then the live one that has waited longest.
+    /// failed, then a parked one, then the live one that has waited longest. A lane whose message was given up goes on with the
+    /// next one, and is not new for that: it would have the first turn each time, and those that are would have none.
     fn probe(&mut self, now: Micros) -> Option<Action<T>> {
         let has_slot = self.slots < self.policy.in_flight_max;
         for turn in [self.probe_turn, self.probe_turn + 1, self.probe_turn + 2].map(|turn| turn % 3) {
@@ -101,9 +102,16 @@ impl<T: Clone> Lanes<T> {
 
     fn newest_unfailed(&mut self) -> Option<CustomerId> {
         let has_not_failed =
-            |customer: &CustomerId| self.by_customer.get(customer).is_some_and(|lane| lane.failed == 0);
+            |customer: &CustomerId| self.by_customer.get(customer).is_some_and(|lane| !lane.is_failing);
         let place = self.ready.iter().rposition(has_not_failed)?;
         self.ready.remove(place)
+    }
+
+    /// The receiver takes what this customer is sent.
+    pub(super) fn is_well(&mut self, customer: CustomerId) {
+        if let Some(lane) = self.by_customer.get_mut(&customer) {
+            lane.is_failing = false;
+        }
     }
 
     fn read(&mut self, customer: CustomerId) -> Option<Action<T>> {
@@ -201,6 +209,7 @@ impl<T: Clone> Lanes<T> {
         let Some(lane) = self.by_customer.get_mut(&customer) else { return };
         let is_parked = lane.row.is_some();
         lane.failed = lane.failed.saturating_add(1);
+        lane.is_failing = true;
         lane.refused = lane.refused.saturating_add(u32::from(cause == Cause::Refused));
         lane.error = reason;
         let (failed, refused) = (lane.failed, lane.refused);
@@ -223,6 +232,7 @@ impl<T: Clone> Lanes<T> {
     pub(super) fn rejected(&mut self, customer: CustomerId, reason: String) {
         self.breaker.succeeded();
         self.set_status(SubscriptionStatus::Healthy);
+        self.is_well(customer);
         self.give_up_at_once(customer, Reason::Rejected, reason);
     }
 

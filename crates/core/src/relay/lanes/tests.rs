@@ -278,6 +278,33 @@ fn what_always_fails_does_not_keep_the_breaker_from_finding_out_that_others_woul
 }
 
 #[test]
+fn who_goes_on_behind_what_was_given_up_is_not_new() {
+    let breaker = BreakerSettings { failures: 1, rest: 10 * Micros::SECOND, rest_max: 10 * Micros::SECOND };
+    let schedule = RetrySchedule { waits: vec![0], ..RetrySchedule::default() };
+    let mut lanes = start(Policy { breaker, schedule, buffer_max: 1000, in_flight_max: 1, ..policy() });
+    let (of, mut asked) = (customers(20), 0);
+    let (well, failing) = of.split_last().unwrap();
+    for (customer, first) in failing.iter().zip((1..).step_by(20)) {
+        offer(&mut lanes, *customer, first..first + 20);
+    }
+    for now in (0..).step_by(10) {
+        let sent = lanes.pump(Micros(now * Micros::SECOND));
+        let [Action::Send { item, .. }] = &sent[..] else { panic!("one probe: {sent:?}") };
+        if item.customer == *well {
+            return;
+        }
+        asked += 1;
+        assert!(asked < 10, "a new one waits for all that fail");
+        lanes.sent(item.customer, temporary(), &mut at(now));
+        lanes.take_changes(false);
+        lanes.saved();
+        if asked == 5 {
+            offer(&mut lanes, *well, [1000]);
+        }
+    }
+}
+
+#[test]
 fn a_single_slot_is_shared_by_those_that_fail_and_the_others() {
     let breaker = BreakerSettings { failures: 1000, ..BreakerSettings::default() };
     let (policy, of) = (Policy { in_flight_max: 1, breaker, ..policy() }, customers(5));
