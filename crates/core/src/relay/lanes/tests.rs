@@ -281,25 +281,28 @@ fn what_always_fails_does_not_keep_the_breaker_from_finding_out_that_others_woul
 fn who_goes_on_behind_what_was_given_up_is_not_new() {
     let breaker = BreakerSettings { failures: 1, rest: 10 * Micros::SECOND, rest_max: 10 * Micros::SECOND };
     let schedule = RetrySchedule { waits: vec![0], ..RetrySchedule::default() };
-    let mut lanes = start(Policy { breaker, schedule, buffer_max: 1000, in_flight_max: 1, ..policy() });
-    let (of, mut asked) = (customers(20), 0);
+    let of = customers(20);
     let (well, failing) = of.split_last().unwrap();
-    for (customer, first) in failing.iter().zip((1..).step_by(20)) {
-        offer(&mut lanes, *customer, first..first + 20);
-    }
-    for now in (0..).step_by(10) {
-        let sent = lanes.pump(Micros(now * Micros::SECOND));
-        let [Action::Send { item, .. }] = &sent[..] else { panic!("one probe: {sent:?}") };
-        if item.customer == *well {
-            return;
+    for comes_after in 1..=6 {
+        let policy = Policy { breaker, schedule: schedule.clone(), buffer_max: 1000, in_flight_max: 1, ..policy() };
+        let (mut lanes, mut asked) = (start(policy), 0);
+        for (customer, first) in failing.iter().zip((1..).step_by(20)) {
+            offer(&mut lanes, *customer, first..first + 20);
         }
-        asked += 1;
-        assert!(asked < 10, "a new one waits for all that fail");
-        lanes.sent(item.customer, temporary(), &mut at(now));
-        lanes.take_changes(false);
-        lanes.saved();
-        if asked == 5 {
-            offer(&mut lanes, *well, [1000]);
+        for now in (0..).step_by(10) {
+            let sent = lanes.pump(Micros(now * Micros::SECOND));
+            let [Action::Send { item, .. }] = &sent[..] else { panic!("one probe: {sent:?}") };
+            if item.customer == *well {
+                break;
+            }
+            asked += 1;
+            assert!(asked < comes_after + 6, "it comes after {comes_after}, and waits for all that fail");
+            lanes.sent(item.customer, temporary(), &mut at(now));
+            lanes.take_changes(false);
+            lanes.saved();
+            if asked == comes_after {
+                offer(&mut lanes, *well, [1000]);
+            }
         }
     }
 }
